@@ -1,0 +1,118 @@
+// Package config turns an environment into typed values, naming every fault at once.
+//
+//	r := config.Read(os.LookupEnv)
+//	cfg := Config{Table: r.String("SESSION_TABLE_NAME"), Issuer: r.URL("AUTH0_ISSUER_URL")}
+//	return cfg, r.Err()
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Lookup is the shape of os.LookupEnv.
+type Lookup = func(key string) (value string, ok bool)
+
+// Reader reads keys and collects what is wrong with them.
+type Reader struct {
+	lookup Lookup
+	faults []error
+	keys   []string
+}
+
+// Read starts reading through lookup.
+func Read(lookup Lookup) *Reader { return &Reader{lookup: lookup} }
+
+// Err joins every fault found, or is nil.
+func (r *Reader) Err() error { return errors.Join(r.faults...) }
+
+// Keys are the keys asked for, in order.
+func (r *Reader) Keys() []string { return slices.Clone(r.keys) }
+
+func (r *Reader) fault(key, want string, args ...any) {
+	r.faults = append(r.faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(want, args...)))
+}
+
+// String is a required text.
+func (r *Reader) String(key string) string {
+	r.keys = append(r.keys, key)
+	v, _ := r.lookup(key)
+	if strings.TrimSpace(v) == "" {
+		r.fault(key, "is missing")
+		return ""
+	}
+	return v
+}
+
+// Optional is a text, or fallback where the key is not set. Set but empty counts as not set.
+func (r *Reader) Optional(key, fallback string) string {
+	r.keys = append(r.keys, key)
+	if v, ok := r.lookup(key); ok && v != "" {
+		return v
+	}
+	return fallback
+}
+
+// Enum is a required text out of a closed set.
+func (r *Reader) Enum(key string, allowed ...string) string {
+	v := r.String(key)
+	if v != "" && !slices.Contains(allowed, v) {
+		r.fault(key, "is %q, want one of %s", v, strings.Join(allowed, ", "))
+	}
+	return v
+}
+
+// URL is a required absolute URL without query or fragment: https, or http where the host is this machine.
+func (r *Reader) URL(key string) *url.URL {
+	v := r.String(key)
+	if v == "" {
+		return nil
+	}
+	return r.parse(key, v)
+}
+
+// OptionalURL is nil where the key is not set, else as [Reader.URL].
+func (r *Reader) OptionalURL(key string) *url.URL {
+	v := r.Optional(key, "")
+	if v == "" {
+		return nil
+	}
+	return r.parse(key, v)
+}
+
+func (r *Reader) parse(key, v string) *url.URL {
+	u, err := ParseURL(v)
+	if err != nil {
+		r.fault(key, "%s", err)
+		return nil
+	}
+	return u
+}
+
+// ParseURL holds the rule for every address we call: absolute, without credentials, query or fragment, and https
+// unless the host is a loopback address.
+func ParseURL(v string) (*url.URL, error) {
+	u, err := url.Parse(v)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		return nil, errors.New("is not an absolute URL, want https://host")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("must not carry credentials, a query or a fragment")
+	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("has scheme %q, want https (http only for a loopback address)", u.Scheme)
+}
+
+// Loopback says whether host names this machine: localhost, 127.0.0.0/8 or ::1.
+func Loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
