@@ -1,0 +1,259 @@
+// Package fleet is the one description of Steward's functions: what each is called, what it is given, how long it may
+// take and what it may touch. infra/stack reads it as CloudFormation and infra/local runs it on one computer, so what
+// runs on a laptop is what is deployed.
+package fleet
+
+import "time"
+
+// The functions. A name is also the folder under functions/ and the bundle build/<name>.zip.
+const (
+	OktaGroups     = "okta-groups"
+	CIBA           = "ciba"
+	FGAAuthorizer  = "fga-authorizer"
+	Chat           = "chat"
+	ApprovalWorker = "approval-worker"
+)
+
+// Source says where the value of an environment key comes from.
+type Source string
+
+// The sources. The stack resolves each to a CloudFormation value, the laptop to an address of its own.
+const (
+	SessionTable     Source = "session table name"
+	AuditTable       Source = "audit table name"
+	IssuerURL        Source = "Auth0 issuer URL"
+	Auth0Client      Source = "Auth0 client id"
+	Auth0Secret      Source = "Auth0 client secret ARN"
+	Auth0Connection  Source = "Auth0 connection name"
+	OktaOrg          Source = "Okta org URL"
+	AuthorizerName   Source = "name of fga-authorizer"
+	OktaGroupsName   Source = "name of okta-groups"
+	CIBAName         Source = "name of ciba"
+	FGAURL           Source = "FGA API URL"
+	FGAStore         Source = "FGA store id"
+	FGAModel         Source = "FGA model id"
+	FGATokenIssuer   Source = "FGA token issuer URL"
+	FGAAudience      Source = "FGA audience"
+	FGAClient        Source = "FGA client id"
+	FGASecret        Source = "FGA client secret ARN"
+	FGAUserClaim     Source = "claim that names the FGA user"
+	TokenKey         Source = "token key secret ARN"
+	ApprovalQueue    Source = "approval queue URL"
+	AgentRuntime     Source = "agent runtime"
+	AgentID          Source = "Bedrock agent id"
+	AgentAlias       Source = "Bedrock agent alias id"
+	Harness          Source = "harness ARN"
+	BaseURL          Source = "base URL of the app"
+	BaseURLParameter Source = "name of the parameter that holds the base URL"
+	ConsoleLinking   Source = "whether console sessions may be linked"
+)
+
+// Env is one environment key and its source.
+type Env struct {
+	Key    string
+	Source Source
+	// Only names the agent runtime ("classic" or "harness") that needs the key; "" for both.
+	Only string
+	// Optional keys may be left out.
+	Optional bool
+}
+
+// Access is one thing a function may do to one of our own resources. It becomes an IAM statement, and nothing else does.
+type Access struct {
+	Resource Resource
+	Actions  []string
+	// Only names the agent runtime that needs it; "" for both.
+	Only string
+}
+
+// Resource is one of our own resources.
+type Resource string
+
+// The resources.
+const (
+	ResourceSessions      Resource = "session table"
+	ResourceSessionsIndex Resource = "session table, index by owner"
+	ResourceAudit         Resource = "audit table"
+	ResourceAuditIndex    Resource = "audit table, index by subject"
+	ResourceAuth0Secret   Resource = "Auth0 client secret"
+	ResourceFGASecret     Resource = "FGA client secret"
+	ResourceTokenKey      Resource = "token key"
+	ResourceQueue         Resource = "approval queue"
+	ResourceAuthorizer    Resource = "function fga-authorizer"
+	ResourceOktaGroups    Resource = "function okta-groups"
+	ResourceCIBA          Resource = "function ciba"
+	ResourceAgentAlias    Resource = "agent alias"
+	ResourceHarness       Resource = "harness"
+	ResourceBaseURL       Resource = "base URL parameter"
+)
+
+// Function describes one Lambda function.
+type Function struct {
+	Name        string
+	Description string
+	MemoryMB    int
+	Timeout     time.Duration
+	Env         []Env
+	Access      []Access
+	// ActionGroup says that the agent calls it (classic), or the chat on the agent's behalf (harness).
+	ActionGroup bool
+	// Web says that it answers HTTP at a function URL with response streaming.
+	Web bool
+	// Queue says that the approval queue feeds it, BatchSize messages at a time with partial batch answers.
+	Queue     bool
+	BatchSize int
+}
+
+// Queue is the approval queue.
+type Queue struct {
+	VisibilityTimeout time.Duration
+	Retention         time.Duration
+	MaxReceives       int // then the message goes to the dead-letter queue
+}
+
+// Index names, key names and the time-to-live attribute of the tables.
+const (
+	PartitionKey = "session_id"
+	SortKey      = "item"
+	OwnerIndex   = "by-owner"
+	OwnerKey     = "owner"
+	TTLAttribute = "ttl"
+
+	AuditPartitionKey = "subject"
+	AuditSortKey      = "id"
+)
+
+// Fleet is the whole of it.
+type Fleet struct {
+	Functions []Function
+	Queue     Queue
+}
+
+var (
+	identity = []Env{
+		{Key: "SESSION_TABLE_NAME", Source: SessionTable},
+		{Key: "AUDIT_TABLE_NAME", Source: AuditTable},
+		{Key: "AUTH0_ISSUER_URL", Source: IssuerURL},
+		{Key: "AUTH0_CLIENT_ID", Source: Auth0Client},
+		{Key: "AUTH0_CLIENT_SECRET_ARN", Source: Auth0Secret},
+		{Key: "AUTH0_CONNECTION_NAME", Source: Auth0Connection},
+		{Key: "TOKEN_KEY_SECRET_ARN", Source: TokenKey},
+	}
+	acting = []Env{
+		{Key: "OKTA_ORG_URL", Source: OktaOrg},
+		{Key: "FGA_AUTHORIZER_FUNCTION_NAME", Source: AuthorizerName},
+		{Key: "FGA_USER_CLAIM", Source: FGAUserClaim},
+	}
+	secrets = []Access{
+		{Resource: ResourceAuth0Secret, Actions: []string{"secretsmanager:GetSecretValue"}},
+		{Resource: ResourceTokenKey, Actions: []string{"secretsmanager:GetSecretValue"}},
+	}
+	baseURL   = Access{Resource: ResourceBaseURL, Actions: []string{"ssm:GetParameter"}}
+	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem"}}
+	authorize = Access{Resource: ResourceAuthorizer, Actions: []string{"lambda:InvokeFunction"}}
+)
+
+func env(parts ...[]Env) (all []Env) {
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// Steward is the fleet.
+func Steward() Fleet {
+	return Fleet{
+		Queue: Queue{VisibilityTimeout: 3 * time.Minute, Retention: 4 * 24 * time.Hour, MaxReceives: 20},
+		Functions: []Function{
+			{
+				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
+				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
+				Env: env(identity, acting, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Access: append([]Access{
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
+					record, authorize, baseURL,
+				}, secrets...),
+			},
+			{
+				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
+				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
+				Env: env(identity, acting, []Env{{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue}, {Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Access: append([]Access{
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}},
+					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
+					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage"}},
+					record, authorize, baseURL,
+				}, secrets...),
+			},
+			{
+				Name: FGAAuthorizer, Description: "May this user do this to that? Asks OpenFGA / Auth0 FGA.",
+				MemoryMB: 256, Timeout: 8 * time.Second,
+				Env: []Env{
+					{Key: "FGA_API_URL", Source: FGAURL},
+					{Key: "FGA_STORE_ID", Source: FGAStore},
+					{Key: "FGA_MODEL_ID", Source: FGAModel},
+					{Key: "FGA_TOKEN_ISSUER_URL", Source: FGATokenIssuer},
+					{Key: "FGA_AUDIENCE", Source: FGAAudience},
+					{Key: "FGA_CLIENT_ID", Source: FGAClient},
+					{Key: "FGA_CLIENT_SECRET_ARN", Source: FGASecret},
+				},
+				Access: []Access{{Resource: ResourceFGASecret, Actions: []string{"secretsmanager:GetSecretValue"}}},
+			},
+			{
+				Name: Chat, Description: "The web app: sign in, chat, approvals, activity.",
+				MemoryMB: 512, Timeout: 120 * time.Second, Web: true,
+				Env: env(identity, []Env{
+					{Key: "AGENT_RUNTIME", Source: AgentRuntime},
+					{Key: "BEDROCK_AGENT_ID", Source: AgentID, Only: "classic"},
+					{Key: "BEDROCK_AGENT_ALIAS_ID", Source: AgentAlias, Only: "classic"},
+					{Key: "HARNESS_ARN", Source: Harness, Only: "harness"},
+					{Key: "OKTA_GROUPS_FUNCTION_NAME", Source: OktaGroupsName, Only: "harness"},
+					{Key: "CIBA_FUNCTION_NAME", Source: CIBAName, Only: "harness"},
+					{Key: "APP_BASE_URL", Source: BaseURL, Optional: true},
+					{Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true},
+					{Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true},
+				}),
+				Access: append([]Access{
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
+					{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem", "dynamodb:Query"}},
+					baseURL,
+					{Resource: ResourceAgentAlias, Actions: []string{"bedrock:InvokeAgent"}, Only: "classic"},
+					{Resource: ResourceHarness, Actions: []string{"bedrock-agentcore:InvokeHarness", "bedrock-agentcore:InvokeAgentRuntime"}, Only: "harness"},
+					{Resource: ResourceOktaGroups, Actions: []string{"lambda:InvokeFunction"}, Only: "harness"},
+					{Resource: ResourceCIBA, Actions: []string{"lambda:InvokeFunction"}, Only: "harness"},
+				}, secrets...),
+			},
+			{
+				Name: ApprovalWorker, Description: "In the background: waits for approvals, then carries out what was approved.",
+				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
+				Env: env(identity, acting, []Env{{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue}}),
+				Access: append([]Access{
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
+					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}},
+					record, authorize,
+				}, secrets...),
+			},
+		},
+	}
+}
+
+// Function finds a function by name.
+func (f Fleet) Function(name string) (Function, bool) {
+	for _, fn := range f.Functions {
+		if fn.Name == name {
+			return fn, true
+		}
+	}
+	return Function{}, false
+}
+
+// Keys are the environment keys a function gets under an agent runtime.
+func (fn Function) Keys(runtime string) (keys []Env) {
+	for _, e := range fn.Env {
+		if e.Only == "" || e.Only == runtime {
+			keys = append(keys, e)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,7 @@
+module github.com/steward-iam/steward/infra
+
+go 1.26
+
+require github.com/steward-iam/steward/shared v0.0.0
+
+replace github.com/steward-iam/steward/shared => ../shared

@@ -1,0 +1,106 @@
+// Package session says who is signed in.
+//
+// A login gives two secrets that open nothing for each other. The browser holds a cookie, an opaque random text; the
+// table knows only its hash. The agent holds a session id: it names the stored session that functions read, and is no
+// credential, since whoever may call a function gains only the answer "sign in first" for an id that is not live.
+//
+//	login    login#<hash of the cookie>   owner, profile, which session the browser talks in
+//	session  <session id>                 owner, sealed refresh token, cached sealed Okta token
+//
+// "New chat" is a new session under the same login; logging out deletes them all.
+package session
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secret"
+)
+
+// Subject is the Auth0 user id, the `sub` of the id_token. It is opaque: never split, never guessed from an e-mail.
+type Subject string
+
+// ID names a session to the agent: 43 characters of [A-Za-z0-9-], which both agent runtimes accept.
+type ID string
+
+// idLength suits InvokeAgent (2–100 characters) and InvokeHarness (33–100).
+const idLength = 43
+
+// NewID makes an unguessable id, 215 bits of it random.
+func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
+
+// ParseID accepts what [NewID] can have made and the ids other callers of an agent use, as far as they fit the table's
+// key; an id that opens nothing is found out by reading the table.
+func ParseID(s string) (ID, error) {
+	if len(s) != idLength || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return "", NotSignedIn(nil)
+	}
+	return ID(s), nil
+}
+
+// Person is what the verified id_token says of the owner. Name and Picture may be missing.
+type Person struct {
+	Subject       Subject
+	Email         string
+	EmailVerified bool
+	Name          string
+	Picture       string
+}
+
+// Session is one conversation of one signed-in person.
+type Session struct {
+	ID        ID
+	Owner     Person
+	Login     LoginKey // which login it belongs to
+	CreatedAt time.Time
+	ExpiresAt time.Time
+
+	RefreshToken []byte // Auth0's, sealed for (ID, owner, "refresh_token")
+	OktaToken    []byte // cached, sealed for (ID, owner, "okta_token"); may be absent
+	OktaExpires  time.Time
+	OktaUserID   string // the owner's own id at Okta, once it has been asked
+}
+
+// Live says whether the session may be used at now. The table's time-to-live only tidies up, days later perhaps.
+func (s Session) Live(now time.Time) bool {
+	return s.ID != "" && s.Owner.Subject != "" && now.Before(s.ExpiresAt)
+}
+
+// LoginKey is the hash of a login cookie, the only form of it that is stored.
+type LoginKey string
+
+// NewCookie makes a cookie value.
+func NewCookie() secret.String { return secret.New(rand.Text() + rand.Text()) }
+
+// KeyOf hashes a cookie value. An empty value has no key.
+func KeyOf(cookie secret.String) LoginKey {
+	if cookie.IsZero() {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(cookie.Reveal()))
+	return LoginKey(base64.RawURLEncoding.EncodeToString(sum[:]))
+}
+
+// Login is one signed-in browser.
+type Login struct {
+	Key       LoginKey
+	Owner     Person
+	Current   ID   // the session the browser talks in now
+	Sessions  []ID // all sessions of this login, Current among them
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Live says whether the login may be used at now.
+func (l Login) Live(now time.Time) bool {
+	return l.Key != "" && l.Owner.Subject != "" && now.Before(l.ExpiresAt)
+}
+
+// NotSignedIn is the answer to every call without a live session: none given, unknown, expired, ended.
+func NotSignedIn(cause error) error {
+	return fault.New(fault.Unauthenticated, "Nobody is signed in here. Please open Steward in the browser, sign in, and ask there.", cause)
+}
