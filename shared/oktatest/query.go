@@ -1,0 +1,235 @@
+package oktatest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// expr is a parsed search or filter expression (SCIM, RFC 7644 section 3.4.2.2,
+// as far as Okta takes it).
+type expr interface {
+	// eval is given every value an attribute has.
+	eval(values func(attr string) []string) bool
+}
+
+type (
+	andExpr  struct{ a, b expr }
+	orExpr   struct{ a, b expr }
+	notExpr  struct{ a expr }
+	testExpr struct {
+		attr, op, value string
+		fold            bool
+	}
+)
+
+func (e andExpr) eval(v func(string) []string) bool { return e.a.eval(v) && e.b.eval(v) }
+func (e orExpr) eval(v func(string) []string) bool  { return e.a.eval(v) || e.b.eval(v) }
+func (e notExpr) eval(v func(string) []string) bool { return !e.a.eval(v) }
+
+func (e testExpr) eval(values func(string) []string) bool {
+	return slices.ContainsFunc(values(e.attr), func(got string) bool {
+		want := e.value
+		if e.fold {
+			got, want = strings.ToLower(got), strings.ToLower(want)
+		}
+		switch e.op {
+		case "eq":
+			return got == want
+		case "sw":
+			return strings.HasPrefix(got, want)
+		case "co":
+			return strings.Contains(got, want)
+		case "ew":
+			return strings.HasSuffix(got, want)
+		case "gt":
+			return got > want
+		case "ge":
+			return got >= want
+		case "lt":
+			return got < want
+		case "le":
+			return got <= want
+		default: // pr: there is a value
+			return got != ""
+		}
+	})
+}
+
+// grammar says what one parameter of one list takes.
+type grammar struct {
+	fold bool
+	not  bool
+	// ops returns the operators an attribute takes; none means unknown.
+	ops func(attr string) []string
+}
+
+// errPair is an operator on an attribute that does not take it (E0000031);
+// every other fault of an expression is plain syntax (E0000053).
+var errPair = errors.New("operator and field do not go together")
+
+var operators = []string{"eq", "sw", "co", "ew", "gt", "ge", "lt", "le", "pr", "ne"}
+
+func (g grammar) parse(s string) (expr, error) {
+	words, err := scan(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{grammar: g, words: words}
+	e, err := p.or(0)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.words) > 0 {
+		return nil, fmt.Errorf("unexpected %q", p.words[0].text)
+	}
+	return e, nil
+}
+
+type word struct {
+	text   string
+	quoted bool
+}
+
+func scan(s string) ([]word, error) {
+	var out []word
+	for i := 0; i < len(s); {
+		switch c := s[i]; {
+		case c == ' ':
+			i++
+		case c == '(' || c == ')':
+			out = append(out, word{text: string(c)})
+			i++
+		case c == '"':
+			var b strings.Builder
+			for i++; ; i++ {
+				if i >= len(s) {
+					return nil, errors.New("unterminated string")
+				}
+				if s[i] == '"' {
+					break
+				}
+				if s[i] == '\\' && i+1 < len(s) {
+					i++
+				}
+				b.WriteByte(s[i])
+			}
+			i++
+			out = append(out, word{b.String(), true})
+		default:
+			j := i
+			for j < len(s) && !strings.ContainsRune(` ()"`, rune(s[j])) {
+				j++
+			}
+			out = append(out, word{text: s[i:j]})
+			i = j
+		}
+	}
+	return out, nil
+}
+
+type parser struct {
+	grammar
+	words []word
+}
+
+func (p *parser) peek(text string) bool {
+	return len(p.words) > 0 && !p.words[0].quoted && strings.EqualFold(p.words[0].text, text)
+}
+
+func (p *parser) next() (word, error) {
+	if len(p.words) == 0 {
+		return word{}, errors.New("unexpected end")
+	}
+	w := p.words[0]
+	p.words = p.words[1:]
+	return w, nil
+}
+
+const maxDepth = 50
+
+func (p *parser) or(depth int) (expr, error) {
+	a, err := p.and(depth)
+	for err == nil && p.peek("or") {
+		p.words = p.words[1:]
+		var b expr
+		b, err = p.and(depth)
+		a = orExpr{a, b}
+	}
+	return a, err
+}
+
+func (p *parser) and(depth int) (expr, error) {
+	a, err := p.term(depth)
+	for err == nil && p.peek("and") {
+		p.words = p.words[1:]
+		var b expr
+		b, err = p.term(depth)
+		a = andExpr{a, b}
+	}
+	return a, err
+}
+
+func (p *parser) term(depth int) (expr, error) {
+	if depth > maxDepth {
+		return nil, errors.New("too deep")
+	}
+	if p.not && p.peek("not") {
+		p.words = p.words[1:]
+		e, err := p.term(depth + 1)
+		return notExpr{e}, err
+	}
+	if p.peek("(") {
+		p.words = p.words[1:]
+		e, err := p.or(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		if !p.peek(")") {
+			return nil, errors.New("missing )")
+		}
+		p.words = p.words[1:]
+		return e, nil
+	}
+	attr, err := p.next()
+	if err != nil {
+		return nil, err
+	}
+	op, err := p.next()
+	if err != nil {
+		return nil, err
+	}
+	takes := p.ops(attr.text)
+	if attr.quoted || op.quoted || len(takes) == 0 || !slices.Contains(operators, op.text) {
+		return nil, fmt.Errorf("invalid field or operator %q %q", attr.text, op.text)
+	}
+	if !slices.Contains(takes, op.text) {
+		return nil, fmt.Errorf("%w: %s %s", errPair, attr.text, op.text)
+	}
+	t := testExpr{attr: attr.text, op: op.text, fold: p.fold}
+	if op.text == "pr" {
+		return t, nil
+	}
+	value, err := p.next()
+	if err != nil {
+		return nil, err
+	}
+	if !value.quoted {
+		return nil, fmt.Errorf("value %q is not quoted", value.text)
+	}
+	t.value = value.text
+	return t, nil
+}
+
+// query parses the named parameter, and answers the refusal itself.
+func (c *call) query(name string, g grammar) (expr, bool) {
+	e, err := g.parse(c.r.URL.Query().Get(name))
+	switch {
+	case errors.Is(err, errPair):
+		c.fail(400, "E0000031", "Invalid search criteria.")
+	case err != nil:
+		c.fail(400, "E0000053", "Invalid filter '"+c.r.URL.Query().Get(name)+"': "+err.Error())
+	}
+	return e, err == nil
+}
