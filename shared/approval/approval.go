@@ -1,0 +1,153 @@
+// Package approval holds elevated changes between the asking and the doing.
+//
+// An Approval is bound by a digest to who asked, what is to be done, to which ids, with which arguments, and until when.
+// Its life is a state machine; every move is one conditional write, so that of two workers, or of a worker and a person
+// who cancels, exactly one wins:
+//
+//	pending ──approved on the phone──▶ approved ──claimed──▶ executing ──Okta's answer──▶ done
+//	   │                                  │                      ├──Okta refused────────▶ failed
+//	   ├──refused on the phone──▶ denied  ├──no longer allowed──▶│
+//	   ├──nobody answered───────▶ expired │  or signed out       └──crashed, and it      ▶ unknown
+//	   ├──push not possible─────▶ failed  ▼                         cannot be told whether
+//	   └──by hand, or signed out▶ cancelled                         it took effect
+//
+// What is final never moves again. Nothing is executed but from executing, and nothing gets there but through approved.
+package approval
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Status is where an Approval stands.
+type Status string
+
+// The states.
+const (
+	Pending   Status = "pending"   // on the phone, or on its way there
+	Approved  Status = "approved"  // the person said yes; not yet begun
+	Executing Status = "executing" // claimed by a worker
+	Done      Status = "done"      // Okta said it took effect
+	Failed    Status = "failed"    // it did not take effect
+	Unknown   Status = "unknown"   // it may have taken effect; Result says how to find out
+	Denied    Status = "denied"    // the person said no
+	Expired   Status = "expired"   // nobody answered in time
+	Cancelled Status = "cancelled" // taken back before it was approved, or the person signed out
+)
+
+var moves = map[Status][]Status{
+	Pending:   {Approved, Denied, Expired, Failed, Cancelled},
+	Approved:  {Executing, Failed, Cancelled},
+	Executing: {Done, Failed, Unknown},
+}
+
+// Can says whether the state machine has a move from s to next.
+func (s Status) Can(next Status) bool { return slices.Contains(moves[s], next) }
+
+// Final says whether nothing can come after s.
+func (s Status) Final() bool { return len(moves[s]) == 0 }
+
+// Ref is one Okta object that a change touches. ID is Okta's; Label is what people call it.
+type Ref struct {
+	Type  string // okta_user, okta_group, okta_app; "" for none
+	ID    string // "" for a group that is yet to be created
+	Label string
+}
+
+// Approval is one elevated change of one person.
+type Approval struct {
+	ID        string // sorts by time
+	SessionID session.ID
+	Owner     session.Subject
+	Operation string            // catalogue id, such as reset_password
+	Target    Ref               // what it is done to
+	Party     Ref               // who is added, removed, assigned
+	Args      map[string]string // what else decides the effect: new_name, description
+	ExpiresAt time.Time
+	Digest    string // over all of the above but the labels
+
+	Code      string // shown on the phone and in the chat
+	Summary   string // one sentence: what will be done
+	Status    Status
+	CreatedAt time.Time
+	ChangedAt time.Time // of the last move
+
+	AuthReqID []byte        // CIBA's, sealed for (SessionID, Owner, "auth_req_id", ID)
+	Interval  time.Duration // between two polls
+	Pushes    int           // how many were sent
+
+	ClaimedUntil time.Time // while executing: the worker's lease
+
+	Result        string // one sentence about the outcome
+	OktaRequestID string
+}
+
+// Sum is the digest that binds a: SHA-256 over each part behind its length, so that no two changes share a form.
+func (a Approval) Sum() string {
+	h := sha256.New()
+	part := func(s string) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	for _, s := range []string{
+		"steward approval v1", a.ID, string(a.SessionID), string(a.Owner), a.Operation,
+		a.Target.Type, a.Target.ID, a.Party.Type, a.Party.ID,
+		a.ExpiresAt.UTC().Format(time.RFC3339),
+	} {
+		part(s)
+	}
+	for _, k := range slices.Sorted(maps.Keys(a.Args)) {
+		part(k)
+		part(a.Args[k])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Intact says whether the digest still fits: nobody changed what was approved.
+func (a Approval) Intact() bool { return a.Digest != "" && a.Digest == a.Sum() }
+
+// Overdue says whether the time to answer has passed.
+func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.ExpiresAt) }
+
+// Key names the change itself, whoever's approval and whenever: two requests with one key ask for the same thing.
+func (a Approval) Key() string {
+	same := Approval{Owner: a.Owner, Operation: a.Operation, Target: Ref{Type: a.Target.Type, ID: a.Target.ID}, Party: Ref{Type: a.Party.Type, ID: a.Party.ID}, Args: a.Args}
+	if a.Target.ID == "" {
+		same.Args = maps.Clone(a.Args)
+		if same.Args == nil {
+			same.Args = map[string]string{}
+		}
+		same.Args["name"] = a.Target.Label
+	}
+	return same.Sum()
+}
+
+// NewID makes an id that sorts by time.
+func NewID(now time.Time) string { return audit.NewID(now) }
+
+// codeAlphabet leaves out what is mistaken for one another: 0 O, 1 I L, 2 Z, 5 S, 8 B.
+const codeAlphabet = "ACDEFGHJKMNPQRTUVWXY34679"
+
+// NewCode makes a short code such as "K7QX": not a secret, only a mark by which a person sees that phone and chat speak
+// of the same change.
+func NewCode() string {
+	code := make([]byte, 0, 4)
+	var b [1]byte
+	for len(code) < cap(code) {
+		_, _ = rand.Read(b[:]) // never fails
+		if n := int(b[0]); n < 256/len(codeAlphabet)*len(codeAlphabet) {
+			code = append(code, codeAlphabet[n%len(codeAlphabet)])
+		}
+	}
+	return string(code)
+}

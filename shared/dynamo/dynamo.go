@@ -1,0 +1,194 @@
+// Package dynamo is the home of stored things: sessions, logins, approvals and the audit trail, in two DynamoDB tables.
+//
+//	sessions   session_id (partition) + item (sort), index by-owner (owner + item), time-to-live ttl
+//	           <session id>      session            the signed-in person, sealed tokens
+//	           <session id>      approval#<id>      an elevated change
+//	           login#<key>       login              a signed-in browser
+//	           owner#<sub>       pushes             when the person's phone was last rung
+//	           owner#<sub>       asked#<key>        the approval that is in flight for one change
+//	audit      subject (partition) + id (sort)      records, only ever added
+//
+// Reads that decide are consistent. The time-to-live only tidies up: every reader compares expiry with the clock.
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/steward-iam/steward/shared/fault"
+)
+
+// Names of keys, index and time-to-live, the same in the stack and on the laptop.
+const (
+	partitionKey = "session_id"
+	sortKey      = "item"
+	ownerIndex   = "by-owner"
+	ownerKey     = "owner"
+	ttlAttribute = "ttl"
+)
+
+// keep is how long a row stays after it has expired, so that its outcome can still be shown.
+const keep = 7 * 24 * time.Hour
+
+type item = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue  { return &types.AttributeValueMemberS{Value: s} }
+func flag(b bool) types.AttributeValue    { return &types.AttributeValueMemberBOOL{Value: b} }
+func blob(b []byte) types.AttributeValue  { return &types.AttributeValueMemberB{Value: b} }
+func number(n int64) types.AttributeValue { return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)} }
+
+// moment keeps milliseconds.
+func moment(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
+
+// ttl keeps whole seconds, as the service wants them.
+func ttl(t time.Time) types.AttributeValue { return number(t.Unix()) }
+
+// put adds an attribute unless it is empty: DynamoDB refuses empty keys, and absence reads as the zero value anyway.
+func put(it item, name, value string) {
+	if value != "" {
+		it[name] = text(value)
+	}
+}
+
+func getText(it item, name string) string {
+	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
+		return v.Value
+	}
+	return ""
+}
+
+func getBlob(it item, name string) []byte {
+	if v, ok := it[name].(*types.AttributeValueMemberB); ok {
+		return v.Value
+	}
+	return nil
+}
+
+func getFlag(it item, name string) bool {
+	v, ok := it[name].(*types.AttributeValueMemberBOOL)
+	return ok && v.Value
+}
+
+func getNumber(it item, name string) int64 {
+	if v, ok := it[name].(*types.AttributeValueMemberN); ok {
+		n, _ := strconv.ParseInt(v.Value, 10, 64)
+		return n
+	}
+	return 0
+}
+
+func getMoment(it item, name string) time.Time {
+	if ms := getNumber(it, name); ms > 0 {
+		return time.UnixMilli(ms).UTC()
+	}
+	return time.Time{}
+}
+
+func key(partition, sort string) item {
+	return item{partitionKey: text(partition), sortKey: text(sort)}
+}
+
+// table is one table and the calls we make on it.
+type table struct {
+	client *dynamodb.Client
+	name   string
+}
+
+// get reads one row consistently; nil if there is none.
+func (t table) get(ctx context.Context, partition, sort string) (item, error) {
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: key(partition, sort), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("get %s: %w", sort, err))
+	}
+	return out.Item, nil
+}
+
+// change is an update of one row under a condition.
+type change struct {
+	partition, sort string
+	update          string
+	condition       string
+	names           map[string]string
+	values          item
+}
+
+// update applies c; errCondition if the condition does not hold.
+func (t table) update(ctx context.Context, c change) error {
+	in := &dynamodb.UpdateItemInput{
+		TableName: &t.name, Key: key(c.partition, c.sort), UpdateExpression: &c.update,
+		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
+	}
+	if c.condition != "" {
+		in.ConditionExpression = &c.condition
+	}
+	_, err := t.client.UpdateItem(ctx, in)
+	return classify(err, "update "+c.sort)
+}
+
+func (t table) delete(ctx context.Context, partition, sort string) error {
+	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: key(partition, sort)})
+	return classify(err, "delete "+sort)
+}
+
+// query reads every page of an index's rows whose sort key starts with prefix, newest first, until limit.
+func (t table) query(ctx context.Context, index, partitionName, partition, sortName, prefix string, limit int) ([]item, error) {
+	in := &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("#p = :p"),
+		ExpressionAttributeNames:  map[string]string{"#p": partitionName},
+		ExpressionAttributeValues: item{":p": text(partition)},
+		ScanIndexForward:          aws.Bool(false),
+		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // a small constant of ours
+	}
+	if index != "" {
+		in.IndexName = &index
+	}
+	if prefix != "" {
+		in.KeyConditionExpression = aws.String("#p = :p AND begins_with(#s, :s)")
+		in.ExpressionAttributeNames["#s"] = sortName
+		in.ExpressionAttributeValues[":s"] = text(prefix)
+	}
+	var rows []item
+	for {
+		out, err := t.client.Query(ctx, in)
+		if err != nil {
+			return nil, unavailable(fmt.Errorf("query: %w", err))
+		}
+		rows = append(rows, out.Items...)
+		if len(out.LastEvaluatedKey) == 0 || len(rows) >= limit {
+			return rows[:min(len(rows), limit)], nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
+// errCondition says that a conditional write lost.
+var errCondition = errors.New("the condition does not hold")
+
+func classify(err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return errCondition
+	}
+	if e, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
+		for _, r := range e.CancellationReasons {
+			if aws.ToString(r.Code) == "ConditionalCheckFailed" {
+				return errCondition
+			}
+		}
+	}
+	return unavailable(fmt.Errorf("%s: %w", doing, err))
+}
+
+func unavailable(err error) error {
+	return fault.New(fault.Upstream, "Steward's own store did not answer. Please try again in a minute; nothing was changed.", err)
+}
