@@ -1,0 +1,355 @@
+// Package fgatest plays OpenFGA for tests that must not compile the real server (it is 600 packages).
+//
+// [Fake] answers the HTTP API's check and batch-check out of tuples and the repository's own model, refuses what the
+// server refuses with the server's codes, and can be told to fail. It can also stand in for the fga-authorizer function
+// as a whole: it is an [fga.Invoker]. [Issuer] is the token endpoint of Auth0 FGA; the laptop run puts the same one in
+// front of the real server.
+//
+// What it does not do: conditions, list-objects, list-users, read, write, models; caches and their stale answers. The
+// texts of its refusals are its own. A test in infra/local puts the same requests to it and to the real server and
+// compares.
+package fgatest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/steward-iam/steward/shared/fga"
+)
+
+// The ids of the one store and its one model.
+const (
+	StoreID = "01KAFGATESTST0RE0000000000"
+	ModelID = "01KAFGATESTM0DE10000000000"
+)
+
+// Fake is an OpenFGA API with one store. Make it with [New] and serve it with httptest.NewServer.
+type Fake struct {
+	// Issuer, if set, answers [TokenPath] and its tokens are required.
+	Issuer *Issuer
+
+	model  authorizationModel
+	mu     sync.Mutex
+	tuples []fga.Tuple
+	calls  []Call
+	faults []Fault
+}
+
+// Call is one request as it was received, before it was judged.
+type Call struct {
+	Path          string
+	Authorization string
+	Consistency   string
+	ModelID       string
+	Checks        []fga.Check
+}
+
+// Fault replaces answers.
+type Fault struct {
+	Path   string // the end of the paths it holds for; "" is all but the token endpoint
+	Times  int    // how many answers it replaces; 0 is all of them
+	Delay  time.Duration
+	Status int // 0 answers properly, after the delay
+	Header http.Header
+	Body   string
+	Reset  bool // breaks the connection instead
+}
+
+// New makes a Fake whose store holds the tuples.
+func New(tuples ...fga.Tuple) *Fake { return &Fake{model: parseModel(), tuples: tuples} }
+
+// Grant adds a tuple to the store.
+func (f *Fake) Grant(user, relation, object string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tuples = append(f.tuples, fga.Tuple{User: user, Relation: relation, Object: object})
+}
+
+// Revoke takes a tuple out of the store.
+func (f *Fake) Revoke(user, relation, object string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tuples = slices.DeleteFunc(f.tuples, func(t fga.Tuple) bool { return t == fga.Tuple{User: user, Relation: relation, Object: object} })
+}
+
+// Fail sets the faults, in place of those set before; none ends them.
+func (f *Fake) Fail(faults ...Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = slices.Clone(faults)
+}
+
+// Calls are the checks received so far, in order.
+func (f *Fake) Calls() []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+// Invoke plays the fga-authorizer function, for tests of its callers. A [Fault] with a status or a reset ends it with a
+// function error.
+func (f *Fake) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
+	r, invalid := fga.DecodeRequest(payload)
+	call := Call{Path: functionName, Checks: r.Checks}
+	if r.Higher {
+		call.Consistency = "HIGHER_CONSISTENCY"
+	}
+	fault := f.received(call)
+	if err := pause(ctx, fault.Delay); err != nil {
+		return nil, "", err
+	}
+	if fault.Reset || fault.Status != 0 {
+		return []byte(`{"errorMessage":"told to fail","errorType":"errorString"}`), "Unhandled", nil
+	}
+	res := fga.Response{ModelID: ModelID}
+	for _, c := range r.Checks {
+		d, refused := f.decide(c)
+		if invalid != nil || refused != nil {
+			d, res.Reason = fga.Unknown, fga.ReasonInvalid
+		}
+		res.Decisions = append(res.Decisions, d)
+	}
+	answer, err = json.Marshal(res)
+	return answer, "", err
+}
+
+type (
+	tupleKey struct {
+		User     string `json:"user"`
+		Relation string `json:"relation"`
+		Object   string `json:"object"`
+	}
+	tupleKeys struct {
+		TupleKeys []tupleKey `json:"tuple_keys"`
+	}
+	item struct {
+		TupleKey         *tupleKey `json:"tuple_key"`
+		ContextualTuples tupleKeys `json:"contextual_tuples"`
+		CorrelationID    string    `json:"correlation_id"`
+	}
+	body struct {
+		item
+
+		Checks      []item `json:"checks"`
+		Consistency string `json:"consistency"`
+		ModelID     string `json:"authorization_model_id"`
+	}
+)
+
+func (i item) check() fga.Check {
+	var c fga.Check
+	if i.TupleKey != nil {
+		c.Tuple = fga.Tuple(*i.TupleKey)
+	}
+	for _, t := range i.ContextualTuples.TupleKeys {
+		c.Contextual = append(c.Contextual, fga.Tuple(t))
+	}
+	return c
+}
+
+var (
+	ulid        = regexp.MustCompile(`^[ABCDEFGHJKMNPQRSTVWXYZ0-9]{26}$`)
+	correlation = regexp.MustCompile(`^[\w\d-]{1,36}$`)
+	checkPath   = regexp.MustCompile(`^/stores/([^/]+)/(check|batch-check)$`)
+)
+
+// ServeHTTP answers as the OpenFGA API does.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Request-Id", rand.Text())
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		fail(w, http.StatusBadRequest, "validation_error", err.Error())
+		return
+	}
+	r.Body = io.NopCloser(strings.NewReader(string(raw)))
+	var in body
+	malformed := json.Unmarshal(raw, &in)
+	call := Call{Path: r.URL.Path, Authorization: r.Header.Get("Authorization"), Consistency: in.Consistency, ModelID: in.ModelID}
+	if in.TupleKey != nil {
+		call.Checks = append(call.Checks, in.check())
+	}
+	for _, c := range in.Checks {
+		call.Checks = append(call.Checks, c.check())
+	}
+	fault := f.received(call)
+	if pause(r.Context(), fault.Delay) != nil {
+		return
+	}
+	switch {
+	case fault.Reset:
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.Close()
+		}
+		return
+	case fault.Status != 0:
+		for k, v := range fault.Header {
+			w.Header()[http.CanonicalHeaderKey(k)] = v
+		}
+		w.WriteHeader(fault.Status)
+		_, _ = io.WriteString(w, fault.Body)
+		return
+	}
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, in, malformed) })
+	switch {
+	case f.Issuer == nil:
+		api(w, r)
+	case r.URL.Path == TokenPath:
+		f.Issuer.ServeHTTP(w, r)
+	default:
+		f.Issuer.Guard(api, true).ServeHTTP(w, r)
+	}
+}
+
+func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed error) {
+	invalid := func(message string) { fail(w, http.StatusBadRequest, "validation_error", message) }
+	path := checkPath.FindStringSubmatch(r.URL.Path)
+	switch {
+	case path == nil:
+		fail(w, http.StatusNotFound, "undefined_endpoint", "Not Found")
+		return
+	case r.Method != http.MethodPost:
+		fail(w, http.StatusNotImplemented, "unimplemented", "Method Not Allowed")
+		return
+	case malformed != nil:
+		invalid(malformed.Error())
+		return
+	case !ulid.MatchString(path[1]) || in.ModelID != "" && !ulid.MatchString(in.ModelID):
+		invalid("value does not match regex pattern " + ulid.String())
+		return
+	}
+	checks := in.Checks
+	if path[2] == "check" {
+		checks = []item{in.item}
+	} else if message := badBatch(checks); message != "" {
+		invalid(message)
+		return
+	}
+	for _, c := range checks {
+		if message := malformedCheck(c); message != "" {
+			invalid(message)
+			return
+		}
+	}
+	if in.ModelID == "" && path[1] != StoreID {
+		fail(w, http.StatusBadRequest, "latest_authorization_model_not_found", "No authorization models found for store '"+path[1]+"'")
+		return
+	}
+	if path[1] != StoreID || in.ModelID != "" && in.ModelID != ModelID {
+		fail(w, http.StatusBadRequest, "authorization_model_not_found", "Authorization Model '"+in.ModelID+"' not found")
+		return
+	}
+	w.Header().Set("Openfga-Store-Id", StoreID)
+	w.Header().Set("Openfga-Authorization-Model-Id", ModelID)
+	if path[2] == "check" {
+		d, err := f.decide(in.check())
+		if err != nil {
+			invalid(err.Error())
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"allowed": d == fga.Allowed, "resolution": ""})
+		return
+	}
+	result := map[string]any{}
+	for _, c := range checks {
+		d, err := f.decide(c.check())
+		if err != nil {
+			result[c.CorrelationID] = map[string]any{"error": map[string]any{"input_error": "validation_error", "message": err.Error()}}
+			continue
+		}
+		result[c.CorrelationID] = map[string]any{"allowed": d == fga.Allowed}
+	}
+	answer(w, http.StatusOK, map[string]any{"result": result})
+}
+
+func badBatch(checks []item) string {
+	if n := len(checks); n == 0 || n > fga.MaxChecks {
+		return "batch-check needs 1 to 50 checks"
+	}
+	seen := map[string]bool{}
+	for _, c := range checks {
+		if !correlation.MatchString(c.CorrelationID) || seen[c.CorrelationID] {
+			return "correlation ids are unique, letters, digits and hyphens"
+		}
+		seen[c.CorrelationID] = true
+	}
+	return ""
+}
+
+// malformedCheck is the part of validation that does not know the model: it fails the whole request.
+func malformedCheck(i item) string {
+	if i.TupleKey == nil {
+		return "value is required"
+	}
+	if len(i.ContextualTuples.TupleKeys) > fga.MaxContextual {
+		return "value must contain no more than 100 item(s)"
+	}
+	for _, t := range append([]tupleKey{*i.TupleKey}, i.ContextualTuples.TupleKeys...) {
+		switch {
+		case len(t.User) < 2 || len(t.User) > 512 || strings.ContainsAny(t.User, " \t\r\n\f\v"):
+			return "invalid user"
+		case t.Relation == "" || len(t.Relation) > 50 || strings.ContainsAny(t.Relation, ":#@ \t\r\n\f\v"):
+			return "invalid relation"
+		case len(t.Object) < 2 || len(t.Object) > 256 || strings.ContainsAny(t.Object, " \t\r\n\f\v"):
+			return "invalid object"
+		}
+	}
+	return ""
+}
+
+// received notes a call and takes the fault that holds for it.
+func (f *Fake) received(c Call) Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	token := c.Path == TokenPath
+	if !token {
+		f.calls = append(f.calls, c)
+	}
+	for i, fault := range f.faults {
+		if fault.Path == "" && token || !strings.HasSuffix(c.Path, fault.Path) {
+			continue
+		}
+		if fault.Times == 1 {
+			f.faults = slices.Delete(f.faults, i, i+1)
+		} else if fault.Times > 1 {
+			f.faults[i].Times--
+		}
+		return fault
+	}
+	return Fault{}
+}
+
+func (f *Fake) decide(c fga.Check) (fga.Decision, error) {
+	f.mu.Lock()
+	stored := slices.Clone(f.tuples)
+	f.mu.Unlock()
+	ok, err := f.model.check(c, stored)
+	switch {
+	case err != nil:
+		return fga.Unknown, err
+	case ok:
+		return fga.Allowed, nil
+	}
+	return fga.Denied, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,138 @@
+// Package secretsmanager reads secret values from AWS Secrets Manager, each once a process.
+//
+//	secrets := secretsmanager.New(awsConfig)
+//	value, err := secrets.Get(ctx, cfg.ClientSecretARN) // asks AWS the first time, remembers afterwards
+//
+// A secret that exists but was never filled is the one thing a person can put right, so the error names it.
+//
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+package secretsmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secret"
+)
+
+// fetchTimeout bounds one fetch, the SDK's retries included.
+const fetchTimeout = 4 * time.Second
+
+// Source reads and remembers secret values. It is safe for concurrent use; however many ask for the same secret at
+// once, AWS is asked once. Failures are not remembered.
+type Source struct {
+	client *sdk.Client
+	mu     sync.Mutex
+	known  map[string]*entry
+}
+
+type entry struct {
+	done  chan struct{} // closed when value and err are final
+	value secret.String
+	err   error
+}
+
+// New makes a Source and asks for nothing.
+func New(cfg aws.Config) *Source {
+	return &Source{client: sdk.NewFromConfig(cfg), known: map[string]*entry{}}
+}
+
+// Get returns the current value of the secret with the given ARN, without the blanks that pasting leaves around it. The
+// error is a fault of kind Internal if the secret has no value, of kind Upstream if it could not be read.
+func (s *Source) Get(ctx context.Context, arn string) (secret.String, error) {
+	s.mu.Lock()
+	e, ok := s.known[arn]
+	if !ok {
+		e = &entry{done: make(chan struct{})}
+		s.known[arn] = e
+		go s.load(context.WithoutCancel(ctx), arn, e) // others may be waiting when this caller gives up
+	}
+	s.mu.Unlock()
+	select {
+	case <-e.done:
+		return e.value, e.err
+	case <-ctx.Done():
+		return secret.String{}, unreadable(arn, ctx.Err())
+	}
+}
+
+// Forget makes the next Get ask AWS again, for a value that turned out to be refused: it may have been rotated.
+func (s *Source) Forget(arn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.known[arn]
+	if !ok {
+		return
+	}
+	select {
+	case <-e.done:
+		delete(s.known, arn)
+	default: // just being read
+	}
+}
+
+func (s *Source) load(ctx context.Context, arn string, e *entry) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	e.value, e.err = s.fetch(ctx, arn)
+	if e.err != nil {
+		s.mu.Lock()
+		delete(s.known, arn)
+		s.mu.Unlock()
+	}
+	close(e.done)
+}
+
+func (s *Source) fetch(ctx context.Context, arn string) (secret.String, error) {
+	out, err := s.client.GetSecretValue(ctx, &sdk.GetSecretValueInput{SecretId: &arn})
+	if err != nil {
+		// The answer both to a secret without a version and to an ARN that names none.
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
+			return secret.String{}, empty(arn, err)
+		}
+		return secret.String{}, unreadable(arn, err)
+	}
+	value := secret.New(strings.TrimSpace(aws.ToString(out.SecretString)))
+	if value.IsZero() {
+		return secret.String{}, empty(arn, nil)
+	}
+	return value, nil
+}
+
+func empty(arn string, cause error) error {
+	return fault.New(fault.Internal,
+		fmt.Sprintf("Steward is not fully set up: the secret %s has no value yet. Whoever runs it puts the value into AWS Secrets Manager.", Name(arn)),
+		fmt.Errorf("secret %s has no value yet: %w", arn, errOr(cause, errors.New("it is empty"))))
+}
+
+func unreadable(arn string, cause error) error {
+	return fault.New(fault.Upstream, "A setting of Steward could not be read just now. Please try again in a moment.", fmt.Errorf("read secret %s: %w", arn, cause))
+}
+
+func errOr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// suffix is what Secrets Manager adds to a name to make an ARN: a hyphen and six random characters.
+var suffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+
+// Name is the name of the secret in an ARN, as a person finds it in the console; anything else is returned as it is.
+func Name(arn string) string {
+	if _, name, ok := strings.Cut(arn, ":secret:"); ok {
+		return suffix.ReplaceAllString(name, "")
+	}
+	return arn
+}
