@@ -111,6 +111,19 @@ type Queue struct {
 	MaxReceives       int // then the message goes to the dead-letter queue
 }
 
+// Signal is something the functions' logs tell that somebody should hear of when it happens often. The logs are JSON;
+// a line counts where the field has one of the values.
+type Signal struct {
+	Name        string
+	Description string
+	Functions   []string
+	Field       string
+	Values      []string
+	// Threshold in Window raises the alarm.
+	Threshold int
+	Window    time.Duration
+}
+
 // Index names, key names and the time-to-live attribute of the tables.
 const (
 	PartitionKey = "session_id"
@@ -127,6 +140,7 @@ const (
 type Fleet struct {
 	Functions []Function
 	Queue     Queue
+	Signals   []Signal
 }
 
 var (
@@ -164,6 +178,24 @@ func env(parts ...[]Env) (all []Env) {
 func Steward() Fleet {
 	return Fleet{
 		Queue: Queue{VisibilityTimeout: 3 * time.Minute, Retention: 4 * 24 * time.Hour, MaxReceives: 20},
+		Signals: []Signal{
+			{
+				Name: "CouldNotAskFGA", Description: "Permissions could not be checked, so people were refused.",
+				Functions: []string{FGAAuthorizer}, Field: "level", Values: []string{"ERROR"}, Threshold: 3, Window: 5 * time.Minute,
+			},
+			{
+				Name: "DeniedBurst", Description: "Many requests were denied at once: a probe, or a permission that was lost.",
+				Functions: []string{OktaGroups, CIBA, ApprovalWorker}, Field: "kind", Values: []string{"denied"}, Threshold: 20, Window: 5 * time.Minute,
+			},
+			{
+				Name: "OktaRateLimited", Description: "Okta answers 429: too many requests.",
+				Functions: []string{OktaGroups, CIBA, ApprovalWorker}, Field: "okta_status", Values: []string{"429"}, Threshold: 5, Window: 5 * time.Minute,
+			},
+			{
+				Name: "ApprovalExpiring", Description: "Approvals expire unseen: pushes may not arrive.",
+				Functions: []string{ApprovalWorker}, Field: "status", Values: []string{"expired"}, Threshold: 5, Window: time.Hour,
+			},
+		},
 		Functions: []Function{
 			{
 				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
