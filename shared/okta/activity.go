@@ -1,0 +1,61 @@
+package okta
+
+import (
+	"context"
+	"time"
+)
+
+// LogEvent is one entry of Okta's System Log.
+type LogEvent struct {
+	ID      string
+	Time    time.Time
+	Type    string // as user.session.start
+	Message string
+	Actor   LogEntity
+	Outcome string // SUCCESS, FAILURE, …
+	Targets []LogEntity
+}
+
+// LogEntity is who or what an event is about.
+type LogEntity struct {
+	ID          string `json:"id"`
+	Type        string `json:"type"`
+	Login       string `json:"alternateId"`
+	DisplayName string `json:"displayName"`
+}
+
+type eventWire struct {
+	ID      string      `json:"uuid"`
+	Time    *time.Time  `json:"published"`
+	Type    string      `json:"eventType"`
+	Message string      `json:"displayMessage"`
+	Actor   LogEntity   `json:"actor"`
+	Targets []LogEntity `json:"target"`
+	Outcome struct {
+		Result string `json:"result"`
+	} `json:"outcome"`
+}
+
+func (w eventWire) event() LogEvent {
+	return LogEvent{w.ID, or(w.Time), w.Type, w.Message, w.Actor, w.Outcome.Result, w.Targets}
+}
+
+// window is how far back UserActivity looks.
+const window = 30 * 24 * time.Hour
+
+// UserActivity lists what a person did and what was done to them in the last
+// 30 days, newest first.
+func (c *Client) UserActivity(ctx context.Context, id UserID, limit int) (Page[LogEvent], error) {
+	op := read("UserActivity")
+	if err := checked(op.name, id); err != nil {
+		return Page[LogEvent]{}, err
+	}
+	now := c.now().UTC()
+	about := either(compare("actor.id", "eq", string(id)), compare("target.id", "eq", string(id)))
+	return pages(ctx, c, op, limit, eventWire.event, func(ctx context.Context, size int32) error {
+		// With until it is a bounded query, whose pages come to an end.
+		_, _, err := c.api.SystemLogAPI.ListLogEvents(ctx).Since(now.Add(-window)).Until(now.Add(time.Second)).
+			Filter(string(about)).SortOrder("DESCENDING").Limit(size).Execute()
+		return err
+	})
+}
