@@ -1,0 +1,388 @@
+// Package awstest plays the few AWS endpoints our functions call, truthfully
+// enough that unmodified AWS SDK clients cannot tell the difference in what we
+// use: DynamoDB, SQS, Secrets Manager, SSM GetParameter and Lambda Invoke, all
+// on one port, the way AWS_ENDPOINT_URL expects them.
+//
+//	POST /                                       X-Amz-Target names service and operation (AWS JSON 1.0 and 1.1)
+//	POST /2015-03-31/functions/NAME/invocations  Lambda Invoke
+//
+// A [Server] refuses what the real service refuses: a condition that does not
+// hold, a reserved word, an unused placeholder, an empty key, an item over
+// 400 KB, a consistent read of a global index, a stale receipt handle, a delay
+// over 15 minutes. By default it is also unpleasant, from a seed that is logged
+// and can be replayed: first attempts are throttled, pages are small, eventually
+// consistent reads are stale for a while, messages arrive twice.
+// [Options.Pleasant] turns that off.
+//
+// A [Poller] plays Lambda's event source mapping: it takes messages from a
+// queue in batches and hands them to a function, partial batch answers included.
+//
+// Sources: Amazon DynamoDB Developer Guide and API Reference, Amazon SQS API
+// Reference, AWS Secrets Manager API Reference, AWS Lambda Developer Guide
+// ("Using Lambda with Amazon SQS", "Invoke"). Contract tests in this package
+// pass against moto as well; see .ci/moto.
+//
+// It does not check signatures, permissions or quotas of throughput, and keeps
+// nothing on disk. It plays no local secondary indexes, streams, PartiQL,
+// legacy (non-expression) parameters, parallel scans, FIFO queues, encryption,
+// secret rotation or asynchronous retries of Lambda. A parameter or operation
+// it does not play is refused with 501 and never ignored.
+package awstest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options describe the account a [Server] starts with. The zero value is an
+// empty, unpleasant account.
+type Options struct {
+	// Now is the clock; time.Now if nil. Waiting (long polls) uses real timers.
+	Now func() time.Time
+	// Region and Account appear in ARNs and queue URLs: "us-east-1" and
+	// "000000000000" if empty.
+	Region, Account string
+
+	Tables     []Table
+	Queues     []Queue
+	Secrets    map[string]string // name to value; empty is a secret without a value yet
+	Parameters map[string]string // SSM parameters of type String
+
+	// Functions are the functions that exist. If nil, Invoke is asked for every
+	// name, and an asynchronous invocation of no function looks accepted.
+	Functions []string
+	// Invoke runs a function for Lambda Invoke. An error that is
+	// [ErrNoFunction] is answered 404, any other 500. A functionError is
+	// "Handled" or "Unhandled" and goes out as X-Amz-Function-Error.
+	Invoke func(ctx context.Context, name string, payload []byte) (out []byte, functionError string, err error)
+
+	// Fallback answers what no service here does; 404 if nil.
+	Fallback http.Handler
+	// Log gets a line per answered error; nothing is logged if nil.
+	Log *slog.Logger
+
+	// Seed replays the unpleasantness of an earlier run; 0 chooses one.
+	Seed uint64
+	// Pleasant turns all unpleasantness off.
+	Pleasant bool
+}
+
+// Server is one AWS account in one region. It is an [http.Handler].
+type Server struct {
+	opts  Options
+	mood  *mood
+	ops   map[string]operation
+	queue sync.WaitGroup // asynchronous invocations under way
+
+	mu       sync.Mutex
+	requests []Request
+	db       *database
+	sqs      *queues
+	vault    *vault
+}
+
+// New makes the account that opts describe.
+func New(opts Options) *Server {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Region == "" {
+		opts.Region = "us-east-1"
+	}
+	if opts.Account == "" {
+		opts.Account = "000000000000"
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: opts, mood: newMood(opts.Seed, opts.Pleasant)}
+	if !opts.Pleasant {
+		opts.Log.Info("awstest is unpleasant", "seed", s.mood.seed)
+	}
+	s.ops = s.operations()
+	s.Reset()
+	return s
+}
+
+// Reset takes the account back to what its Options describe and forgets every
+// request.
+func (s *Server) Reset() {
+	db := newDatabase(s.opts, s.mood)
+	sqs := newQueues(s.opts, s.mood)
+	vault := newVault(s.opts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sqs != nil {
+		s.sqs.close()
+	}
+	s.db, s.sqs, s.vault, s.requests = db, sqs, vault, nil
+}
+
+func (s *Server) state() (*database, *queues, *vault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db, s.sqs, s.vault
+}
+
+// Close waits for asynchronous invocations that are under way.
+func (s *Server) Close() { s.queue.Wait() }
+
+// Seed is the seed of this server's unpleasantness.
+func (s *Server) Seed() uint64 { return s.mood.seed }
+
+// TableARN is the ARN of the table of that name.
+func (s *Server) TableARN(name string) string {
+	return s.arn("dynamodb", "table/"+name)
+}
+
+// QueueARN is the ARN of the queue of that name.
+func (s *Server) QueueARN(name string) string { return s.arn("sqs", name) }
+
+// QueueURL is the address of the queue of that name on a server that listens
+// at base, such as "http://localhost:3004".
+func (s *Server) QueueURL(base, name string) string {
+	return strings.TrimSuffix(base, "/") + "/" + s.opts.Account + "/" + name
+}
+
+// SecretARN is the ARN of the secret of that name, with the six characters
+// Secrets Manager adds. They depend on the name alone.
+func (s *Server) SecretARN(name string) string { return secretARN(s.opts, name) }
+
+func (s *Server) arn(service, rest string) string {
+	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, s.opts.Region, s.opts.Account, rest)
+}
+
+// Request is what was asked of the account, and how it was answered. It holds
+// no item, message or secret.
+type Request struct {
+	At        time.Time `json:"at"`
+	Service   string    `json:"service"`   // dynamodb, sqs, secretsmanager, ssm, lambda
+	Operation string    `json:"operation"` // PutItem
+	Resource  string    `json:"resource"`  // name of the table, queue, secret, parameter or function; several are joined by commas
+	Status    int       `json:"status"`    // of the answer
+	Error     string    `json:"error,omitempty"`
+}
+
+// requestsKept bounds the memory of a server that runs for days.
+const requestsKept = 20000
+
+// Requests are the requests answered so far, oldest first. Of a long run only
+// the newest are kept.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Request{}, s.requests...)
+}
+
+func (s *Server) record(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.requests) == requestsKept {
+		s.requests = append(s.requests[:0], s.requests[requestsKept/2:]...)
+	}
+	s.requests = append(s.requests, r)
+}
+
+// call is one request on its way through.
+type call struct {
+	Request
+	host  string
+	first bool // the client's first attempt
+}
+
+func (c *call) on(resource string) {
+	if c.Resource != "" && !strings.Contains(","+c.Resource+",", ","+resource+",") {
+		resource = c.Resource + "," + resource
+	}
+	c.Resource = resource
+}
+
+// operation is one operation of one JSON service.
+type operation func(ctx context.Context, c *call, body []byte) (any, error)
+
+// op gives an operation its typed input.
+func op[In any](f func(context.Context, *call, *In) (any, error)) operation {
+	return func(ctx context.Context, c *call, body []byte) (any, error) {
+		in := new(In)
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		if err := d.Decode(in); err != nil {
+			return nil, decodeError(err)
+		}
+		return f(ctx, c, in)
+	}
+}
+
+// decodeError tells a parameter we do not play from a malformed request.
+func decodeError(err error) error {
+	var refused *apiError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return notPlayed("parameter " + field)
+	}
+	return &apiError{
+		status: http.StatusBadRequest, code: "SerializationException",
+		namespace: "com.amazon.coral.service", message: err.Error(),
+	}
+}
+
+func notPlayed(what string) error {
+	return &apiError{
+		status: http.StatusNotImplemented, code: "NotImplementedException",
+		message: "awstest does not play " + what,
+	}
+}
+
+// apiError is an error in the words of the service.
+type apiError struct {
+	status    int
+	namespace string // of __type
+	code      string
+	query     string         // the code of the older query protocol, which SQS repeats in a header
+	message   string         //
+	more      map[string]any // further members of the error's body
+	header    map[string]string
+}
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+const maxBody = 20 << 20
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{
+		Request: Request{At: s.opts.Now(), Status: http.StatusOK},
+		host:    r.Host,
+		first:   !strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=") || strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=1;"),
+	}
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case target != "":
+		s.serveJSON(w, r, c, target)
+	case isInvoke(r):
+		s.serveInvoke(w, r, c)
+	case s.opts.Fallback != nil:
+		s.opts.Fallback.ServeHTTP(w, r)
+		return
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	s.record(c.Request)
+}
+
+// services maps the prefix of X-Amz-Target to the name we record.
+var services = map[string]string{
+	"DynamoDB_20120810": "dynamodb",
+	"AmazonSQS":         "sqs",
+	"secretsmanager":    "secretsmanager",
+	"AmazonSSM":         "ssm",
+}
+
+// serveJSON is the one path of AWS JSON 1.0 and 1.1.
+func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, target string) {
+	prefix, name, _ := strings.Cut(target, ".")
+	c.Service, c.Operation = services[prefix], name
+
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var out any
+	operate, known := s.ops[c.Service+"."+name]
+	switch {
+	case err != nil:
+		err = &apiError{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLargeException", message: err.Error()}
+	case r.Method != http.MethodPost || !known:
+		err = &apiError{
+			status: http.StatusBadRequest, namespace: "com.amazon.coral.service",
+			code: "UnknownOperationException", message: "awstest does not play " + target,
+		}
+	case c.first && s.mood.throttled():
+		err = throttle(c.Service)
+	default:
+		out, err = operate(r.Context(), c, body)
+	}
+	contentType := "application/x-amz-json-1.0"
+	if strings.HasSuffix(r.Header.Get("Content-Type"), "1.1") {
+		contentType = "application/x-amz-json-1.1"
+	}
+	w.Header().Set("Content-Type", contentType)
+	s.answer(w, r, c, out, err)
+}
+
+// answer writes what an operation gave, with the checksum DynamoDB's clients
+// verify.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *call, out any, err error) {
+	if err != nil {
+		out = s.refusal(w, r, c, err)
+	}
+	body, err := json.Marshal(out)
+	if err != nil { // our own answers always encode
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("X-Amzn-Requestid", s.mood.id())
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if c.Service == "dynamodb" {
+		h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	}
+	w.WriteHeader(c.Status)
+	_, _ = w.Write(body)
+}
+
+// refusal is the body of an error answer; it sets the headers that go with it.
+func (s *Server) refusal(w http.ResponseWriter, r *http.Request, c *call, err error) any {
+	var e *apiError
+	if !errors.As(err, &e) {
+		e = &apiError{status: http.StatusInternalServerError, code: "InternalServerError", message: err.Error()}
+	}
+	c.Status, c.Error = e.status, e.code
+	s.opts.Log.InfoContext(r.Context(), "refused", "service", c.Service, "operation", c.Operation,
+		"resource", c.Resource, "code", e.code, "message", e.message)
+
+	for k, v := range e.header {
+		w.Header().Set(k, v)
+	}
+	if c.Service == "lambda" {
+		w.Header().Set("X-Amzn-Errortype", e.code)
+		return map[string]any{"Type": "User", "Message": e.message}
+	}
+	if c.Service == "sqs" {
+		query := e.query
+		if query == "" {
+			query = e.code
+		}
+		w.Header().Set("X-Amzn-Query-Error", query+";Sender")
+	}
+	body := map[string]any{"__type": e.code}
+	if e.namespace != "" {
+		body["__type"] = e.namespace + "#" + e.code
+	}
+	if e.message != "" {
+		body["message"] = e.message
+	}
+	for k, v := range e.more {
+		body[k] = v
+	}
+	return body
+}
+
+// operations is every operation we play.
+func (s *Server) operations() map[string]operation {
+	ops := map[string]operation{}
+	s.dynamodbOperations(ops)
+	s.sqsOperations(ops)
+	s.vaultOperations(ops)
+	return ops
+}

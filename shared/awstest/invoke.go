@@ -1,0 +1,119 @@
+package awstest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ErrNoFunction is what an Invoke hook returns for a function that does not
+// exist.
+var ErrNoFunction = errors.New("function not found")
+
+// Payload limits of Lambda Invoke.
+const (
+	maxPayload      = 6 << 20
+	maxEventPayload = 1 << 20
+)
+
+const functionsPath = "/2015-03-31/functions/"
+
+func isInvoke(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.EscapedPath(), functionsPath) && strings.HasSuffix(r.URL.EscapedPath(), "/invocations")
+}
+
+// functionID takes a function's name, partial ARN or ARN apart.
+var functionID = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:|\d{12}:function:)?([a-zA-Z0-9_-]{1,64})(?::([a-zA-Z0-9$_-]+))?$`)
+
+// serveInvoke is Lambda Invoke.
+func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
+	c.Service, c.Operation = "lambda", "Invoke"
+	w.Header().Set("Content-Type", "application/json")
+
+	escaped := strings.TrimSuffix(strings.TrimPrefix(r.URL.EscapedPath(), functionsPath), "/invocations")
+	given, err := url.PathUnescape(escaped)
+	id := functionID.FindStringSubmatch(given)
+	refuse := func(status int, code, message string) {
+		s.answer(w, r, c, nil, &apiError{status: status, code: code, message: message})
+	}
+	switch {
+	case r.Method != http.MethodPost:
+		refuse(http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method not allowed")
+		return
+	case err != nil || id == nil:
+		refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '"+given+"' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: "+functionID.String())
+		return
+	}
+	name := id[1]
+	c.on(name)
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+	kind := r.Header.Get("X-Amz-Invocation-Type")
+	switch {
+	case err != nil || kind == "Event" && len(payload) > maxEventPayload:
+		refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than the maximum size for the InvokeFunction operation")
+		return
+	case len(payload) > 0 && !json.Valid(payload):
+		refuse(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: it is not valid JSON")
+		return
+	case c.first && s.mood.throttled():
+		s.answer(w, r, c, nil, throttle("lambda"))
+		return
+	case s.opts.Invoke == nil, s.opts.Functions != nil && !slices.Contains(s.opts.Functions, name):
+		s.answer(w, r, c, nil, s.noFunction(name))
+		return
+	}
+	if len(payload) == 0 {
+		payload = []byte("{}")
+	}
+	switch kind {
+	case "", "RequestResponse":
+		s.invoke(w, r, c, name, payload)
+	case "Event":
+		ctx := context.WithoutCancel(r.Context())
+		s.queue.Go(func() {
+			if _, functionError, err := s.opts.Invoke(ctx, name, payload); err != nil || functionError != "" {
+				s.opts.Log.InfoContext(ctx, "asynchronous invocation failed", "function", name, "function_error", functionError, "err", err)
+			}
+		})
+		c.Status = http.StatusAccepted
+		w.WriteHeader(c.Status)
+	case "DryRun":
+		c.Status = http.StatusNoContent
+		w.WriteHeader(c.Status)
+	default:
+		refuse(http.StatusBadRequest, "InvalidParameterValueException", "Unknown invocation type "+kind)
+	}
+}
+
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *call, name string, payload []byte) {
+	out, functionError, err := s.opts.Invoke(r.Context(), name, payload)
+	switch {
+	case errors.Is(err, ErrNoFunction):
+		s.answer(w, r, c, nil, s.noFunction(name))
+		return
+	case err != nil:
+		s.answer(w, r, c, nil, &apiError{status: http.StatusInternalServerError, code: "ServiceException", message: err.Error()})
+		return
+	}
+	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
+	w.Header().Set("X-Amzn-Requestid", s.mood.id())
+	if functionError != "" {
+		w.Header().Set("X-Amz-Function-Error", functionError)
+		c.Error = functionError
+	}
+	if len(out) == 0 {
+		out = []byte("null")
+	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(out)
+}
+
+func (s *Server) noFunction(name string) error {
+	return &apiError{status: http.StatusNotFound, code: "ResourceNotFoundException", message: "Function not found: " + s.arn("lambda", "function:"+name)}
+}
