@@ -285,6 +285,19 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+func TestRotateKeys(t *testing.T) {
+	a := begin(t)
+	kids := func() []any {
+		keys, _ := a.get("/.well-known/jwks.json").json["keys"].([]any)
+		return []any{keys[0].(map[string]any)["kid"], keys[1].(map[string]any)["kid"]}
+	}
+	before := kids()
+	a.RotateKeys()
+	if after := kids(); after[0] != before[1] || slices.Contains(before, after[1]) {
+		t.Errorf("keys %v, then %v", before, after)
+	}
+}
+
 func TestRequestsAreRemembered(t *testing.T) {
 	a := begin(t)
 	a.refreshWith("canary-token")
