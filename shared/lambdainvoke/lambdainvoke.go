@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -18,7 +19,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-const maxAttempts = 3
+// A person waits for the answer, so the pauses between attempts are short.
+const (
+	maxAttempts = 3
+	maxPause    = 400 * time.Millisecond
+)
 
 // Invoker calls functions. It is safe for concurrent use.
 type Invoker struct{ client *lambda.Client }
@@ -26,9 +31,8 @@ type Invoker struct{ client *lambda.Client }
 // New makes an Invoker and calls nobody.
 func New(cfg aws.Config) *Invoker {
 	return &Invoker{client: lambda.NewFromConfig(cfg, func(o *lambda.Options) {
-		o.RetryMode = aws.RetryModeStandard
 		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-			s.MaxAttempts = maxAttempts
+			s.MaxAttempts, s.MaxBackoff = maxAttempts, maxPause
 			s.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
 		})
 	})}

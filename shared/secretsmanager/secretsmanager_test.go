@@ -1,0 +1,167 @@
+package secretsmanager_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secretsmanager"
+)
+
+const (
+	arn    = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:steward/fga-client-AbCdEf"
+	canary = "canary-value"
+)
+
+// source reads from a Secrets Manager that answers with answer.
+func source(t *testing.T, answer http.HandlerFunc) *secretsmanager.Source {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("X-Amz-Target"); got != "secretsmanager.GetSecretValue" {
+			t.Errorf("target %q", got)
+		}
+		var in struct{ SecretId string } //nolint:revive // AWS's spelling
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !strings.HasPrefix(in.SecretId, "arn:") {
+			t.Errorf("asked for %q, %v", in.SecretId, err)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return secretsmanager.New(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: &server.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	})
+}
+
+func value(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"ARN": arn, "Name": "steward/fga-client", "SecretString": s})
+	}
+}
+
+func TestGetOnce(t *testing.T) {
+	var calls atomic.Int32
+	s := source(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		time.Sleep(20 * time.Millisecond)
+		value(canary+"\n")(w, r)
+	})
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			if got, err := s.Get(t.Context(), arn); err != nil || got.Reveal() != canary {
+				t.Errorf("Get() = %q, %v", got.Reveal(), err)
+			}
+		})
+	}
+	group.Wait()
+	if _, err := s.Get(t.Context(), arn); err != nil || calls.Load() != 1 {
+		t.Errorf("%d calls, %v, want 1", calls.Load(), err)
+	}
+	if _, err := s.Get(t.Context(), strings.Replace(arn, "fga", "auth0", 1)); err != nil || calls.Load() != 2 {
+		t.Errorf("another secret: %d calls, %v, want 2", calls.Load(), err)
+	}
+	s.Forget(arn)
+	s.Forget("arn:unknown")
+	if _, err := s.Get(t.Context(), arn); err != nil || calls.Load() != 3 {
+		t.Errorf("forgotten: %d calls, %v, want 3", calls.Load(), err)
+	}
+}
+
+func TestGetFails(t *testing.T) {
+	problem := func(status int, code string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Amzn-Errortype", code)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"__type":"`+code+`","Message":"m"}`)
+		}
+	}
+	for name, tc := range map[string]struct {
+		answer http.HandlerFunc
+		kind   fault.Kind
+		say    string
+	}{
+		"never filled":    {problem(400, "ResourceNotFoundException"), fault.Internal, "the secret steward/fga-client has no value yet"},
+		"filled with air": {value(" \n"), fault.Internal, "the secret steward/fga-client has no value yet"},
+		"not allowed":     {problem(400, "AccessDeniedException"), fault.Upstream, "could not be read"},
+		"throttled":       {problem(400, "ThrottlingException"), fault.Upstream, "could not be read"},
+		"down":            {problem(500, "InternalServiceError"), fault.Upstream, "could not be read"},
+		"garbage":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, canary) }, fault.Upstream, "could not be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failing := true
+			s := source(t, func(w http.ResponseWriter, r *http.Request) {
+				if failing {
+					tc.answer(w, r)
+					return
+				}
+				value(canary)(w, r)
+			})
+			got, err := s.Get(t.Context(), arn)
+			e, _ := errors.AsType[*fault.Error](err)
+			if e == nil || e.Kind != tc.kind || !strings.Contains(e.Say, tc.say) || !got.IsZero() {
+				t.Fatalf("Get() = %v, %v, want kind %s saying %q", got, err, tc.kind, tc.say)
+			}
+			if strings.Contains(e.Say+err.Error(), canary) || strings.Contains(e.Say, "123456789012") {
+				t.Errorf("tells too much: %s / %v", e.Say, err)
+			}
+			failing = false
+			if got, err := s.Get(t.Context(), arn); err != nil || got.Reveal() != canary {
+				t.Errorf("a failure is remembered: %v", err)
+			}
+		})
+	}
+}
+
+// TestGetWaitsNoLonger: who gives up gets an error at once; who waits on still gets the value of the same fetch.
+func TestGetWaitsNoLonger(t *testing.T) {
+	release := make(chan struct{})
+	var calls atomic.Int32
+	s := source(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		<-release
+		value(canary)(w, r)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { _, err := s.Get(ctx, arn); first <- err }()
+	for calls.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	second := make(chan error, 1)
+	go func() { _, err := s.Get(t.Context(), arn); second <- err }()
+	cancel()
+	if err := <-first; fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.Canceled) {
+		t.Errorf("who gave up got %v", err)
+	}
+	close(release)
+	if err := <-second; err != nil || calls.Load() != 1 {
+		t.Errorf("who waited got %v after %d calls", err, calls.Load())
+	}
+}
+
+func TestName(t *testing.T) {
+	for in, want := range map[string]string{
+		arn: "steward/fga-client",
+		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:plain": "plain",
+		"steward/fga-client": "steward/fga-client",
+	} {
+		if got := secretsmanager.Name(in); got != want {
+			t.Errorf("Name(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
