@@ -17,7 +17,7 @@ func (b *builder) key() {
 		days = 30
 	}
 	k := awskms.NewCfnKey(b.stack, text(key), &awskms.CfnKeyProps{
-		Description:         text("Steward " + b.StackName() + ": tables, secrets, queue, alarms"),
+		Description:         text("Tables, secrets, queue and alarms of " + b.StackName()),
 		EnableKeyRotation:   jsii.Bool(true),
 		PendingWindowInDays: number(days),
 		KeyPolicy: document(

@@ -98,8 +98,8 @@ func (b *builder) baseURL() *string {
 	if b.BaseURL != nil {
 		return text("https://" + b.BaseURL.Host)
 	}
-	host := awscdk.Fn_Select(jsii.Number(2), awscdk.Fn_Split(text("/"), att(chatURL, "FunctionUrl"), jsii.Number(3)))
-	return awscdk.Fn_Join(text(""), list(text("https://"), host))
+	host := map[string]any{"Fn::Select": []any{2, map[string]any{"Fn::Split": []any{"/", att(chatURL, "FunctionUrl")}}}}
+	return awscdk.Fn_Join(text(""), list(text("https://"), awscdk.Token_AsString(host, nil)))
 }
 
 // baseURLParameter is the name of the parameter that holds baseURL. It is spelt out, as a function cannot refer to
