@@ -119,7 +119,9 @@ func TestGoAuth0PrivateKeyJWT(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := auth0test.StartTLS(t, options())
-	s.Configure(func(s *auth0test.Settings) { s.Clients["machine"].Keys = append(s.Clients["machine"].Keys, &key.PublicKey) })
+	s.Configure(func(s *auth0test.Settings) {
+		s.Clients["machine"].Keys = append(s.Clients["machine"].Keys, &key.PublicKey)
+	})
 	pemKey := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	sdk, err := authentication.New(t.Context(), strings.TrimPrefix(s.URL, "https://"), authentication.WithClient(s.Client()),
 		authentication.WithClientID("machine"), authentication.WithClientAssertion(string(pemKey), "RS256"), authentication.WithNoRetries())
