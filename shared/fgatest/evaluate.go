@@ -2,7 +2,6 @@ package fgatest
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/steward-iam/steward/shared/fga"
@@ -67,8 +66,8 @@ func parseModel() authorizationModel {
 	return m
 }
 
-// check answers c out of the stored tuples and its own. The error is the server's validation_error.
-func (m authorizationModel) check(c fga.Check, stored []fga.Tuple) (bool, error) {
+// check answers c out of the stored tuples and its own.
+func (m authorizationModel) check(c fga.Check, stored []fga.Tuple) (bool, *refusal) {
 	if err := m.known(c.Tuple); err != nil {
 		return false, err
 	}
@@ -82,37 +81,37 @@ func (m authorizationModel) check(c fga.Check, stored []fga.Tuple) (bool, error)
 }
 
 // known refuses words that the model does not have.
-func (m authorizationModel) known(t fga.Tuple) error {
+func (m authorizationModel) known(t fga.Tuple) *refusal {
 	userType, userID, ok := strings.Cut(t.User, ":")
 	userID, userRelation, userset := strings.Cut(userID, "#")
 	if !ok || userID == "" || strings.ContainsAny(userID, ":") || strings.ContainsAny(userRelation, ":#") {
-		return fmt.Errorf("the 'user' field is malformed")
+		return invalid("the 'user' field is malformed")
 	}
 	user, ok := m.types[userType]
 	if !ok {
-		return fmt.Errorf("type '%s' not found", userType)
+		return invalid("type '" + userType + "' not found")
 	}
 	if _, ok := user.Relations[userRelation]; userset && !ok {
-		return fmt.Errorf("relation '%s#%s' not found", userType, userRelation)
+		return invalid("relation '" + userType + "#" + userRelation + "' not found")
 	}
 	objectType, id, ok := strings.Cut(t.Object, ":")
 	if !ok || id == "" || strings.ContainsAny(id, ":#") {
-		return fmt.Errorf("invalid 'object' field format")
+		return invalid("invalid 'object' field format")
 	}
 	object, ok := m.types[objectType]
 	if !ok {
-		return fmt.Errorf("type '%s' not found", objectType)
+		return invalid("type '" + objectType + "' not found")
 	}
 	if _, ok := object.Relations[t.Relation]; !ok {
-		return fmt.Errorf("relation '%s#%s' not found", objectType, t.Relation)
+		return invalid("relation '" + objectType + "#" + t.Relation + "' not found")
 	}
 	return nil
 }
 
 // writable refuses tuples that could not be stored: the relation does not take users of that kind.
-func (m authorizationModel) writable(t fga.Tuple) error {
+func (m authorizationModel) writable(t fga.Tuple) *refusal {
 	if err := m.known(t); err != nil {
-		return err
+		return &refusal{"invalid_tuple", err.message}
 	}
 	objectType, _, _ := strings.Cut(t.Object, ":")
 	userType, userID, _ := strings.Cut(t.User, ":")
@@ -122,7 +121,7 @@ func (m authorizationModel) writable(t fga.Tuple) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("type restrictions of '%s#%s' do not allow the user", objectType, t.Relation)
+	return &refusal{"invalid_tuple", "type restrictions of '" + objectType + "#" + t.Relation + "' do not allow the user"}
 }
 
 type evaluation struct {

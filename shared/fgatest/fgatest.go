@@ -163,7 +163,6 @@ var (
 
 // ServeHTTP answers as the OpenFGA API does.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Request-Id", rand.Text())
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
 		fail(w, http.StatusBadRequest, "validation_error", err.Error())
@@ -171,7 +170,10 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(strings.NewReader(string(raw)))
 	var in body
-	malformed := json.Unmarshal(raw, &in)
+	var malformed error
+	if len(raw) > 0 {
+		malformed = json.Unmarshal(raw, &in)
+	}
 	call := Call{Path: r.URL.Path, Authorization: r.Header.Get("Authorization"), Consistency: in.Consistency, ModelID: in.ModelID}
 	if in.TupleKey != nil {
 		call.Checks = append(call.Checks, in.check())
@@ -209,7 +211,6 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed error) {
-	invalid := func(message string) { fail(w, http.StatusBadRequest, "validation_error", message) }
 	path := checkPath.FindStringSubmatch(r.URL.Path)
 	switch {
 	case path == nil:
@@ -219,39 +220,33 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed 
 		fail(w, http.StatusNotImplemented, "unimplemented", "Method Not Allowed")
 		return
 	case malformed != nil:
-		invalid(malformed.Error())
-		return
-	case !ulid.MatchString(path[1]) || in.ModelID != "" && !ulid.MatchString(in.ModelID):
-		invalid("value does not match regex pattern " + ulid.String())
+		fail(w, http.StatusBadRequest, "validation_error", malformed.Error())
 		return
 	}
+	store, batch := path[1], path[2] == "batch-check"
+	w.Header().Set("X-Request-Id", rand.Text())
+	w.Header().Set("Openfga-Store-Id", store)
 	checks := in.Checks
-	if path[2] == "check" {
+	if !batch {
 		checks = []item{in.item}
-	} else if message := badBatch(checks); message != "" {
-		invalid(message)
+	}
+	if err := wellFormed(store, in.ModelID, batch, checks); err != nil {
+		err.answer(w)
 		return
 	}
-	for _, c := range checks {
-		if message := malformedCheck(c); message != "" {
-			invalid(message)
-			return
-		}
-	}
-	if in.ModelID == "" && path[1] != StoreID {
-		fail(w, http.StatusBadRequest, "latest_authorization_model_not_found", "No authorization models found for store '"+path[1]+"'")
+	switch {
+	case in.ModelID == "" && store != StoreID:
+		fail(w, http.StatusBadRequest, "latest_authorization_model_not_found", "No authorization models found for store '"+store+"'")
 		return
-	}
-	if path[1] != StoreID || in.ModelID != "" && in.ModelID != ModelID {
+	case store != StoreID || in.ModelID != "" && in.ModelID != ModelID:
 		fail(w, http.StatusBadRequest, "authorization_model_not_found", "Authorization Model '"+in.ModelID+"' not found")
 		return
 	}
-	w.Header().Set("Openfga-Store-Id", StoreID)
 	w.Header().Set("Openfga-Authorization-Model-Id", ModelID)
-	if path[2] == "check" {
+	if !batch {
 		d, err := f.decide(in.check())
 		if err != nil {
-			invalid(err.Error())
+			err.answer(w)
 			return
 		}
 		answer(w, http.StatusOK, map[string]any{"allowed": d == fga.Allowed, "resolution": ""})
@@ -259,9 +254,13 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed 
 	}
 	result := map[string]any{}
 	for _, c := range checks {
+		if _, twice := result[c.CorrelationID]; twice || len(checks) > fga.MaxChecks {
+			fail(w, http.StatusBadRequest, "validation_error", "batch-check takes at most 50 checks, each with a correlation id of its own")
+			return
+		}
 		d, err := f.decide(c.check())
 		if err != nil {
-			result[c.CorrelationID] = map[string]any{"error": map[string]any{"input_error": "validation_error", "message": err.Error()}}
+			result[c.CorrelationID] = map[string]any{"error": map[string]any{"input_error": err.code, "message": err.message}}
 			continue
 		}
 		result[c.CorrelationID] = map[string]any{"allowed": d == fga.Allowed}
@@ -269,40 +268,46 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed 
 	answer(w, http.StatusOK, map[string]any{"result": result})
 }
 
-func badBatch(checks []item) string {
-	if n := len(checks); n == 0 || n > fga.MaxChecks {
-		return "batch-check needs 1 to 50 checks"
+// refusal is an error of the API, of status 400.
+type refusal struct{ code, message string }
+
+func (r *refusal) answer(w http.ResponseWriter) { fail(w, http.StatusBadRequest, r.code, r.message) }
+
+func invalid(message string) *refusal { return &refusal{"validation_error", message} }
+
+// wellFormed is the part of validation that knows neither store nor model: it fails a whole batch.
+func wellFormed(store, modelID string, batch bool, checks []item) *refusal {
+	if !ulid.MatchString(store) || modelID != "" && !ulid.MatchString(modelID) {
+		return invalid("value does not match regex pattern " + ulid.String())
 	}
-	seen := map[string]bool{}
+	if len(checks) == 0 {
+		return invalid("batch check requires at least one check to evaluate, no checks were received")
+	}
 	for _, c := range checks {
-		if !correlation.MatchString(c.CorrelationID) || seen[c.CorrelationID] {
-			return "correlation ids are unique, letters, digits and hyphens"
+		if c.TupleKey == nil {
+			return &refusal{"tuple_key_value_not_specified", "value is required"}
 		}
-		seen[c.CorrelationID] = true
+		if batch && !correlation.MatchString(c.CorrelationID) {
+			return invalid("value does not match regex pattern " + correlation.String())
+		}
+		if len(c.ContextualTuples.TupleKeys) > fga.MaxContextual {
+			return invalid("value must contain no more than 100 item(s)")
+		}
+		for _, t := range append([]tupleKey{*c.TupleKey}, c.ContextualTuples.TupleKeys...) {
+			switch {
+			case len(t.User) < 2 || len(t.User) > 512 || strings.ContainsAny(t.User, space):
+				return invalid("invalid user")
+			case t.Relation == "" || len(t.Relation) > 50 || strings.ContainsAny(t.Relation, ":#@"+space):
+				return invalid("invalid relation")
+			case len(t.Object) < 2 || len(t.Object) > 256 || strings.ContainsAny(t.Object, space):
+				return invalid("invalid object")
+			}
+		}
 	}
-	return ""
+	return nil
 }
 
-// malformedCheck is the part of validation that does not know the model: it fails the whole request.
-func malformedCheck(i item) string {
-	if i.TupleKey == nil {
-		return "value is required"
-	}
-	if len(i.ContextualTuples.TupleKeys) > fga.MaxContextual {
-		return "value must contain no more than 100 item(s)"
-	}
-	for _, t := range append([]tupleKey{*i.TupleKey}, i.ContextualTuples.TupleKeys...) {
-		switch {
-		case len(t.User) < 2 || len(t.User) > 512 || strings.ContainsAny(t.User, " \t\r\n\f\v"):
-			return "invalid user"
-		case t.Relation == "" || len(t.Relation) > 50 || strings.ContainsAny(t.Relation, ":#@ \t\r\n\f\v"):
-			return "invalid relation"
-		case len(t.Object) < 2 || len(t.Object) > 256 || strings.ContainsAny(t.Object, " \t\r\n\f\v"):
-			return "invalid object"
-		}
-	}
-	return ""
-}
+const space = " \t\r\n\f\v"
 
 // received notes a call and takes the fault that holds for it.
 func (f *Fake) received(c Call) Fault {
@@ -326,7 +331,7 @@ func (f *Fake) received(c Call) Fault {
 	return Fault{}
 }
 
-func (f *Fake) decide(c fga.Check) (fga.Decision, error) {
+func (f *Fake) decide(c fga.Check) (fga.Decision, *refusal) {
 	f.mu.Lock()
 	stored := slices.Clone(f.tuples)
 	f.mu.Unlock()

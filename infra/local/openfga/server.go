@@ -45,7 +45,8 @@ import (
 
 // Options say how the server is reached. The zero value is a plain OpenFGA without authentication.
 type Options struct {
-	// Issuer, if set, answers POST /oauth/token and checks every bearer token that is presented.
+	// Issuer, if set, answers POST /oauth/token and checks every bearer token that is presented. Left empty, its
+	// audience becomes [Server.Audience].
 	Issuer *fgatest.Issuer
 	// RequireToken also refuses calls without a bearer token, as Auth0 FGA does. Left off, a person with curl or an
 	// OpenFGA SDK gets in without one.
@@ -101,6 +102,9 @@ func Start(ctx context.Context, ln net.Listener, opts Options) (_ *Server, err e
 		return nil, fmt.Errorf("seed the OpenFGA store: %w", err)
 	}
 	if opts.Issuer != nil {
+		if opts.Issuer.Audience == "" {
+			opts.Issuer.Audience = s.Audience()
+		}
 		guarded, tokens := opts.Issuer.Guard(handler, opts.RequireToken), opts.Issuer
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == fgatest.TokenPath {
