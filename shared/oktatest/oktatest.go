@@ -368,6 +368,7 @@ func (c *call) handle(f Fault, t token, live bool, at int) {
 
 func (c *call) goWrong(f Fault) {
 	c.out = answer{header: http.Header{}}
+	c.count()
 	switch {
 	case f.Status == http.StatusTooManyRequests:
 		c.limited(f.Concurrency, cmp.Or(f.Reset, time.Second))
@@ -433,17 +434,22 @@ func (c *call) admit(t token, live bool) bool {
 		c.fail(http.StatusBadRequest, "E0000021", "Bad request.  Accept and/or Content-Type headers likely do not match supported values.")
 		return false
 	}
-	b := c.bucket()
-	remaining := b.limit - b.used
-	h := c.out.header
-	h.Set("X-Rate-Limit-Limit", strconv.Itoa(b.limit))
-	h.Set("X-Rate-Limit-Remaining", strconv.Itoa(max(remaining, 0)))
-	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(b.reset.Unix(), 10))
-	if remaining < 0 && c.opts.RateLimit > 0 {
+	if b := c.count(); b.used > b.limit && c.opts.RateLimit > 0 {
 		c.limited(false, b.reset.Sub(c.now))
 		return false
 	}
 	return true
+}
+
+// count counts the request against its bucket and says so in the headers.
+func (c *call) count() *bucket {
+	b := c.bucket()
+	b.used++
+	h := c.out.header
+	h.Set("X-Rate-Limit-Limit", strconv.Itoa(b.limit))
+	h.Set("X-Rate-Limit-Remaining", strconv.Itoa(max(b.limit-b.used, 0)))
+	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(b.reset.Unix(), 10))
+	return b
 }
 
 func (c *call) unauthorized() {
@@ -599,7 +605,6 @@ func (c *call) bucket() *bucket {
 		b = &bucket{limit: limit, reset: c.now.Add(time.Minute)}
 		c.buckets[key] = b
 	}
-	b.used++
 	return b
 }
 

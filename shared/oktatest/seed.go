@@ -138,7 +138,7 @@ func (o *Org) seed() {
 	}
 	program(Salesforce, "salesforce", "Salesforce", "SAML_2_0", []string{Alice}, []string{Support})
 	program(Jira, "jira_onprem", "Jira", "SAML_2_0", []string{Carol}, []string{Engineering})
-	program(Figma, "figma", "Figma", "OPENID_CONNECT", nil, nil)
+	program(Figma, "figma", "Figma", "SAML_2_0", nil, nil)
 
 	for i := range 6 {
 		u := o.users[i]
