@@ -23,7 +23,7 @@ func main() {
 		jsii.Close()
 		os.Exit(1)
 	}
-	stack.New(app, s, fleet.Steward(), "../build")
+	stack.New(app, s, fleet.Steward(), "build")
 	app.Synth(nil)
 	jsii.Close()
 }

@@ -47,7 +47,7 @@ type Memory string
 const (
 	// MemoryDisabled keeps nothing: a conversation ends with its session.
 	MemoryDisabled Memory = "disabled"
-	// MemoryManaged keeps the turns of a session for a few days, and derives nothing from them.
+	// MemoryManaged keeps the turns of a session, and summaries of them, for a few days.
 	MemoryManaged Memory = "managed"
 )
 

@@ -178,9 +178,9 @@ func (b *builder) harness() {
 	}
 	memory := &awsbedrockagentcore.CfnHarness_HarnessMemoryConfigurationProperty{}
 	switch b.HarnessMemory {
-	case settings.MemoryManaged: // the turns of a session and nothing derived from them
+	case settings.MemoryManaged: // summaries of a session, not facts about the person across sessions
 		memory.ManagedMemoryConfiguration = &awsbedrockagentcore.CfnHarness_HarnessManagedMemoryConfigurationProperty{
-			EventExpiryDuration: number(memoryDays), Strategies: list(),
+			EventExpiryDuration: number(memoryDays), Strategies: list(text("SUMMARIZATION")),
 		}
 	case settings.MemoryDisabled:
 		memory.Disabled = map[string]any{}
@@ -234,7 +234,10 @@ func (b *builder) harnessGrants() []statement {
 	)
 	if b.HarnessMemory == settings.MemoryManaged {
 		grants = append(grants, statement{
-			Actions:   []string{"bedrock-agentcore:CreateEvent", "bedrock-agentcore:GetEvent", "bedrock-agentcore:ListEvents"},
+			Actions: []string{
+				"bedrock-agentcore:CreateEvent", "bedrock-agentcore:GetEvent", "bedrock-agentcore:ListEvents",
+				"bedrock-agentcore:ListMemoryRecords", "bedrock-agentcore:RetrieveMemoryRecords",
+			},
 			Resources: []*string{b.agentcore("memory/harness_" + name + "*")},
 		})
 	}

@@ -92,6 +92,8 @@ func synthesize() int {
 		}
 		app := awscdk.NewApp(&awscdk.AppProps{
 			Outdir: jsii.String(filepath.Join(dir, v.name)), AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
+			// Properties are held against the resources' published schemas; as in cdk.json.
+			Context: &map[string]any{"@aws-cdk/core:validateAgainstDefaultRules": true},
 		})
 		New(app, s, fleet.Steward(), dir)
 		app.Synth(nil)
