@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/steward-iam/steward/functions/chat/web"
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/agent"
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/lambdainvoke"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/secretsmanager"
+	"github.com/steward-iam/steward/shared/tokenvault"
+)
+
+// newHandler puts the app together. It calls nobody: keys and secrets are fetched when first needed.
+func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) http.Handler {
+	secrets := secretsmanager.New(from)
+	db := dynamodb.NewFromConfig(from)
+	sessions := dynamo.NewSessions(db, cfg.SessionTable)
+	trail := dynamo.NewAudit(db, cfg.AuditTable)
+	box := once(func(ctx context.Context) (*seal.Box, error) {
+		key, err := secrets.Get(ctx, cfg.TokenKeyARN)
+		if err != nil {
+			return nil, err
+		}
+		return seal.New(key)
+	})
+	auth := auth0.New(auth0.Config{
+		Issuer:   cfg.Issuer,
+		ClientID: cfg.ClientID,
+		Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.ClientSecretARN) },
+		Now:      now,
+	})
+	return web.New(web.Config{
+		Base:       base(cfg, from),
+		Issuer:     auth.Issuer(),
+		Connection: cfg.Connection,
+		Auth:       auth,
+		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Box: box, Connection: cfg.Connection, Now: now},
+		Box:        box,
+		Sessions:   sessions,
+		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
+		Activity:   trail,
+		Audit:      trail,
+		Agent:      runtime(cfg, from),
+		Log:        log,
+		Now:        now,
+	})
+}
+
+// once remembers the first success of f. Failures are not remembered.
+func once[T any](f func(context.Context) (T, error)) func(context.Context) (T, error) {
+	var (
+		mu   sync.Mutex
+		done bool
+		got  T
+	)
+	return func(ctx context.Context) (T, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return got, nil
+		}
+		v, err := f(ctx)
+		if err == nil {
+			got, done = v, true
+		}
+		return v, err
+	}
+}
+
+// base is where the app is reached: configured, or read from the parameter that the deployment fills once the function
+// URL is known.
+func base(cfg settings, from aws.Config) func(context.Context) (*url.URL, error) {
+	if cfg.BaseURL != nil {
+		return func(context.Context) (*url.URL, error) { return cfg.BaseURL, nil }
+	}
+	client := ssm.NewFromConfig(from)
+	return func(ctx context.Context) (*url.URL, error) {
+		out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &cfg.BaseURLParameter})
+		if err != nil {
+			return nil, fmt.Errorf("read parameter %s: %w", cfg.BaseURLParameter, err)
+		}
+		u, err := config.ParseURL(aws.ToString(out.Parameter.Value))
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", cfg.BaseURLParameter, err)
+		}
+		return u, nil
+	}
+}
+
+// runtime is where the agent runs.
+func runtime(cfg settings, from aws.Config) agent.Runtime {
+	if cfg.Runtime == runtimeClassic {
+		return agent.NewClassic(bedrockagentruntime.NewFromConfig(from), cfg.AgentID, cfg.AgentAlias)
+	}
+	return agent.NewHarness(bedrockagentcore.NewFromConfig(from), cfg.HarnessARN, tools{
+		invoke:    lambdainvoke.New(from).Invoke,
+		functions: map[string]string{actiongroup.GroupOkta: cfg.OktaGroups, actiongroup.GroupCIBA: cfg.CIBA},
+	})
+}
+
+// tools runs what a harness asks for: the function of the action group, with the event that Classic would send. The
+// event's session id is the one the turn was started with, whatever the model says.
+type tools struct {
+	invoke    func(ctx context.Context, function string, payload []byte) (answer []byte, functionError string, err error)
+	functions map[string]string // action group to function name
+}
+
+// Run is agent.ToolRunner.
+func (t tools) Run(ctx context.Context, call actiongroup.Event) (actiongroup.Response, error) {
+	name, ok := t.functions[call.ActionGroup]
+	if !ok {
+		return actiongroup.Response{}, fault.New(fault.Internal, "", fmt.Errorf("no function for action group %.40q", call.ActionGroup))
+	}
+	payload, err := json.Marshal(call)
+	if err != nil {
+		return actiongroup.Response{}, fmt.Errorf("encode the event of %s: %w", call.Function, err)
+	}
+	answer, functionError, err := t.invoke(ctx, name, payload)
+	if err != nil {
+		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool cannot be reached at the moment.", err)
+	}
+	if functionError != "" {
+		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool broke off. Whether it had an effect is not known.", fmt.Errorf("function %s failed: %s", name, functionError))
+	}
+	var out actiongroup.Response
+	if err := json.Unmarshal(answer, &out); err != nil || out.Text() == "" {
+		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool gave no answer that can be read.", errors.New("answer of function "+name+" is not a response"))
+	}
+	return out, nil
+}
+
+// approvals adds taking back to what the table keeps.
+type approvals struct {
+	*dynamo.Approvals
+	trail audit.Recorder
+	now   func() time.Time
+}
+
+// Cancel moves an approval to cancelled and records who did it. It is read anew, consistently, first.
+func (s approvals) Cancel(ctx context.Context, seen approval.Approval) (approval.Approval, error) {
+	a, err := s.Approval(ctx, seen.SessionID, seen.ID)
+	if err != nil {
+		return a, err
+	}
+	if a.Owner == "" || a.Owner != seen.Owner {
+		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
+	}
+	now := s.now()
+	moved := error(dynamo.ErrMoved)
+	if a.Status.Can(approval.Cancelled) {
+		a.Result = "Cancelled in the chat before it was carried out."
+		moved = s.Move(ctx, &a, approval.Cancelled, now)
+	}
+	if errors.Is(moved, dynamo.ErrMoved) {
+		return a, fault.New(fault.Conflict, "It is too late to cancel this: it has been decided already.", moved)
+	}
+	if moved != nil {
+		return a, moved
+	}
+	return a, s.trail.Add(ctx, audit.Record{
+		ID: audit.NewID(now), At: now, Subject: string(a.Owner), SessionID: string(a.SessionID), Stage: audit.Decision,
+		Operation: a.Operation, Target: a.Target.Type + ":" + a.Target.ID, TargetLabel: a.Target.Label,
+		Decision: string(approval.Cancelled), Outcome: "ok", ApprovalID: a.ID,
+	})
+}

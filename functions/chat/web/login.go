@@ -1,0 +1,357 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/session"
+	"github.com/steward-iam/steward/shared/tokenvault"
+)
+
+const (
+	loginLifetime = 8 * time.Hour
+	flowLifetime  = 10 * time.Minute
+	leaving       = 8 * time.Second // what signing out may take where others have to be told
+	maxSessions   = 100             // conversations of one login
+)
+
+// cookieValue is what session.NewCookie makes.
+var cookieValue = regexp.MustCompile(`^[A-Z2-7]{52}$`)
+
+// who reads the cookie and finds the login behind it.
+func (a *App) who(r *http.Request) (session.Login, error) {
+	c, err := r.Cookie(siteOf(r).login)
+	if err != nil || !cookieValue.MatchString(c.Value) {
+		return session.Login{}, session.NotSignedIn(nil)
+	}
+	l, err := a.Sessions.Login(r.Context(), session.KeyOf(secret.New(c.Value)))
+	if err != nil {
+		return session.Login{}, err
+	}
+	if !l.Live(a.Now()) {
+		return session.Login{}, session.NotSignedIn(errors.New("login has expired"))
+	}
+	return l, nil
+}
+
+func (s *site) cookie(name, value string, lifetime time.Duration) *http.Cookie {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(lifetime / time.Second)}
+	if lifetime <= 0 {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+// flow is what has to survive the browser's visit to Auth0. It travels in a sealed cookie; the server keeps nothing.
+type flow struct {
+	State       string    `json:"s"`
+	Nonce       string    `json:"n,omitempty"`
+	Verifier    string    `json:"v"`
+	AuthSession string    `json:"a,omitempty"` // connecting an account only
+	Ends        time.Time `json:"e"`
+}
+
+// purposes a flow is sealed for. One of connecting is bound to its login as well.
+const purposeLogin, purposeConnect = "login", "connect"
+
+func (a *App) newFlow() flow {
+	return flow{State: rand.Text() + rand.Text(), Verifier: auth0.NewVerifier().Reveal(), Ends: a.Now().Add(flowLifetime)}
+}
+
+func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose ...string) error {
+	box, err := a.Box(r.Context())
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encode flow: %w", err)
+	}
+	sealed, err := box.Seal(secret.New(string(plain)), append([]string{"chat flow"}, purpose...)...)
+	if err != nil {
+		return err
+	}
+	s := siteOf(r)
+	http.SetCookie(w, s.cookie(s.flow, base64.RawURLEncoding.EncodeToString(sealed), flowLifetime))
+	return nil
+}
+
+var errFlow = fault.New(fault.Unauthenticated, "This sign-in was started in another browser or too long ago. Please start again.", errors.New("no matching flow for the callback"))
+
+// takeFlow opens the flow cookie, ends it, and compares the state in constant time.
+func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string) (flow, error) {
+	s := siteOf(r)
+	c, err := r.Cookie(s.flow)
+	if err != nil {
+		return flow{}, errFlow
+	}
+	http.SetCookie(w, s.cookie(s.flow, "", 0))
+	box, err := a.Box(r.Context())
+	if err != nil {
+		return flow{}, err
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil {
+		return flow{}, errFlow
+	}
+	plain, err := box.Open(sealed, append([]string{"chat flow"}, purpose...)...)
+	if err != nil {
+		return flow{}, errFlow
+	}
+	var f flow
+	if err := json.Unmarshal([]byte(plain.Reveal()), &f); err != nil {
+		return flow{}, errFlow
+	}
+	if !a.Now().Before(f.Ends) || !secret.New(f.State).Equal(secret.New(r.URL.Query().Get("state"))) {
+		return flow{}, errFlow
+	}
+	return f, nil
+}
+
+var connectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,127}$`)
+
+// login sends the browser to Auth0.
+func (a *App) login(w http.ResponseWriter, r *http.Request) {
+	connection := r.URL.Query().Get("connection")
+	if connection == "" {
+		connection = a.Connection
+	}
+	if !connectionName.MatchString(connection) {
+		a.fail(w, r, fault.New(fault.Invalid, "There is no such connection to sign in with.", nil))
+		return
+	}
+	f := a.newFlow()
+	f.Nonce = rand.Text()
+	to, err := a.Auth.AuthCodeURL(r.Context(), auth0.AuthRequest{
+		RedirectURI: siteOf(r).url("/callback"),
+		State:       secret.New(f.State),
+		Nonce:       secret.New(f.Nonce),
+		Verifier:    secret.New(f.Verifier),
+		Connection:  connection,
+	})
+	if err == nil {
+		err = a.keepFlow(w, r, f, purposeLogin)
+	}
+	if err != nil {
+		a.fail(w, r, auth0.Fault(err))
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// callback turns what Auth0 sent back into a login. Whatever goes wrong ends on a page, never in another redirect.
+func (a *App) callback(w http.ResponseWriter, r *http.Request) {
+	f, err := a.takeFlow(w, r, purposeLogin)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if err := refusal(r, "Signing in was cancelled or refused. Nothing was changed."); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	cookie, err := a.signIn(r, f)
+	if err != nil {
+		a.fail(w, r, auth0.Fault(err))
+		return
+	}
+	s := siteOf(r)
+	http.SetCookie(w, s.cookie(s.login, cookie.Reveal(), loginLifetime))
+	http.Redirect(w, r, s.url("/"), http.StatusSeeOther)
+}
+
+var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// refusal is the error a callback carries (RFC 6749 section 4.1.2.1). Its words were in the browser's hands: only a
+// well-formed code reaches the log, nothing reaches the page.
+func refusal(r *http.Request, say string) error {
+	code := r.URL.Query().Get("error")
+	switch {
+	case code == "":
+		return nil
+	case code == "access_denied" || code == "login_required" || code == "consent_required" || code == "interaction_required":
+		return fault.New(fault.Rejected, say, errors.New("callback with error "+code))
+	case !oauthCode.MatchString(code):
+		code = "unreadable"
+	}
+	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again; if it stays, quote the reference.", errors.New("callback with error "+code))
+}
+
+// signIn redeems the code, verifies who came, and stores a new login with its first session.
+func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
+	ctx := r.Context()
+	code := secret.New(r.URL.Query().Get("code"))
+	if code.IsZero() {
+		return secret.String{}, errFlow
+	}
+	tokens, err := a.Auth.Code(ctx, code, siteOf(r).url("/callback"), secret.New(f.Verifier))
+	if err != nil {
+		return secret.String{}, err
+	}
+	id, err := a.Auth.VerifyIDToken(ctx, tokens.IDToken)
+	if err != nil {
+		return secret.String{}, err
+	}
+	if !id.Nonce.Equal(secret.New(f.Nonce)) || id.Subject == "" {
+		return secret.String{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("nonce or subject of the id_token does not fit"))
+	}
+	person := session.Person{Subject: session.Subject(id.Subject), Email: id.Email, EmailVerified: id.EmailVerified, Name: id.Name, Picture: id.Picture}
+
+	now := a.Now()
+	cookie := session.NewCookie()
+	l := session.Login{Key: session.KeyOf(cookie), Owner: person, Current: session.NewID(), CreatedAt: now, ExpiresAt: now.Add(loginLifetime)}
+	l.Sessions = []session.ID{l.Current}
+	if err := a.openSession(ctx, l, tokens.RefreshToken); err != nil {
+		return secret.String{}, err
+	}
+	if err := a.record(ctx, l, "sign_in"); err != nil {
+		return secret.String{}, err
+	}
+	if err := a.Sessions.PutLogin(ctx, l); err != nil {
+		return secret.String{}, err
+	}
+	// The browser had a login already: it is not needed any more. Its refresh token is left alone, as some tenants
+	// revoke the whole grant with it, and so the new one.
+	if old, err := a.who(r); err == nil {
+		a.leave(ctx, old, false)
+	}
+	return cookie, nil
+}
+
+// openSession stores the session l.Current, with the refresh token sealed for it.
+func (a *App) openSession(ctx context.Context, l session.Login, refresh secret.String) error {
+	box, err := a.Box(ctx)
+	if err != nil {
+		return err
+	}
+	sealed, err := tokenvault.SealRefreshToken(box, l.Current, l.Owner.Subject, refresh)
+	if err != nil {
+		return fmt.Errorf("seal refresh token: %w", err)
+	}
+	return a.Sessions.PutSession(ctx, session.Session{
+		ID: l.Current, Owner: l.Owner, Login: l.Key, CreatedAt: a.Now(), ExpiresAt: l.ExpiresAt, RefreshToken: sealed,
+	})
+}
+
+// refreshToken opens the refresh token of the login's current session.
+func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Session, secret.String, error) {
+	s, err := a.Sessions.Session(ctx, l.Current)
+	if err != nil {
+		return s, secret.String{}, err
+	}
+	if !s.Live(a.Now()) || s.Owner.Subject != l.Owner.Subject {
+		return s, secret.String{}, session.NotSignedIn(errors.New("the login's session is not live"))
+	}
+	box, err := a.Box(ctx)
+	if err != nil {
+		return s, secret.String{}, err
+	}
+	refresh, err := tokenvault.OpenRefreshToken(box, s)
+	if err != nil {
+		return s, secret.String{}, fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", err)
+	}
+	return s, refresh, nil
+}
+
+// logout ends the login here and at Auth0.
+func (a *App) logout(w http.ResponseWriter, r *http.Request) {
+	s := siteOf(r)
+	http.SetCookie(w, s.cookie(s.login, "", 0))
+	l, err := a.who(r)
+	if fault.KindOf(err) != fault.Unauthenticated {
+		if err == nil {
+			err = a.leave(r.Context(), l, true)
+		}
+		if err != nil {
+			a.fail(w, r, fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be removed. It ends by itself within 8 hours.", err))
+			return
+		}
+	}
+	http.Redirect(w, r, a.Auth.LogoutURL(s.url("/")), http.StatusSeeOther)
+}
+
+// leave deletes everything a login opened, then tells those who have to know: pending approvals end, the agent
+// forgets, Auth0 revokes. The error is about the rows; the rest is logged, for nothing works without the rows.
+func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
+	ctx, cancel := context.WithTimeout(ctx, leaving)
+	defer cancel()
+	_, refresh, tokenErr := a.refreshToken(ctx, l)
+	if tokenErr != nil {
+		a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", tokenErr))
+	}
+
+	rows := []func() error{
+		func() error { return a.Sessions.DeleteLogin(ctx, l.Key) },
+		func() error { return a.record(ctx, l, "sign_out") },
+	}
+	rest := []func() error{func() error { return a.cancelAll(ctx, l) }}
+	for _, id := range l.Sessions {
+		rows = append(rows, func() error { return a.Sessions.DeleteSession(ctx, id) })
+		rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
+	}
+	if revoke && tokenErr == nil {
+		rest = append(rest, func() error { return a.Auth.Revoke(ctx, refresh) })
+	}
+	err := together(rows)
+	if late := together(rest); late != nil {
+		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out left something behind", slog.Any("err", late))
+	}
+	return err
+}
+
+// cancelAll takes back what this login's conversations asked for and nobody has begun to do.
+func (a *App) cancelAll(ctx context.Context, l session.Login) error {
+	all, err := a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
+	if err != nil {
+		return fmt.Errorf("cancel approvals: %w", err)
+	}
+	var jobs []func() error
+	for _, ap := range all {
+		if ap.Status.Can(approval.Cancelled) && slices.Contains(l.Sessions, ap.SessionID) {
+			jobs = append(jobs, func() error {
+				_, err := a.Approvals.Cancel(ctx, ap)
+				return err
+			})
+		}
+	}
+	return together(jobs)
+}
+
+// together runs jobs side by side, a few at a time, and joins their errors.
+func together(jobs []func() error) error {
+	errs := make([]error, len(jobs))
+	gate := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for i, job := range jobs {
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			errs[i] = job()
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (a *App) record(ctx context.Context, l session.Login, operation string) error {
+	now := a.Now()
+	return a.Audit.Add(ctx, audit.Record{
+		ID: audit.NewID(now), At: now, Subject: string(l.Owner.Subject), SessionID: string(l.Current),
+		Stage: audit.Login, Operation: operation, Decision: "allowed", Outcome: "ok",
+	})
+}

@@ -1,0 +1,136 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+//go:embed templates
+var templates embed.FS
+
+func loadPages(static *assets) *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{"asset": static.path}).ParseFS(templates, "templates/*.html"))
+}
+
+// signedOutPage invites.
+type signedOutPage struct {
+	Title string
+	Ended bool // there was a login, and it is over
+}
+
+// messagePage is one sentence and a reference.
+type messagePage struct {
+	Title string
+	Say   string
+	Ref   string
+}
+
+// chatPage is the app.
+type chatPage struct {
+	Title        string
+	Name         string // how to call the person
+	Who          string // the account
+	Initials     string
+	Okta         string
+	Conversation string // tells the page's own notes of one conversation from another's; opens nothing
+	Look, Change []string
+	MaxMessage   int
+}
+
+// page is the app for whoever is signed in, and an invitation for everybody else.
+func (a *App) page(w http.ResponseWriter, r *http.Request) {
+	l, err := a.who(r)
+	if fault.KindOf(err) == fault.Unauthenticated {
+		s := siteOf(r)
+		_, had := r.Cookie(s.login)
+		if had == nil {
+			http.SetCookie(w, s.cookie(s.login, "", 0))
+		}
+		a.render(w, http.StatusOK, "signed-out", signedOutPage{Title: "Steward", Ended: had == nil})
+		return
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	look, change := suggestions()
+	a.render(w, http.StatusOK, "chat", chatPage{
+		Title: "Steward", Name: firstName(l.Owner), Who: account(l.Owner), Initials: initials(l.Owner),
+		Okta: a.okta(r.Context(), l), Conversation: marker(l.Current), Look: look, Change: change, MaxMessage: maxMessage,
+	})
+}
+
+func (a *App) render(w http.ResponseWriter, code int, name string, data any) {
+	var b bytes.Buffer
+	if err := a.pages.ExecuteTemplate(&b, name, data); err != nil {
+		a.Log.Error("page does not render", "page", name, "err", err)
+		http.Error(w, "Something went wrong on our side. Please try again.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(b.Bytes())
+}
+
+// marker names a conversation to the page. It is a hash: the session id stays on this side.
+func marker(id session.ID) string {
+	sum := sha256.Sum256([]byte("conversation " + id))
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
+}
+
+func account(p session.Person) string {
+	if p.Email != "" {
+		return p.Email
+	}
+	return string(p.Subject)
+}
+
+func firstName(p session.Person) string {
+	name := strings.TrimSpace(p.Name)
+	if name == "" || strings.Contains(name, "@") {
+		name, _, _ = strings.Cut(account(p), "@")
+		if strings.Contains(name, "|") {
+			return "there"
+		}
+	}
+	return clip(strings.Fields(name)[0], 40)
+}
+
+func initials(p session.Person) string {
+	name := strings.TrimSpace(p.Name)
+	if name == "" {
+		name = account(p)
+	}
+	var out []rune
+	for _, word := range strings.Fields(name) {
+		out = append(out, []rune(strings.ToUpper(word))[0])
+	}
+	if len(out) > 2 {
+		out = []rune{out[0], out[len(out)-1]}
+	}
+	return string(out)
+}
+
+// suggestions are the first example of each function, reads and changes apart.
+func suggestions() (look, change []string) {
+	for _, f := range actiongroup.Catalogue() {
+		if len(f.Examples) == 0 || f.Name == "check_approval" {
+			continue
+		}
+		if f.Elevated {
+			change = append(change, f.Examples[0])
+		} else {
+			look = append(look, f.Examples[0])
+		}
+	}
+	return look[:min(len(look), 4)], change[:min(len(change), 4)]
+}

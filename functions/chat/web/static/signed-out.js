@@ -1,0 +1,2 @@
+// Nothing of a conversation outlives the sign-in.
+sessionStorage.clear();
