@@ -3,7 +3,6 @@ package okta
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -143,11 +142,6 @@ func classify(op operation, status int, code string, h http.Header) Kind {
 // isErrorCode guards what of a foreign body gets into errors and logs.
 func isErrorCode(s string) bool {
 	return len(s) == 8 && s[0] == 'E' && strings.Trim(s[1:], "0123456789") == ""
-}
-
-func isDial(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial"
 }
 
 // Fault turns an error of this package into what may be said about it; other

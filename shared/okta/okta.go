@@ -10,8 +10,8 @@
 // The SDK gets to see success without a body, or a plain error, and nothing
 // else. So its retry loop (endless on a closed connection, POST included) has
 // nothing to retry, its paging (which forgets the caller's context) nothing to
-// follow, and its oneOf decoders (which refuse a whole list for one factor type
-// they do not know) nothing to refuse. Its configuration is built field by
+// follow, and its oneOf decoders (which turn a factor or app of a type they do
+// not know into nothing) nothing to lose. Its configuration is built field by
 // field and not through sdk.NewConfiguration, which reads ~/.okta/okta.yaml,
 // .okta.yaml and OKTA_* variables and drops the port of the org URL.
 //
@@ -82,7 +82,8 @@ func New(o Options) (*Client, error) {
 		o.Now = time.Now
 	}
 	base := url.URL{Scheme: o.OrgURL.Scheme, Host: o.OrgURL.Host, Path: strings.TrimSuffix(o.OrgURL.Path, "/")}
-	wire := &transport{next: o.Transport, try: cmp.Or(o.TryTimeout, 8*time.Second)}
+	_, traces := o.Transport.(*http.Transport)
+	wire := &transport{next: o.Transport, traces: traces, try: cmp.Or(o.TryTimeout, 8*time.Second)}
 	cfg := &sdk.Configuration{
 		Servers:    sdk.ServerConfigurations{{URL: base.String()}},
 		HTTPClient: &http.Client{Transport: wire},

@@ -76,8 +76,9 @@ var errSettled = errors.New("okta: the exchange failed")
 // transport owns the wire. The SDK sees a 2xx answer without its body, or
 // errSettled; the exchange in the request's context has everything.
 type transport struct {
-	next http.RoundTripper
-	try  time.Duration
+	next   http.RoundTripper
+	traces bool // next is known to tell when it has a connection
+	try    time.Duration
 }
 
 // RoundTrip carries out one call, with the waits and repeats it deserves.
@@ -128,7 +129,10 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 	ctx, cancel := context.WithTimeout(ctx, t.try)
 	defer cancel()
 	x.status, x.header, x.body, x.requestID, x.err = 0, nil, nil, "", nil
-
+	if ctx.Err() != nil {
+		_ = x.fail(KindTimeout, ctx.Err())
+		return
+	}
 	var connected atomic.Bool
 	r := req.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -138,9 +142,8 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	res, err := t.next.RoundTrip(r)
-	// Without a connection nothing was sent. A transport that does not trace
-	// says nothing by its silence, so only a dial error counts.
-	x.sent = x.sent || connected.Load() || err == nil || !isDial(err)
+	// Without a connection nothing was sent, says a transport that traces.
+	x.sent = x.sent || connected.Load() || err == nil || !t.traces
 	if err != nil {
 		x.lost(ctx, err)
 		return
