@@ -65,13 +65,12 @@ func start(p *pool, inv *invocation) (*instance, error) {
 	i.cmd.SysProcAttr = ownGroup()
 
 	i.work <- inv
-	i.limit = time.AfterFunc(p.lambda.opts.InitTimeout, i.initOverrun)
 	i.started = time.Now()
 	if err := i.cmd.Start(); err != nil {
-		i.limit.Stop()
 		_ = ln.Close()
 		return nil, failure("Runtime.InvalidEntrypoint", fmt.Sprintf("RequestId: %s Error: Couldn't find valid bootstrap(s): [%s]", inv.id, p.fn.Bootstrap))
 	}
+	i.limit = time.AfterFunc(p.lambda.opts.InitTimeout, i.initOverrun)
 	go func() { _ = i.server.Serve(ln) }() // ends with Close; what the process asked meanwhile waits in the listener
 	p.lambda.wg.Go(i.wait)
 	return i, nil
