@@ -119,6 +119,14 @@ func (a Approval) Intact() bool { return a.Digest != "" && a.Digest == a.Sum() }
 // Overdue says whether the time to answer has passed.
 func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.ExpiresAt) }
 
+// Shown is the status to tell people: an answer that has not come in time has expired, whether or not it is written down yet.
+func (a Approval) Shown(now time.Time) Status {
+	if a.Status == Pending && a.Overdue(now) {
+		return Expired
+	}
+	return a.Status
+}
+
 // Key names the change itself, whoever's approval and whenever: two requests with one key ask for the same thing.
 func (a Approval) Key() string {
 	same := Approval{Owner: a.Owner, Operation: a.Operation, Target: Ref{Type: a.Target.Type, ID: a.Target.ID}, Party: Ref{Type: a.Party.Type, ID: a.Party.ID}, Args: a.Args}
@@ -130,6 +138,19 @@ func (a Approval) Key() string {
 		same.Args["name"] = a.Target.Label
 	}
 	return same.Sum()
+}
+
+// Message is what travels through the queue: which approval to look at next.
+type Message struct {
+	SessionID  session.ID `json:"session_id"`
+	ApprovalID string     `json:"approval_id"`
+	// Lost counts the polls after which Auth0 knew nothing of a request that nobody had refused.
+	Lost int `json:"lost,omitempty"`
+}
+
+// SealPurpose is what an auth_req_id is sealed for, beside session and owner.
+func (a Approval) SealPurpose() []string {
+	return []string{string(a.SessionID), string(a.Owner), "auth_req_id", a.ID}
 }
 
 // NewID makes an id that sorts by time.

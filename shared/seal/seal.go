@@ -6,6 +6,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -14,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -96,3 +98,24 @@ func additional(binding []string) ([]byte, error) {
 
 // GenerateKey makes a key text, for places without a secret store.
 func GenerateKey() secret.String { return secret.New(rand.Text() + rand.Text()) }
+
+// Keeper gives the Box of a key that is fetched when first needed, and the same one from then on. A fetch that failed
+// is tried again by the next caller.
+func Keeper(key func(context.Context) (secret.String, error)) func(context.Context) (*Box, error) {
+	var kept atomic.Pointer[Box]
+	return func(ctx context.Context) (*Box, error) {
+		if b := kept.Load(); b != nil {
+			return b, nil
+		}
+		k, err := key(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b, err := New(k)
+		if err != nil {
+			return nil, err
+		}
+		kept.Store(b)
+		return b, nil
+	}
+}

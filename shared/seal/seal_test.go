@@ -45,10 +45,14 @@ func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 		"another owner":   func() (secret.String, error) { return b.Open(sealed, "session-1", "owner-2", "refresh_token") },
 		"another purpose": func() (secret.String, error) { return b.Open(sealed, "session-1", "owner-1", "okta_token") },
 		"shifted names":   func() (secret.String, error) { return b.Open(sealed, "session-1o", "wner-1", "refresh_token") },
-		"another key":     func() (secret.String, error) { return box(t, strings.Repeat("j", 40)).Open(sealed, "session-1", "owner-1", "refresh_token") },
-		"a changed byte":  func() (secret.String, error) { return b.Open(flipped, "session-1", "owner-1", "refresh_token") },
-		"plain text":      func() (secret.String, error) { return b.Open([]byte("canary-token"), "session-1", "owner-1", "refresh_token") },
-		"nothing":         func() (secret.String, error) { return b.Open(nil, "session-1", "owner-1", "refresh_token") },
+		"another key": func() (secret.String, error) {
+			return box(t, strings.Repeat("j", 40)).Open(sealed, "session-1", "owner-1", "refresh_token")
+		},
+		"a changed byte": func() (secret.String, error) { return b.Open(flipped, "session-1", "owner-1", "refresh_token") },
+		"plain text": func() (secret.String, error) {
+			return b.Open([]byte("canary-token"), "session-1", "owner-1", "refresh_token")
+		},
+		"nothing": func() (secret.String, error) { return b.Open(nil, "session-1", "owner-1", "refresh_token") },
 	} {
 		if got, err := open(); !errors.Is(err, seal.ErrNotOpened) || !got.IsZero() {
 			t.Errorf("%s: got %v, err %v; want nothing and ErrNotOpened", name, got, err)

@@ -1,0 +1,113 @@
+# Steward. `make` alone prints what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES   := shared functions infra infra/local
+FUNCTIONS := okta-groups ciba fga-authorizer chat approval-worker
+AGENT     ?= classic
+STAGE     ?= dev
+
+# Every module is built as it would be alone: what go.work would pick does not reach a shipped binary.
+export GOWORK := off
+export CGO_ENABLED ?= 0
+
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags='-s -w -buildid='
+BIN        := $(CURDIR)/.bin
+LINT       := $(BIN)/golangci-lint
+CDK        := npx --yes aws-cdk@2.1148.1
+
+.PHONY: help
+help: ## print this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: local
+local: local-binaries ## run everything on this computer: http://localhost:3000 (AGENT_RUNTIME=classic|harness)
+	@echo "Building the laptop run. The first time, compiling the embedded OpenFGA takes a few minutes."
+	@start=$$SECONDS; (cd infra/local && go build -o ../../build/local/steward-local .); echo "Built in $$((SECONDS - start)) s."
+	@exec build/local/steward-local
+
+# One go build for all five, so that the compiler shares what they share.
+.PHONY: local-binaries
+local-binaries:
+	@start=$$SECONDS; echo "Building the functions for this computer."; \
+	for f in $(FUNCTIONS); do \
+		(cd functions && go build $(BUILDFLAGS) -o ../build/local/$$f/bootstrap ./$$f); \
+	done; echo "Built in $$((SECONDS - start)) s."
+
+.PHONY: invoke
+invoke: ## send EVENT=file.json to FUNCTION=name of a running local fleet
+	@test -n "$(FUNCTION)" && test -n "$(EVENT)" || { echo "usage: make invoke FUNCTION=okta-groups EVENT=file.json"; exit 2; }
+	@aws=$$(sed -n 's/.*"aws":"\([^"]*\)".*/\1/p' build/local.json 2>/dev/null); \
+	test -n "$$aws" || { echo "No local fleet is running: build/local.json is missing. Start one with 'make local'."; exit 1; }; \
+	curl -sS --fail-with-body -X POST --data-binary @"$(EVENT)" "$$aws/2015-03-31/functions/$(FUNCTION)/invocations"; echo
+
+.PHONY: build
+build: ## build/<function>/bootstrap (linux/arm64) and build/<function>.zip, the same bits every time
+	@for f in $(FUNCTIONS); do \
+		(cd functions && GOOS=linux GOARCH=arm64 go build $(BUILDFLAGS) -o ../build/$$f/bootstrap ./$$f); \
+	done
+	@cd infra && go run ./bundle $(FUNCTIONS)
+
+.PHONY: test
+test: ## all tests of all modules, with the race detector
+	@for m in $(MODULES); do \
+		echo "== $$m"; (cd $$m && CGO_ENABLED=1 go test -race -timeout 30m ./...); \
+	done
+
+.PHONY: check
+check: fmt-check tidy-check lint test synth build ## all that CI runs
+
+.PHONY: fmt
+fmt: ## format the code
+	@gofmt -w $(MODULES)
+
+.PHONY: fmt-check
+fmt-check:
+	@out=$$(gofmt -l $(MODULES)); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
+
+.PHONY: tidy
+tidy: ## tidy every module
+	@for m in $(MODULES); do (cd $$m && go mod tidy); done
+
+.PHONY: tidy-check
+tidy-check:
+	@for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, pinned
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yaml ./...); done
+
+$(LINT):
+	@echo "Building golangci-lint (over two minutes, once)."
+	@GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: synth
+synth: build ## CloudFormation in cdk.out/ for AGENT=classic|harness STAGE=dev|prod; no credentials needed
+	@$(CDK) synth --quiet --output cdk.out -c agent=$(AGENT) -c stage=$(STAGE)
+
+.PHONY: golden
+golden: ## rewrite the golden files
+	@cd infra && go test ./stack -update
+	@cd functions && go test ./chat/... -update
+
+.PHONY: bench
+bench: local-binaries ## cold start, warm latency, calls, sizes: a table, and build/bench.json
+	@cd infra/local && go run ./bench
+
+.PHONY: soak
+soak: ## 200 approvals with the worker killed at random, the long form
+	@cd infra/local && STEWARD_SOAK=long go test -count=1 -timeout 60m -run TestApprovalsSurviveCrashes -v ./e2e
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@for m in shared functions; do (cd $$m && for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p; done; done); done
+
+.PHONY: vuln
+vuln: ## govulncheck (needs vuln.go.dev)
+	@for m in $(MODULES); do (cd $$m && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...); done
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf build cdk.out

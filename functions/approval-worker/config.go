@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/steward-iam/steward/functions/internal/acting"
+	sharedconfig "github.com/steward-iam/steward/shared/config"
+)
+
+type config struct {
+	acting.Config
+
+	ApprovalQueueURL string
+}
+
+func parseConfig(lookup sharedconfig.Lookup) (config, error) {
+	r := sharedconfig.Read(lookup)
+	cfg := config{Config: acting.Read(r)}
+	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
+		cfg.ApprovalQueueURL = u.String()
+	}
+	return cfg, r.Err()
+}

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/ciba"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/fga"
+	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// approvals keeps what is waiting.
+type approvals interface {
+	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
+	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
+	Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error
+	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration) error
+}
+
+// phone asks how a push stands, and sends another.
+type phone interface {
+	Start(ctx context.Context, r ciba.Request) (ciba.Started, error)
+	Poll(ctx context.Context, authReqID secret.String, subject string, started time.Time, interval time.Duration) (ciba.Answer, error)
+}
+
+// line puts a message back for later.
+type line interface {
+	Send(ctx context.Context, m approval.Message, delay time.Duration) error
+}
+
+// doer carries a change out, and looks whether it has taken effect.
+type doer interface {
+	Do(ctx context.Context, a approval.Approval) (done string, meta okta.Meta, err error)
+	Effective(ctx context.Context, a approval.Approval) (effect effect, err error)
+}
+
+type handler struct {
+	desk      *actor.Desk
+	okta      doer
+	audit     audit.Recorder
+	approvals approvals
+	phone     phone
+	queue     line
+	box       func(context.Context) (*seal.Box, error)
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+const (
+	margin     = 1500 * time.Millisecond
+	lease      = time.Minute      // longer than the function may run, so that a lease that has run out means a crash
+	retryAfter = 10 * time.Second // when something we depend on did not answer
+	waitForReq = 5 * time.Second  // for the push to be sent
+	// grace is how long after the expiry an approval given in time may still be carried out, by a worker that was held up.
+	grace     = 10 * time.Minute
+	minRepush = 30 * time.Second // the least time a person needs to answer a second push
+	maxPushes = 3
+)
+
+// Handle takes a batch of messages, all at once, and names those to be delivered again. Errors are named, not returned:
+// a returned one would bring back the whole batch.
+func (h *handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		defer cancel()
+	}
+	var (
+		out events.SQSEventResponse
+		mu  sync.Mutex
+		wg  sync.WaitGroup
+	)
+	for _, record := range event.Records {
+		wg.Go(func() {
+			if err := h.message(ctx, record); err != nil {
+				fault.Answer(ctx, h.log.With("message_id", record.MessageId), err)
+				mu.Lock()
+				defer mu.Unlock()
+				out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+			}
+		})
+	}
+	wg.Wait()
+	return out, nil
+}
+
+func (h *handler) message(ctx context.Context, record events.SQSMessage) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	var m approval.Message
+	if err := json.Unmarshal([]byte(record.Body), &m); err != nil {
+		return fmt.Errorf("message is not one of ours: %w", err) // it ends up among the dead letters
+	}
+	return h.advance(ctx, m)
+}
+
+// advance takes an approval as far as it goes now. An error means that the message is to come back.
+func (h *handler) advance(ctx context.Context, m approval.Message) error {
+	a, err := h.approvals.Approval(ctx, m.SessionID, m.ApprovalID)
+	if fault.KindOf(err) == fault.NotFound {
+		h.log.WarnContext(ctx, "no such approval", "approval_id", m.ApprovalID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if a.Status.Final() {
+		return nil
+	}
+	if !a.Intact() {
+		return h.end(ctx, &a, approval.Failed, "It was altered after it was asked for, so it was not carried out.", "altered")
+	}
+	who, err := h.desk.Identify(ctx, a.SessionID)
+	switch {
+	case fault.KindOf(err) == fault.Unauthenticated:
+		return h.signedOut(ctx, &a)
+	case err != nil:
+		return err
+	case who.Session.Owner.Subject == "" || who.Session.Owner.Subject != a.Owner:
+		return h.end(ctx, &a, approval.Failed, "It belongs to somebody else, so it was not carried out.", "owner")
+	}
+	switch a.Status {
+	case approval.Pending:
+		return h.wait(ctx, who, &a, m)
+	case approval.Approved:
+		return h.carryOut(ctx, who, &a, m, false)
+	case approval.Executing:
+		if left := a.ClaimedUntil.Sub(h.now()); left > 0 {
+			return h.queue.Send(ctx, m, left+time.Second)
+		}
+		return h.carryOut(ctx, who, &a, m, true)
+	}
+	return fmt.Errorf("no path for status %q", a.Status)
+}
+
+func (h *handler) signedOut(ctx context.Context, a *approval.Approval) error {
+	if a.Status == approval.Executing {
+		return h.end(ctx, a, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.", "signed out")
+	}
+	return h.end(ctx, a, approval.Cancelled, "You signed out before it was carried out; nothing was changed.", "signed out")
+}
+
+// wait polls once.
+func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
+	if len(a.AuthReqID) == 0 {
+		if a.Overdue(h.now()) {
+			return h.end(ctx, a, approval.Expired, "", "expired")
+		}
+		return h.queue.Send(ctx, m, waitForReq) // the push is just being sent, or never was
+	}
+	box, err := h.box(ctx)
+	if err != nil {
+		return err
+	}
+	request, err := box.Open(a.AuthReqID, a.SealPurpose()...)
+	if err != nil {
+		return h.end(ctx, a, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
+	}
+	answer, err := h.phone.Poll(ctx, request, string(a.Owner), a.CreatedAt, a.Interval)
+	switch {
+	case fault.KindOf(err) == fault.Rejected:
+		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
+		return h.end(ctx, a, approval.Failed, "The approval did not come from you, so nothing was changed.", string(fault.Rejected))
+	case err != nil && a.Overdue(h.now()):
+		return h.end(ctx, a, approval.Expired, "", "expired")
+	case err != nil:
+		fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+		return h.queue.Send(ctx, m, retryAfter)
+	case a.Overdue(h.now()):
+		return h.end(ctx, a, approval.Expired, "", "expired") // even if approved: too late is too late
+	}
+	switch answer.Outcome {
+	case ciba.Waiting:
+		return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, answer.Interval)
+	case ciba.Refused:
+		return h.end(ctx, a, approval.Denied, "", "denied")
+	case ciba.Lost:
+		return h.askAgain(ctx, a, m)
+	case ciba.Approved:
+	}
+	if err := h.approvals.Move(ctx, a, approval.Approved, h.now()); err != nil {
+		return h.moved(err)
+	}
+	h.log.InfoContext(ctx, "approved", "approval_id", a.ID)
+	if err := h.record(ctx, *a, audit.Decision, string(approval.Approved), "ok", ""); err != nil {
+		return err
+	}
+	return h.carryOut(ctx, who, a, m, false)
+}
+
+// askAgain handles an approval whose answer was lost, as when a worker crashed just after it had polled. What it was
+// cannot be known, so it counts for nothing; the person is asked once more, if there is time. Before that another worker
+// that may hold the answer is given the time to write it down.
+func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval.Message) error {
+	if m.Lost == 0 {
+		m.Lost++
+		return h.queue.Send(ctx, m, retryAfter)
+	}
+	left := a.ExpiresAt.Sub(h.now())
+	if left < minRepush || a.Pushes >= maxPushes {
+		return h.end(ctx, a, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.", "lost")
+	}
+	started, err := h.phone.Start(ctx, ciba.Request{
+		Subject:        string(a.Owner),
+		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Party.Label, a.Code),
+		Instruction:    a.Summary,
+		Expiry:         left.Truncate(time.Second),
+	})
+	if err != nil {
+		fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+		return h.queue.Send(ctx, m, retryAfter)
+	}
+	box, err := h.box(ctx)
+	if err != nil {
+		return err
+	}
+	sealed, err := box.Seal(started.AuthReqID, a.SealPurpose()...)
+	if err != nil {
+		return fmt.Errorf("seal auth_req_id: %w", err)
+	}
+	if err := h.approvals.SaveRequest(ctx, a, sealed, started.Interval); err != nil {
+		return h.moved(err)
+	}
+	return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, started.Interval)
+}
+
+// carryOut does what was approved. again says that a worker before crashed on it, so that the state is read first.
+func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message, again bool) error {
+	op, ok := actiongroup.OperationByID(a.Operation)
+	if !ok {
+		return h.end(ctx, a, approval.Failed, "There is no such operation any more, so nothing was changed.", "operation")
+	}
+	if !again && h.now().After(a.ExpiresAt.Add(grace)) {
+		return h.end(ctx, a, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.", "late")
+	}
+	// 1 may they still: the permission may have gone since it was asked for
+	if err := h.authorize(ctx, who, op, *a); err != nil {
+		if fault.KindOf(err) != fault.Denied {
+			fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+			return h.queue.Send(ctx, m, retryAfter)
+		}
+		if again {
+			return h.end(ctx, a, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.", "denied")
+		}
+		return h.end(ctx, a, approval.Failed, "You are not allowed to do this any more, so nothing was changed.", "denied")
+	}
+	// 2 the person's own token, exchanged now; before the claim, since without one nothing can have happened
+	token, err := h.desk.Fresh(ctx, who)
+	if err != nil {
+		switch kind := fault.KindOf(err); {
+		case kind == fault.Upstream, again:
+			fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+			return h.queue.Send(ctx, m, retryAfter)
+		default:
+			say, _ := fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+			return h.end(ctx, a, approval.Failed, say+" Nothing was changed.", string(kind))
+		}
+	}
+	ctx = okta.WithToken(ctx, token)
+	// 3 claim: of two workers one goes on
+	if err := h.approvals.Claim(ctx, a, h.now(), lease); err != nil {
+		if errors.Is(err, dynamo.ErrMoved) {
+			return h.queue.Send(ctx, m, lease) // looked at once more, should its holder crash
+		}
+		return err
+	}
+	// 4 act
+	if again {
+		return h.finish(ctx, op, a, m)
+	}
+	said, meta, err := h.okta.Do(ctx, *a)
+	return h.outcome(ctx, op, a, m, said, meta, err)
+}
+
+// finish settles a change that may have been done by a worker that crashed.
+func (h *handler) finish(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message) error {
+	got, err := h.okta.Effective(ctx, *a)
+	switch {
+	case err != nil:
+		fault.Answer(ctx, h.log.With("approval_id", a.ID), okta.Fault(err))
+		return h.queue.Send(ctx, m, lease+time.Second)
+	case got == effectYes:
+		return h.end(ctx, a, approval.Done, "Okta shows that it took effect.", "verified")
+	case op.Idempotent:
+		said, meta, err := h.okta.Do(ctx, *a)
+		return h.outcome(ctx, op, a, m, said, meta, err)
+	}
+	return h.end(ctx, a, approval.Unknown, unknownHow(*a), "unknown")
+}
+
+// outcome writes down what Okta answered, and only that.
+func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message, said string, meta okta.Meta, err error) error {
+	a.OktaRequestID = meta.RequestID
+	if err == nil {
+		return h.end(ctx, a, approval.Done, said, "ok")
+	}
+	if e, ok := errors.AsType[*okta.Error](err); ok && a.OktaRequestID == "" {
+		a.OktaRequestID = e.RequestID
+	}
+	say, _ := fault.Answer(ctx, h.log.With("approval_id", a.ID), okta.Fault(err))
+	if okta.Unknown(err) {
+		if got, err := h.okta.Effective(ctx, *a); err == nil && got == effectYes {
+			return h.end(ctx, a, approval.Done, "Okta shows that it took effect.", "verified")
+		}
+		if op.Idempotent && h.now().Before(a.ExpiresAt.Add(grace)) {
+			return h.queue.Send(ctx, m, lease+time.Second) // taken up again when the lease has run out
+		}
+		return h.end(ctx, a, approval.Unknown, unknownHow(*a), "unknown")
+	}
+	return h.end(ctx, a, approval.Failed, say+" Nothing was changed.", string(fault.KindOf(okta.Fault(err))))
+}
+
+func (h *handler) authorize(ctx context.Context, who actor.Actor, op actiongroup.Operation, a approval.Approval) error {
+	id := a.Target.ID
+	if op.Target == actiongroup.TargetArea {
+		id = string(op.Area)
+	}
+	check, err := fga.For(who.User, op.Relation, string(op.Target), id, a.Target.ID != "" && a.Target.ID == who.Session.OktaUserID)
+	if err != nil {
+		return err
+	}
+	return h.desk.Authorize(ctx, true, check)
+}
+
+// end moves a to a final state and records it. Whoever lost a race to another worker has nothing left to do.
+func (h *handler) end(ctx context.Context, a *approval.Approval, status approval.Status, result, outcome string) error {
+	was := a.Status
+	a.Result = result
+	if err := h.approvals.Move(ctx, a, status, h.now()); err != nil {
+		return h.moved(err)
+	}
+	h.log.InfoContext(ctx, "approval ended", "approval_id", a.ID, "operation", a.Operation, "status", string(status), "okta_request_id", a.OktaRequestID)
+	stage := audit.Execute
+	if was == approval.Pending {
+		stage = audit.Decision
+	}
+	return h.record(ctx, *a, stage, string(status), outcome, a.OktaRequestID)
+}
+
+func (h *handler) moved(err error) error {
+	if errors.Is(err, dynamo.ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+func (h *handler) record(ctx context.Context, a approval.Approval, stage audit.Stage, decision, outcome, request string) error {
+	now := h.now()
+	r := audit.Record{
+		ID: audit.NewID(now), At: now, Subject: string(a.Owner), SessionID: string(a.SessionID), Stage: stage,
+		Operation: a.Operation, TargetLabel: a.Target.Label, Decision: decision, Outcome: outcome,
+		ApprovalID: a.ID, OktaRequest: request,
+	}
+	if a.Target.ID != "" {
+		r.Target = a.Target.Type + ":" + a.Target.ID
+	}
+	return h.audit.Add(ctx, r)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fault"
+)
+
+const (
+	looked = 50 // how many of the latest are searched for a code
+	told   = 5  // how many are told of when none is named
+)
+
+// check tells how a person's own approvals stand, or cancels one that is still pending.
+func (h *handler) check(ctx context.Context, who actor.Actor, call actiongroup.Call) (string, error) {
+	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, looked)
+	if err != nil {
+		return "", err
+	}
+	said := strings.TrimPrefix(strings.ToUpper(call.Arg("approval")), "#")
+	if said != "" {
+		all = named(all, said)
+		if len(all) == 0 {
+			return "", fault.New(fault.NotFound, "You have no approval of that code. Leave the code out to hear of the latest ones.", nil)
+		}
+	}
+	if call.Arg("action") == "cancel" {
+		return h.cancel(ctx, all, said != "")
+	}
+	if len(all) == 0 {
+		return "You have not asked for any change that needs approval.", nil
+	}
+	var lines []string
+	for i, a := range all {
+		if i == told {
+			break
+		}
+		// The list may lag a moment behind; what decides an answer is read as it is now.
+		if now, err := h.approvals.Approval(ctx, a.SessionID, a.ID); err == nil {
+			a = now
+		}
+		lines = append(lines, h.describe(a))
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// named finds approvals by code, the newest first, or by id.
+func named(all []approval.Approval, said string) (found []approval.Approval) {
+	for _, a := range all {
+		if a.Code == said || strings.EqualFold(a.ID, said) {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+func (h *handler) describe(a approval.Approval) string {
+	status := map[approval.Status]string{
+		approval.Pending:   "waiting for approval on the phone; not done yet",
+		approval.Approved:  "approved; about to be carried out",
+		approval.Executing: "approved; being carried out now",
+		approval.Done:      "done",
+		approval.Failed:    "failed",
+		approval.Unknown:   "outcome unknown",
+		approval.Denied:    "denied on the phone; nothing was changed",
+		approval.Expired:   "expired without an answer; nothing was changed",
+		approval.Cancelled: "cancelled; nothing was changed",
+	}[a.Shown(h.now())]
+	text := fmt.Sprintf("- %s, code %s: %s.", actiongroup.Quote(a.Summary, 200), a.Code, status)
+	if a.Result != "" {
+		text += " " + a.Result
+	}
+	return text
+}
+
+func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bool) (string, error) {
+	var waiting []approval.Approval
+	for _, a := range all {
+		if a.Shown(h.now()) == approval.Pending {
+			waiting = append(waiting, a)
+		}
+	}
+	switch {
+	case len(waiting) == 0 && byName:
+		return "", tooLate()
+	case len(waiting) == 0:
+		return "", fault.New(fault.NotFound, "Nothing is waiting for approval, so there is nothing to cancel.", nil)
+	case len(waiting) > 1 && !byName:
+		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
+	}
+	a := waiting[0]
+	err := h.approvals.Move(ctx, &a, approval.Cancelled, h.now())
+	if errors.Is(err, dynamo.ErrMoved) {
+		return "", tooLate()
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := h.record(ctx, a, audit.Decision, string(approval.Cancelled), "ok"); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", actiongroup.Quote(a.Summary, 200)), nil
+}
+
+func tooLate() error {
+	return fault.New(fault.Conflict, "It is too late to cancel this: it is not waiting for approval any more.", nil)
+}
+

@@ -1,0 +1,41 @@
+// The function ciba is the agent's action group for elevated changes: it checks, asks the person's phone, and answers
+// at once. Carrying the change out is approval-worker's part.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/shared/ciba"
+	"github.com/steward-iam/steward/shared/queue"
+)
+
+func main() {
+	log := lambdacontext.NewLogger()
+	cfg, err := parseConfig(os.LookupEnv)
+	if err != nil {
+		log.Error("configuration is unusable", "err", err)
+		os.Exit(1)
+	}
+	clients, err := acting.New(context.Background(), cfg.Config)
+	if err != nil {
+		log.Error("clients cannot be made", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start((&handler{
+		desk:      clients.Desk,
+		okta:      clients.Okta,
+		audit:     clients.Audit,
+		approvals: clients.Approvals,
+		phone:     &ciba.Client{Auth0: clients.Auth0},
+		queue:     queue.New(clients.AWS, cfg.ApprovalQueueURL),
+		box:       clients.Box,
+		log:       log,
+		now:       time.Now,
+	}).Handle)
+}

@@ -1,0 +1,107 @@
+// Package acting is what the functions that act for a person have in common: their configuration and their clients,
+// made once a process.
+package acting
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fga"
+	"github.com/steward-iam/steward/shared/lambdainvoke"
+	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/secretsmanager"
+	"github.com/steward-iam/steward/shared/tokenvault"
+)
+
+// Config is read from the environment.
+type Config struct {
+	SessionTable      string
+	AuditTable        string
+	Auth0Issuer       *url.URL
+	Auth0ClientID     string
+	Auth0SecretARN    string
+	Auth0Connection   string
+	OktaOrg           *url.URL
+	AuthorizerName    string
+	FGAUserClaim      fga.Claim
+	TokenKeySecretARN string
+}
+
+// Read takes the keys that every acting function needs; r collects what is wrong.
+func Read(r *config.Reader) Config {
+	return Config{
+		SessionTable:      r.String("SESSION_TABLE_NAME"),
+		AuditTable:        r.String("AUDIT_TABLE_NAME"),
+		Auth0Issuer:       r.URL("AUTH0_ISSUER_URL"),
+		Auth0ClientID:     r.String("AUTH0_CLIENT_ID"),
+		Auth0SecretARN:    r.String("AUTH0_CLIENT_SECRET_ARN"),
+		Auth0Connection:   r.String("AUTH0_CONNECTION_NAME"),
+		OktaOrg:           r.URL("OKTA_ORG_URL"),
+		AuthorizerName:    r.String("FGA_AUTHORIZER_FUNCTION_NAME"),
+		FGAUserClaim:      fga.Claim(r.Enum("FGA_USER_CLAIM", string(fga.ClaimEmail), string(fga.ClaimSub))),
+		TokenKeySecretARN: r.String("TOKEN_KEY_SECRET_ARN"),
+	}
+}
+
+// Clients are made once and shared by every call.
+type Clients struct {
+	AWS       aws.Config
+	Desk      *actor.Desk
+	Okta      *okta.Client
+	Auth0     *auth0.Client
+	Sessions  *dynamo.Sessions
+	Approvals *dynamo.Approvals
+	Audit     *dynamo.Audit
+	Box       func(context.Context) (*seal.Box, error)
+}
+
+// New makes the clients and asks for nothing yet.
+func New(ctx context.Context, cfg Config) (*Clients, error) {
+	awsCfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	orgClient, err := okta.New(okta.Options{OrgURL: cfg.OktaOrg, TryTimeout: 6 * time.Second, Timeout: 15 * time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("okta client: %w", err)
+	}
+	secrets := secretsmanager.New(awsCfg)
+	table := dynamodb.NewFromConfig(awsCfg)
+	c := &Clients{
+		AWS:  awsCfg,
+		Okta: orgClient,
+		Auth0: auth0.New(auth0.Config{
+			Issuer:   cfg.Auth0Issuer,
+			ClientID: cfg.Auth0ClientID,
+			Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.Auth0SecretARN) },
+			HTTP:     &http.Client{Timeout: 8 * time.Second},
+		}),
+		Sessions:  dynamo.NewSessions(table, cfg.SessionTable),
+		Approvals: dynamo.NewApprovals(table, cfg.SessionTable),
+		Audit:     dynamo.NewAudit(table, cfg.AuditTable),
+		Box:       seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeySecretARN) }),
+	}
+	c.Desk = &actor.Desk{
+		Sessions:   c.Sessions,
+		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: time.Now},
+		Authorizer: fga.NewClient(lambdainvoke.New(awsCfg), cfg.AuthorizerName),
+		Self:       c.Okta,
+		Claim:      cfg.FGAUserClaim,
+		Now:        time.Now,
+	}
+	return c, nil
+}

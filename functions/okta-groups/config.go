@@ -1,0 +1,14 @@
+package main
+
+import (
+	"github.com/steward-iam/steward/functions/internal/acting"
+	sharedconfig "github.com/steward-iam/steward/shared/config"
+)
+
+type config struct{ acting.Config }
+
+func parseConfig(lookup sharedconfig.Lookup) (config, error) {
+	r := sharedconfig.Read(lookup)
+	cfg := config{Config: acting.Read(r)}
+	return cfg, r.Err()
+}

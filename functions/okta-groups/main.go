@@ -1,0 +1,29 @@
+// The function okta-groups is the agent's action group for reading Okta: groups, members, people, and what the person
+// who is signed in may do.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/steward-iam/steward/functions/internal/acting"
+)
+
+func main() {
+	log := lambdacontext.NewLogger()
+	cfg, err := parseConfig(os.LookupEnv)
+	if err != nil {
+		log.Error("configuration is unusable", "err", err)
+		os.Exit(1)
+	}
+	clients, err := acting.New(context.Background(), cfg.Config)
+	if err != nil {
+		log.Error("clients cannot be made", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start((&handler{desk: clients.Desk, okta: clients.Okta, audit: clients.Audit, log: log, now: time.Now}).Handle)
+}

@@ -1,0 +1,306 @@
+// Package actor knows the person on whose behalf a function works, and what they may do.
+//
+// Who it is comes from the stored session alone; whether they may comes from fga-authorizer; and the token Okta sees is
+// that same session's. The three are one value, so that one person's permission can never meet another's token:
+//
+//	Enter       session row ∥ what can be decided before Okta is touched
+//	Authorize   the exact operation on the exact object, once it is known
+//	AtOkta      calls Okta with the person's token, renewed once if Okta refuses it
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/fga"
+	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Sessions reads who is signed in.
+type Sessions interface {
+	Session(ctx context.Context, id session.ID) (session.Session, error)
+	SaveOktaUserID(ctx context.Context, id session.ID, oktaUserID string) error
+}
+
+// Vault gives the person's Okta token.
+type Vault interface {
+	Token(ctx context.Context, s session.Session) (secret.String, error)
+	Renew(ctx context.Context, s session.Session) (secret.String, error)
+}
+
+// Authorizer answers checks: one decision each, in their order.
+type Authorizer interface {
+	Ask(ctx context.Context, r fga.Request) ([]fga.Decision, error)
+}
+
+// Self asks Okta whose token it is.
+type Self interface {
+	Me(ctx context.Context) (okta.User, okta.Meta, error)
+}
+
+// Desk is where people are received. Its fields are set once; it is safe for concurrent use.
+type Desk struct {
+	Sessions   Sessions
+	Vault      Vault
+	Authorizer Authorizer
+	Self       Self
+	Claim      fga.Claim
+	Now        func() time.Time
+
+	mu    sync.Mutex
+	known map[session.ID]known
+}
+
+// known is what never changes about a session, so that a warm function may start from it. Whether the session still
+// lives is always read.
+type known struct {
+	owner      session.Person
+	oktaUserID string
+}
+
+// maxKnown bounds the memory; a function that has seen more sessions forgets them all and learns anew.
+const maxKnown = 1000
+
+// Actor is one signed-in person in one live session.
+type Actor struct {
+	Session session.Session
+	User    string // the FGA user
+}
+
+// Me is the word for the person who is signed in.
+const Me = "me"
+
+// IsMe says whether people mean themselves by text: nothing, "me", or their own verified address.
+func (a Actor) IsMe(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return text == "" || text == Me || text == "myself" ||
+		(a.Session.Owner.EmailVerified && text == strings.ToLower(a.Session.Owner.Email)) ||
+		(a.Session.OktaUserID != "" && text == strings.ToLower(a.Session.OktaUserID))
+}
+
+// Gate is what must hold before Okta is touched: in each group of checks at least one. Exact says that the gate already
+// asks for the operation on its very object, so that nothing is left to ask.
+type Gate struct {
+	Groups [][]fga.Check
+	Higher bool
+	Exact  bool
+}
+
+// gateOf derives the gate of a call from the catalogue. Naming somebody or something is itself a read of its area; acting
+// on oneself needs no look-up, but either self-service or that same read.
+func gateOf(call actiongroup.Call, a Actor) Gate {
+	op := call.Operation
+	g := Gate{Higher: call.Function.Elevated}
+	lookUp := func(area actiongroup.Area) {
+		g.Groups = append(g.Groups, []fga.Check{fga.ForArea(a.User, fga.ReadOkta, fga.TypeOkta+":"+string(area))})
+	}
+	switch op.Target {
+	case actiongroup.TargetNone:
+		g.Exact = true
+		return g
+	case actiongroup.TargetArea:
+		g.Exact = true
+		g.Groups = [][]fga.Check{{fga.ForArea(a.User, op.Relation, fga.TypeOkta+":"+string(op.Area))}}
+		return g
+	case actiongroup.TargetUser:
+		switch {
+		case !a.IsMe(call.Arg("user")):
+			lookUp(op.Area)
+		case a.Session.OktaUserID != "":
+			g.Exact = true
+			g.Groups = [][]fga.Check{{fga.ForUser(a.User, op.Relation, a.Session.OktaUserID, true)}}
+		default:
+			g.Groups = [][]fga.Check{{
+				fga.ForArea(a.User, fga.SelfService, fga.Org),
+				fga.ForArea(a.User, fga.ReadOkta, fga.TypeOkta+":"+string(op.Area)),
+			}}
+		}
+		return g
+	}
+	lookUp(op.Area)
+	// The other party of a change is named too.
+	if u := call.Arg("user"); u != "" && !a.IsMe(u) {
+		lookUp(actiongroup.AreaUsers)
+	}
+	if op.Target != actiongroup.TargetGroup && call.Arg("group") != "" {
+		lookUp(actiongroup.AreaGroups)
+	}
+	return g
+}
+
+// Enter says who calls, from the session row, and refuses whoever has no live session or may not make the call. Exact
+// tells whether the operation on its object has been authorized already. Where the function knows the session from
+// before, the row and the checks are read side by side.
+//
+// The actor is returned with a refusal too, as far as it is known, so that the refusal can be recorded.
+func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact bool, err error) {
+	id, err := session.ParseID(call.SessionID)
+	if err != nil {
+		return Actor{}, false, err
+	}
+	guess, early := d.recall(id)
+	var gate Gate
+	decided := make(chan error, 1)
+	if early {
+		gate = gateOf(call, guess)
+		go func() { decided <- d.pass(ctx, gate) }()
+	}
+	a, err = d.Identify(ctx, id)
+	if err != nil {
+		return Actor{}, false, err
+	}
+	if early && guess.User == a.User && guess.Session.OktaUserID == a.Session.OktaUserID {
+		return a, gate.Exact, <-decided
+	}
+	gate = gateOf(call, a)
+	return a, gate.Exact, d.pass(ctx, gate)
+}
+
+// Identify reads the session row and compares it with the clock.
+func (d *Desk) Identify(ctx context.Context, id session.ID) (Actor, error) {
+	s, err := d.Sessions.Session(ctx, id)
+	if err != nil {
+		return Actor{}, err
+	}
+	if !s.Live(d.Now()) {
+		return Actor{}, session.NotSignedIn(errors.New("the session has expired"))
+	}
+	user, err := d.Claim.User(string(s.Owner.Subject), s.Owner.Email, s.Owner.EmailVerified)
+	if err != nil {
+		return Actor{}, err
+	}
+	d.remember(s)
+	return Actor{Session: s, User: user}, nil
+}
+
+func (d *Desk) recall(id session.ID) (Actor, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.known[id]
+	if !ok {
+		return Actor{}, false
+	}
+	user, err := d.Claim.User(string(k.owner.Subject), k.owner.Email, k.owner.EmailVerified)
+	if err != nil {
+		return Actor{}, false
+	}
+	return Actor{Session: session.Session{ID: id, Owner: k.owner, OktaUserID: k.oktaUserID}, User: user}, true
+}
+
+func (d *Desk) remember(s session.Session) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil || len(d.known) >= maxKnown {
+		d.known = map[session.ID]known{}
+	}
+	d.known[s.ID] = known{owner: s.Owner, oktaUserID: s.OktaUserID}
+}
+
+// What a refused person reads. They are different outcomes.
+const (
+	sayDenied   = "You are not allowed to do this. If you should be, ask your administrator for the permission."
+	sayCouldNot = "Whether you may do this could not be checked, so nothing was done. Please try again in a minute."
+)
+
+func (d *Desk) pass(ctx context.Context, g Gate) error {
+	var checks []fga.Check
+	for _, group := range g.Groups {
+		checks = append(checks, group...)
+	}
+	if len(checks) == 0 {
+		return nil
+	}
+	decisions, cause := d.Authorizer.Ask(ctx, fga.Request{Checks: checks, Higher: g.Higher})
+	if len(decisions) != len(checks) {
+		return fault.New(fault.Upstream, sayCouldNot, cause)
+	}
+	for _, group := range g.Groups {
+		if err := anyOf(decisions[:len(group)], group, cause); err != nil {
+			return err
+		}
+		decisions = decisions[len(group):]
+	}
+	return nil
+}
+
+// anyOf wants one allowed. Where none is, one that could not be asked makes the whole "could not check".
+func anyOf(decisions []fga.Decision, checks []fga.Check, cause error) error {
+	unknown := false
+	for _, got := range decisions {
+		switch got {
+		case fga.Allowed:
+			return nil
+		case fga.Denied:
+		default:
+			unknown = true
+		}
+	}
+	if unknown {
+		return fault.New(fault.Upstream, sayCouldNot, fmt.Errorf("check %s on %s: %w", checks[0].Relation, checks[0].Object, cause))
+	}
+	return fault.New(fault.Denied, sayDenied, fmt.Errorf("check %s on %s: denied", checks[0].Relation, checks[0].Object))
+}
+
+// Authorize wants every check allowed. Higher skips the caches of the authorization service: for changes.
+func (d *Desk) Authorize(ctx context.Context, higher bool, checks ...fga.Check) error {
+	g := Gate{Higher: higher}
+	for _, c := range checks {
+		g.Groups = append(g.Groups, []fga.Check{c})
+	}
+	return d.pass(ctx, g)
+}
+
+// Decide asks and returns each decision, for telling a person what they may do.
+func (d *Desk) Decide(ctx context.Context, checks []fga.Check) ([]fga.Decision, error) {
+	decisions, err := d.Authorizer.Ask(ctx, fga.Request{Checks: checks})
+	if err != nil || len(decisions) != len(checks) {
+		return nil, fault.New(fault.Upstream, sayCouldNot, err)
+	}
+	return decisions, nil
+}
+
+// AtOkta runs call with the person's token in its context. If Okta refuses the token, a new one is exchanged and call
+// runs once more: a refused token means that nothing was done.
+func (d *Desk) AtOkta(ctx context.Context, a Actor, call func(context.Context) error) error {
+	token, err := d.Vault.Token(ctx, a.Session)
+	if err != nil {
+		return err
+	}
+	err = call(okta.WithToken(ctx, token))
+	if okta.KindOf(err) != okta.KindToken {
+		return okta.Fault(err)
+	}
+	token, err = d.Vault.Renew(ctx, a.Session)
+	if err != nil {
+		return err
+	}
+	return okta.Fault(call(okta.WithToken(ctx, token)))
+}
+
+// Fresh is a token exchanged right now, for what is done after a wait.
+func (d *Desk) Fresh(ctx context.Context, a Actor) (secret.String, error) { return d.Vault.Renew(ctx, a.Session) }
+
+// Own is the actor's own Okta id: remembered in the session, or asked once with their token. ctx carries it.
+func (d *Desk) Own(ctx context.Context, a *Actor) (okta.UserID, error) {
+	if a.Session.OktaUserID != "" {
+		return okta.UserID(a.Session.OktaUserID), nil
+	}
+	me, _, err := d.Self.Me(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := d.Sessions.SaveOktaUserID(ctx, a.Session.ID, string(me.ID)); err != nil {
+		return "", err
+	}
+	a.Session.OktaUserID = string(me.ID)
+	d.remember(a.Session)
+	return me.ID, nil
+}

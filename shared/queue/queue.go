@@ -1,0 +1,41 @@
+// Package queue puts approvals into the SQS queue that approval-worker reads.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/fault"
+)
+
+// maxDelay is the longest delay SQS knows.
+const maxDelay = 15 * time.Minute
+
+// Queue is one queue. It is safe for concurrent use.
+type Queue struct {
+	client *sqs.Client
+	url    string
+}
+
+// New sends to the queue at url.
+func New(cfg aws.Config, url string) *Queue { return &Queue{client: sqs.NewFromConfig(cfg), url: url} }
+
+// Send makes m visible to the worker after delay, in whole seconds.
+func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duration) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	seconds := int32(min(max(delay, 0), maxDelay) / time.Second) //nolint:gosec // at most 900
+	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: seconds})
+	if err != nil {
+		return fault.New(fault.Upstream, "The change could not be put in line. Please try again in a minute; nothing was changed.", fmt.Errorf("send message: %w", err))
+	}
+	return nil
+}
