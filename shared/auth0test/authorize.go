@@ -246,8 +246,7 @@ func (t *Tenant) signIn(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{
 		Name: sessionCookie, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(t.issuer, "https:"),
 	})
-	if t.opts.LoginFillsVault {
-		conn := t.settings.Connections[t.loginConnection(l.request.Get("connection"))]
+	if conn := t.settings.Connections[t.loginConnection(l.request.Get("connection"))]; conn != nil && (t.opts.LoginFillsVault || conn.loginFills()) {
 		t.store(p.Sub, conn, p, conn.Scopes())
 	}
 	t.redirectWithCode(w, r, l, s)

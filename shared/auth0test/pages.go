@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"regexp"
@@ -17,7 +18,7 @@ var web embed.FS
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"initial": func(p *Person) string { return strings.ToUpper(displayName(p)[:1]) },
 	"display": displayName,
-	"code":    approvalCode,
+	"clock":   func(seconds int) string { return fmt.Sprintf("%d:%02d", seconds/60, seconds%60) },
 }).ParseFS(web, "web/*.html"))
 
 func displayName(p *Person) string {

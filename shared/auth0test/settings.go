@@ -201,17 +201,7 @@ func Machine(id, secret string) Client {
 	}
 }
 
-var (
-	myAccountScopes  = []string{"create:me:connected_accounts", "read:me:connected_accounts", "delete:me:connected_accounts"}
-	managementScopes = []string{
-		"read:clients", "create:clients", "update:clients", "delete:clients", "read:client_keys",
-		"read:connections", "create:connections", "update:connections", "delete:connections",
-		"read:resource_servers", "create:resource_servers", "update:resource_servers", "delete:resource_servers",
-		"read:client_grants", "create:client_grants", "update:client_grants", "delete:client_grants",
-		"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies",
-		"create:guardian_enrollment_tickets", "read:users", "delete:users", "read:authentication_methods",
-	}
-)
+var myAccountScopes = []string{"create:me:connected_accounts", "read:me:connected_accounts", "delete:me:connected_accounts"}
 
 func (t *Tenant) settingsFrom(o Options) Settings {
 	s := Settings{
@@ -225,7 +215,7 @@ func (t *Tenant) settingsFrom(o Options) Settings {
 	conn := &Connection{
 		ID: "con_okta0corp0test00", Name: o.Connection, DisplayName: "Okta", Strategy: "oidc",
 		Options:        map[string]any{"type": "back_channel", "scope": strings.Join(o.ConnectionScopes, " ")},
-		Authentication: Switch{true}, ConnectedAccounts: Switch{true},
+		Authentication: Switch{true}, ConnectedAccounts: Switch{true}, EnabledClients: []string{}, Extra: map[string]any{},
 	}
 	s.Connections[conn.Name] = conn
 
@@ -241,6 +231,7 @@ func (t *Tenant) settingsFrom(o Options) Settings {
 	}, o.APIs...) {
 		api.Identifier = t.absolute(api.Identifier)
 		api.complete()
+		api.Extra = cloneExtra(api.Extra)
 		s.APIs[api.Identifier] = &api
 	}
 
@@ -249,7 +240,7 @@ func (t *Tenant) settingsFrom(o Options) Settings {
 		c.GrantTypes, c.Callbacks = slices.Clone(c.GrantTypes), slices.Clone(c.Callbacks)
 		c.AllowedLogoutURLs, c.NotificationChannels = slices.Clone(c.AllowedLogoutURLs), slices.Clone(c.NotificationChannels)
 		c.RefreshToken.Policies = slices.Clone(c.RefreshToken.Policies)
-		c.Extra = maps.Clone(c.Extra)
+		c.Extra = cloneExtra(c.Extra)
 		for i, p := range c.RefreshToken.Policies {
 			c.RefreshToken.Policies[i] = AudiencePolicy{t.absolute(p.Audience), slices.Clone(p.Scope)}
 		}
@@ -268,6 +259,9 @@ func (t *Tenant) settingsFrom(o Options) Settings {
 		}
 		if g.SubjectType == "" {
 			g.SubjectType = "client"
+		}
+		if g.Scope == nil && g.Audience == ManagementAPI {
+			g.Scope = managementScopes
 		}
 		g.Audience, g.Scope = t.absolute(g.Audience), slices.Clone(g.Scope)
 		s.Grants = append(s.Grants, &g)
@@ -335,6 +329,13 @@ func (s *Settings) byEmail(email string) *Person {
 		}
 	}
 	return nil
+}
+
+// loginFills says whether a login stores the provider's tokens, as the switch of the 2025 early access did.
+func (c *Connection) loginFills() bool {
+	legacy, _ := c.Options["federated_connections_access_tokens"].(map[string]any)
+	active, _ := legacy["active"].(bool)
+	return active
 }
 
 // enabled finds a connection that exists and is enabled for the client.

@@ -24,7 +24,7 @@ type Options struct {
 	Clients          []Client
 	People           []Person
 	APIs             []ResourceServer // besides My Account and Management
-	Grants           []ClientGrant    // besides My Account for every web application
+	Grants           []ClientGrant    // besides My Account for every web application; no scopes on ManagementAPI means all
 	Connection       string           // name of the Okta connection, default okta-corp
 	ConnectionScopes []string         // what it asks Okta for; default DefaultScopes
 
@@ -96,6 +96,7 @@ type state struct {
 	pushes   []*backchannel           // in order of arrival
 	asked    map[string][]time.Time   // pushes to a person, by sub
 	jti      map[string]time.Time     // client assertions seen
+	tickets  map[string]string        // Guardian enrolment tickets, to sub
 	window   map[string]*window       // rate window by path
 	received []Request
 	luck     *mathrand.Rand
@@ -135,7 +136,7 @@ func (t *Tenant) Reset() {
 	t.state = state{
 		logins: map[string]*login{}, sessions: map[string]*session{}, codes: map[string]*code{}, refresh: map[string]*refreshToken{},
 		opaque: map[string]*opaqueToken{}, vault: map[string][]*account{}, requests: map[string]*backchannel{},
-		asked: map[string][]time.Time{}, jti: map[string]time.Time{}, window: map[string]*window{},
+		asked: map[string][]time.Time{}, jti: map[string]time.Time{}, tickets: map[string]string{}, window: map[string]*window{},
 		luck: mathrand.New(mathrand.NewPCG(t.opts.Seed, 0)), //nolint:gosec // a replayable fault plan, not a secret
 	}
 }
@@ -177,6 +178,8 @@ func (t *Tenant) routes() {
 	m.HandleFunc("GET /me/v1/connected-accounts/connections", t.me("read:me:connected_accounts", t.listConnections))
 	m.HandleFunc("GET /connected-accounts/connect", t.consentPage)
 	m.HandleFunc("POST /connected-accounts/connect", t.sameOrigin(t.consent))
+
+	t.managementRoutes(m)
 
 	m.Handle("GET /assets/", assets())
 	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/phone", http.StatusFound) })

@@ -48,6 +48,7 @@ type code struct {
 // refreshToken is a refresh token and its place in a family: a rotation revokes its parent, a reuse revokes the whole family.
 type refreshToken struct {
 	family           *family
+	id               string
 	client, sub, sid string
 	audience         string
 	scope            []string
@@ -215,6 +216,7 @@ func (t *Tenant) refresh(c *Client, form url.Values) (*tokens, *oauthError) {
 	rt.lastUsed = t.now()
 	if c.RefreshToken.RotationType == "rotating" {
 		next := *rt
+		next.id = id("rt_")
 		next.issued, next.replaced, next.successor = t.now(), time.Time{}, nil
 		rt.replaced, rt.successor = cmp.Or(rt.replaced, t.now()), &next
 		answer.RefreshToken = "v1." + opaque(32)
@@ -394,7 +396,7 @@ func profile(p *Person, scope []string) map[string]any {
 func (t *Tenant) newRefreshToken(c *Client, p *Person, audience string, scope []string, sid string) string {
 	now := t.now()
 	rt := &refreshToken{
-		family: &family{started: now}, client: c.ID, sub: p.Sub, sid: sid, audience: audience, scope: scope, issued: now, lastUsed: now,
+		id: id("rt_"), family: &family{started: now}, client: c.ID, sub: p.Sub, sid: sid, audience: audience, scope: scope, issued: now, lastUsed: now,
 	}
 	var live []*refreshToken
 	for _, other := range t.state.refresh {
@@ -438,8 +440,12 @@ func (t *Tenant) revoke(w http.ResponseWriter, r *http.Request) {
 func (t *Tenant) RevokeRefreshTokens(sub string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.revokeAll(func(rt *refreshToken) bool { return rt.sub == sub })
+}
+
+func (t *Tenant) revokeAll(which func(*refreshToken) bool) {
 	for _, rt := range t.state.refresh {
-		if rt.sub == sub {
+		if which(rt) {
 			rt.family.revoked = true
 		}
 	}

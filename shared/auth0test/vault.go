@@ -21,13 +21,15 @@ type account struct {
 	Scopes     []string
 	Created    time.Time
 
-	token   string
-	expires time.Time
+	token         string
+	expires, used time.Time
+	set           string // id of its token set
+	forgotten     bool   // the token set was deleted
 }
 
 // store puts an account on the person's shelf, in place of an older one of the same connection and provider user.
 func (t *Tenant) store(sub string, conn *Connection, provider *Person, scopes []string) *account {
-	a := &account{ID: id("cac_"), Connection: conn.Name, Provider: provider, Scopes: scopes, Created: t.now()}
+	a := &account{ID: id("cac_"), Connection: conn.Name, Provider: provider, Scopes: scopes, Created: t.now(), set: id("tset_")}
 	t.state.vault[sub] = append(slices.DeleteFunc(t.state.vault[sub], func(old *account) bool {
 		return old.Connection == a.Connection && old.Provider.OktaUserID == provider.OktaUserID
 	}), a)
@@ -58,7 +60,7 @@ func (t *Tenant) exchange(c *Client, form url.Values) (*tokens, *oauthError) {
 	if conn == nil {
 		return nil, notFound
 	}
-	if !conn.ConnectedAccounts.Active && !t.opts.LoginFillsVault {
+	if !conn.ConnectedAccounts.Active && !t.opts.LoginFillsVault && !conn.loginFills() {
 		return nil, refuse(400, "invalid_request", "Token Vault is not enabled for the provided connection")
 	}
 	var found *account
@@ -70,7 +72,7 @@ func (t *Tenant) exchange(c *Client, form url.Values) (*tokens, *oauthError) {
 	if found == nil && form.Get("login_hint") != "" {
 		return nil, refuse(401, "user_not_found", "Identity User not found.")
 	}
-	if found == nil || !slices.Contains(found.Scopes, "offline_access") {
+	if found == nil || found.forgotten || !slices.Contains(found.Scopes, "offline_access") {
 		return nil, notFound
 	}
 	now := t.now()
@@ -79,6 +81,7 @@ func (t *Tenant) exchange(c *Client, form url.Values) (*tokens, *oauthError) {
 			return nil, notFound
 		}
 	}
+	found.used = now
 	return &tokens{
 		AccessToken: found.token, IssuedTokenType: typeFederatedToken, Scope: strings.Join(found.Scopes, " "),
 		ExpiresIn: int(found.expires.Sub(now).Seconds()), TokenType: "Bearer",

@@ -11,6 +11,10 @@ function text(li, selector, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
+function clock(seconds) {
+  return Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
+}
+
 function create(push) {
   const li = template.content.firstElementChild.cloneNode(true);
   li.dataset.push = push.id;
@@ -43,7 +47,7 @@ function draw(pushes) {
   for (const push of [...pushes].reverse()) {
     const li = cards.get(push.id) || create(push);
     li.dataset.status = push.status;
-    text(li, ".left", push.status === "pending" ? push.seconds_left + " s" : push.status);
+    text(li, ".left", push.status === "pending" ? clock(push.seconds_left) : push.status);
   }
   document.getElementById("empty").hidden = pushes.length > 0;
 }
