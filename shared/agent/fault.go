@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	agenttypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/steward-iam/steward/shared/fault"
+)
+
+// newRetryer retries what certainly had no effect: a throttled call, a model that is not up yet, a connection that never
+// came about. A turn can ask somebody's phone for an approval, so whatever may have run is not run again.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 3
+		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if api, ok := errors.AsType[smithy.APIError](err); ok {
+				switch api.ErrorCode() {
+				case "ThrottlingException", "ThrottledException", "TooManyRequestsException", "ModelNotReadyException":
+					return aws.TrueTernary
+				}
+			}
+			if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+				return aws.TrueTernary
+			}
+			return aws.FalseTernary
+		})}
+	})
+}
+
+// asFault says what an error of either service means to the person. The cause keeps code and request id; the text of a
+// service may quote what people said and stays out of the log, except where it names a missing permission.
+func asFault(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	cause := &serviceError{doing: doing, err: err}
+	switch {
+	case errors.Is(context.Cause(ctx), errTooLong):
+		return fault.New(fault.Upstream, "The assistant took too long and was stopped. What was already asked of your phone goes on by itself.", cause)
+	case ctx.Err() != nil:
+		return fault.New(fault.Upstream, "The answer was interrupted.", cause)
+	}
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return fault.New(fault.Upstream, "The connection to the assistant broke off. What was already asked of your phone goes on by itself.", cause)
+	}
+	switch api.ErrorCode() {
+	case "ThrottlingException", "ThrottledException", "TooManyRequestsException", "ServiceQuotaExceededException", "ModelNotReadyException":
+		return fault.New(fault.Upstream, "The assistant is busy. Please try again in a moment.", cause)
+	case "AccessDeniedException", "UnauthorizedException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException":
+		return fault.New(fault.Internal, "The assistant is closed to this application: the agent service refuses it. Only an operator can change that.", cause)
+	case "ResourceNotFoundException":
+		return fault.New(fault.Internal, "The assistant is not where it should be. Only an operator can change that.", cause)
+	case "DependencyFailedException", "BadGatewayException", "RuntimeClientError":
+		return fault.New(fault.Upstream, "A tool of the assistant failed. Whether it had an effect is not known; ask how it stands before you try again.", cause)
+	case "ConflictException", "RetryableConflictException":
+		return fault.New(fault.Conflict, "The assistant is still busy with your last message. Please wait for its answer.", cause)
+	case "ValidationException":
+		return fault.New(fault.Invalid, "The assistant could not take this message. If it is still answering, wait for that; otherwise start a new chat.", cause)
+	default:
+		return fault.New(fault.Upstream, "The assistant did not answer as it should. Please try again.", cause)
+	}
+}
+
+// serviceError prints what an operator needs and unwraps to the whole.
+type serviceError struct {
+	doing string
+	err   error
+}
+
+func (e *serviceError) Unwrap() error { return e.err }
+
+func (e *serviceError) Error() string {
+	text := e.doing
+	api, ok := errors.AsType[smithy.APIError](e.err)
+	if !ok {
+		return fmt.Sprintf("%s: %v", text, e.err)
+	}
+	text += ": " + api.ErrorCode()
+	if api.ErrorCode() == "AccessDeniedException" {
+		text += ": " + clip(api.ErrorMessage(), 300)
+	}
+	if dep, ok := errors.AsType[*agenttypes.DependencyFailedException](e.err); ok && dep.ResourceName != nil {
+		text += " (" + *dep.ResourceName + ")"
+	}
+	if resp, ok := errors.AsType[*awshttp.ResponseError](e.err); ok {
+		text += fmt.Sprintf(" (HTTP %d, request %s)", resp.HTTPStatusCode(), resp.ServiceRequestID())
+	}
+	return text
+}

@@ -1,0 +1,310 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/fault"
+)
+
+// HarnessClient is the two calls of *bedrockagentcore.Client in use.
+type HarnessClient interface {
+	InvokeHarness(context.Context, *bedrockagentcore.InvokeHarnessInput, ...func(*bedrockagentcore.Options)) (*bedrockagentcore.InvokeHarnessOutput, error)
+	StopRuntimeSession(context.Context, *bedrockagentcore.StopRuntimeSessionInput, ...func(*bedrockagentcore.Options)) (*bedrockagentcore.StopRuntimeSessionOutput, error)
+}
+
+// ToolRunner runs one call: it invokes the function of the event's action group with the event, as Classic would.
+type ToolRunner interface {
+	Run(ctx context.Context, call actiongroup.Event) (actiongroup.Response, error)
+}
+
+// Harness is an AgentCore harness whose tools are inline functions.
+//
+//	message ──► InvokeHarness ──► text…, tool call ──► ToolRunner ──► InvokeHarness(result) ──► text…, end
+//	                                   ▲                                      │
+//	                                   └────────────── at most maxRounds ─────┘
+type Harness struct {
+	client  HarnessClient
+	arn     string
+	tools   ToolRunner
+	options func(*bedrockagentcore.Options)
+}
+
+const (
+	maxRounds    = 8        // tool calls one turn may take
+	maxToolInput = 64 << 10 // bytes of one call's arguments
+	settleLimit  = 10 * time.Second
+)
+
+// NewHarness makes a Harness. The client's HTTP client must have no overall time limit (the SDK's default has none).
+func NewHarness(client HarnessClient, harnessARN string, tools ToolRunner) *Harness {
+	retryer := newRetryer()
+	return &Harness{
+		client: client, arn: harnessARN, tools: tools,
+		options: func(o *bedrockagentcore.Options) { o.Retryer, o.HTTPClient = retryer, plainBody{o.HTTPClient} },
+	}
+}
+
+// Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered.
+func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
+	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
+		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
+		said := false
+		for range maxRounds {
+			calls, err := h.invoke(ctx, t.SessionID, content, &said, emit)
+			if err != nil || len(calls) == 0 {
+				return err
+			}
+			content = nil
+			for i, call := range calls {
+				result, listening := h.call(ctx, t, call, emit)
+				content = append(content, result)
+				if !listening || ctx.Err() != nil {
+					h.settle(ctx, t.SessionID, append(content, refuseAll(calls[i+1:])...))
+					return asFault(ctx, "run a tool", ctx.Err())
+				}
+			}
+		}
+		h.settle(ctx, t.SessionID, content)
+		return fault.New(fault.Upstream, "The assistant took too many steps and was stopped. Please ask for less at once.", errors.New("tool rounds exhausted"))
+	})
+}
+
+// End stops the session's runtime; the conversation ends with it.
+func (h *Harness) End(ctx context.Context, sessionID string) error {
+	_, err := h.client.StopRuntimeSession(ctx, &bedrockagentcore.StopRuntimeSessionInput{AgentRuntimeArn: &h.arn, RuntimeSessionId: &sessionID}, h.options)
+	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
+		return nil
+	}
+	return asFault(ctx, "stop the harness session", err)
+}
+
+// settle answers the open calls of a turn that ends here, so that the session can take the next message.
+func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	defer cancel()
+	said := false
+	_, _ = h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) //nolint:errcheck // nobody is left to tell
+}
+
+// toolUse is a call as the stream tells it: the name first, the arguments in pieces of JSON.
+type toolUse struct {
+	id, name string
+	input    bytes.Buffer
+}
+
+// invoke is one InvokeHarness call. It returns the calls that are ours to run; none means that the turn has ended.
+//
+// One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
+// and a call that was answered within the stream is none of ours.
+func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, said *bool, emit func(Event) bool) ([]*toolUse, error) {
+	out, err := h.client.InvokeHarness(ctx, &bedrockagentcore.InvokeHarnessInput{
+		HarnessArn:       &h.arn,
+		RuntimeSessionId: &sessionID,
+		Messages:         []types.HarnessMessage{{Role: types.HarnessConversationRoleUser, Content: content}},
+	}, h.options)
+	if err != nil {
+		return nil, asFault(ctx, "invoke harness", err)
+	}
+	stream := out.GetStream()
+	defer stream.Close()
+
+	var (
+		calls []*toolUse
+		open  = map[int32]*toolUse{}
+		stop  types.HarnessStopReason
+		gap   = *said // what another message says starts on a line of its own
+	)
+	for event := range stream.Events() {
+		switch e := event.(type) {
+		case *types.InvokeHarnessStreamOutputMemberMessageStart:
+			gap = *said
+			clear(open)
+		case *types.InvokeHarnessStreamOutputMemberContentBlockStart:
+			switch start := e.Value.Start.(type) {
+			case *types.HarnessContentBlockStartMemberToolUse:
+				use := &toolUse{id: aws.ToString(start.Value.ToolUseId), name: aws.ToString(start.Value.Name)}
+				if start.Value.Type == "" || start.Value.Type == types.HarnessToolUseTypeToolUse {
+					calls = append(calls, use)
+				}
+				open[aws.ToInt32(e.Value.ContentBlockIndex)] = use
+			case *types.HarnessContentBlockStartMemberToolResult:
+				calls = slices.DeleteFunc(calls, func(u *toolUse) bool { return u.id == aws.ToString(start.Value.ToolUseId) })
+			}
+		case *types.InvokeHarnessStreamOutputMemberContentBlockDelta:
+			switch delta := e.Value.Delta.(type) {
+			case *types.HarnessContentBlockDeltaMemberText:
+				text := delta.Value
+				if text == "" {
+					continue
+				}
+				if gap {
+					text, gap = "\n\n"+text, false
+				}
+				*said = true
+				if !emit(Text{text}) {
+					return nil, nil
+				}
+			case *types.HarnessContentBlockDeltaMemberToolUse:
+				use := open[aws.ToInt32(e.Value.ContentBlockIndex)]
+				if use == nil {
+					continue
+				}
+				if use.input.WriteString(aws.ToString(delta.Value.Input)); use.input.Len() > maxToolInput {
+					return nil, fault.New(fault.Upstream, "The assistant asked for something far too long. Please ask again.", errors.New("tool input too long"))
+				}
+			}
+		case *types.InvokeHarnessStreamOutputMemberMessageStop:
+			stop = e.Value.StopReason
+		case *types.InvokeHarnessStreamOutputMemberMetadata:
+			if !emit(usage(e.Value)) {
+				return nil, nil
+			}
+		}
+	}
+	if err := stream.Err(); err != nil { // an exception within the stream shows only here
+		return nil, asFault(ctx, "read the harness's answer", err)
+	}
+	if stop == "" { // the SDK takes a connection that broke off for an end
+		return nil, asFault(ctx, "read the harness's answer", io.ErrUnexpectedEOF)
+	}
+	if stop != types.HarnessStopReasonToolUse { // every other reason, unknown ones too, is an end
+		return nil, nil
+	}
+	return calls, nil
+}
+
+// call runs one tool and returns its result for the harness. Whatever goes wrong is a result too: a call without one
+// would leave the session unusable.
+func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result types.HarnessContentBlock, listening bool) {
+	f, ok := actiongroup.Lookup(use.name)
+	if !ok {
+		return use.failed("There is no such tool."), true
+	}
+	params, err := parameters(f, use.input.Bytes())
+	if err != nil {
+		return use.failed("The arguments are not a JSON object."), true
+	}
+	step := Trace{Step: StepCall, ActionGroup: f.Group, Function: f.Name}
+	for _, p := range params {
+		step.Parameters = append(step.Parameters, Parameter{Name: clip(p.Name, maxTraceArg), Value: clip(p.Value, maxTraceArg)})
+	}
+	if !emit(step) {
+		return use.failed("Not run: the person has left."), false
+	}
+	since := time.Now()
+	response, err := h.tools.Run(ctx, actiongroup.Event{
+		MessageVersion: "1.0",
+		Agent:          actiongroup.Agent{Name: "steward", ID: harnessID(h.arn), Alias: "DEFAULT", Version: "1"},
+		InputText:      t.Message,
+		SessionID:      t.SessionID,
+		ActionGroup:    f.Group,
+		Function:       f.Name,
+		Parameters:     params,
+	})
+	done := Trace{Step: StepResult, ActionGroup: f.Group, Function: f.Name, Duration: time.Since(since)}
+	state := response.Response.FunctionResponse.ResponseState
+	switch {
+	case err != nil || state == "FAILURE":
+		done.Step = StepFailure
+		result = use.failed("The tool failed. Whether it had an effect is not known; say so, and do not try again.")
+	case state == "REPROMPT":
+		done.Step, done.Text = StepReprompt, clip(response.Text(), maxTraceText)
+		result = use.failed(response.Text())
+	default:
+		done.Text = clip(response.Text(), maxTraceText)
+		result = use.answered(types.HarnessToolUseStatusSuccess, response.Text())
+	}
+	return result, emit(done)
+}
+
+func (u *toolUse) answered(status types.HarnessToolUseStatus, text string) types.HarnessContentBlock {
+	return &types.HarnessContentBlockMemberToolResult{Value: types.HarnessToolResultBlock{
+		ToolUseId: &u.id,
+		Status:    status,
+		Content:   []types.HarnessToolResultContentBlock{&types.HarnessToolResultContentBlockMemberText{Value: text}},
+	}}
+}
+
+func (u *toolUse) failed(text string) types.HarnessContentBlock {
+	return u.answered(types.HarnessToolUseStatusError, text)
+}
+
+func refuseAll(calls []*toolUse) (results []types.HarnessContentBlock) {
+	for _, call := range calls {
+		results = append(results, call.failed("Not run: the person has left."))
+	}
+	return results
+}
+
+// parameters turns a JSON object into the texts Classic would send: declared ones in the catalogue's order, then the
+// rest by name, for the function to refuse. null is as good as absent.
+func parameters(f actiongroup.Function, input []byte) ([]actiongroup.Parameter, error) {
+	if len(bytes.TrimSpace(input)) == 0 {
+		return nil, nil
+	}
+	var args map[string]json.RawMessage
+	if err := json.Unmarshal(input, &args); err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", f.Name, err)
+	}
+	var names []string
+	for name := range args {
+		names = append(names, name)
+	}
+	rank := func(name string) int {
+		if i := slices.IndexFunc(f.Params, func(p actiongroup.Param) bool { return p.Name == name }); i >= 0 {
+			return i
+		}
+		return len(f.Params)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	var params []actiongroup.Parameter
+	for _, name := range names {
+		raw := args[name]
+		if string(raw) == "null" {
+			continue
+		}
+		value := string(raw)
+		var text string
+		if json.Unmarshal(raw, &text) == nil {
+			value = text
+		}
+		kind := "string"
+		if p, ok := f.Param(name); ok {
+			kind = string(p.Type)
+		}
+		params = append(params, actiongroup.Parameter{Name: name, Type: kind, Value: value})
+	}
+	return params, nil
+}
+
+func usage(m types.HarnessMetadataEvent) Trace {
+	step := Trace{Step: StepModel}
+	if m.Usage != nil {
+		step.InputTokens, step.OutputTokens = int(aws.ToInt32(m.Usage.InputTokens)), int(aws.ToInt32(m.Usage.OutputTokens))
+	}
+	if m.Metrics != nil {
+		step.Duration = time.Duration(aws.ToInt64(m.Metrics.LatencyMs)) * time.Millisecond
+	}
+	return step
+}
+
+func harnessID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -1,0 +1,395 @@
+// Package bedrocktest is Amazon Bedrock's two agent runtimes over HTTP, for tests and for the run on a laptop.
+//
+// It serves InvokeAgent of Bedrock Agents Classic and InvokeHarness (with StopRuntimeSession) of AgentCore to unmodified
+// SDKs: their paths, headers, errors and event-stream framing. In place of a language model stands a [Model]; the default
+// is [Planner], which knows what people say in English about the catalogue's functions.
+//
+//	POST /agents/{agentId}/agentAliases/{agentAliasId}/sessions/{sessionId}/text
+//	POST /harnesses/invoke?harnessArn=…&qualifier=…
+//	POST /runtimes/{arn}/stopruntimesession
+//
+// Like the services, it refuses ids that do not fit, bodies it cannot read, a second call on a busy session, a tool result
+// nobody asked for and a message while a tool call is open; it forgets idle sessions; a Classic function that fails or
+// answers in any other shape ends the stream with dependencyFailedException. It is unpleasant where they may be: chunks
+// of the answer end anywhere, also within a character, and the arguments of a tool call come in pieces.
+//
+// What the model is given is the conversation and nothing else: session attributes and prompt session attributes reach the
+// function and are never shown to it.
+//
+// What it does not do: check signatures, run agents with knowledge bases, files, return of control, memory or
+// guardrails, or apply a harness call's overrides of model, prompt and tools (they are accepted and change nothing).
+package bedrocktest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
+)
+
+// Options configure a [Server]. The zero value serves both runtimes with the planner; only tools cannot be called then.
+type Options struct {
+	// Invoke is Lambda Invoke: it runs a function by name and returns its payload and, if the function failed, the
+	// value of X-Amz-Function-Error. Action groups are functions of the same name.
+	Invoke func(ctx context.Context, function string, payload []byte) (answer []byte, functionError string, err error)
+
+	Model Model        // in place of the language model; default the planner
+	Log   *slog.Logger // default: nothing
+	Now   func() time.Time
+	// ChunkDelay is the pause before each piece of an answer; a person sees it being written.
+	ChunkDelay time.Duration
+	// ChunkBytes is the size of such a piece; default 24.
+	ChunkBytes int
+	// IdleTTL is when an unused session is forgotten; default 10 minutes.
+	IdleTTL time.Duration
+
+	// AgentID and AliasID, or HarnessARN, if set, are the only ones that exist.
+	AgentID, AliasID, HarnessARN string
+	// AgentName goes into the event; default "steward".
+	AgentName string
+}
+
+// Server is the fake. It is an http.Handler; the other methods are for the test that drives it.
+type Server struct {
+	opt Options
+	mux *http.ServeMux
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	requests []Request
+	faults   []*Fault
+}
+
+// New makes a Server.
+func New(opt Options) *Server {
+	if opt.Model == nil {
+		opt.Model = Planner{}
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.ChunkBytes <= 0 {
+		opt.ChunkBytes = 24
+	}
+	if opt.IdleTTL <= 0 {
+		opt.IdleTTL = 10 * time.Minute
+	}
+	if opt.AgentName == "" {
+		opt.AgentName = "steward"
+	}
+	s := &Server{opt: opt, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s.mux.HandleFunc("POST /agents/{agentId}/agentAliases/{agentAliasId}/sessions/{sessionId}/text", s.invokeAgent)
+	s.mux.HandleFunc("POST /harnesses/invoke", s.invokeHarness)
+	s.mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", s.stopSession)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, &Exception{Code: "UnknownOperationException", Status: http.StatusNotFound})
+	})
+	return s
+}
+
+// ServeHTTP serves both runtimes.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("x-amzn-requestid", strings.ToLower(rand.Text()))
+	s.mux.ServeHTTP(w, r)
+}
+
+// Request is a call as it was received.
+type Request struct {
+	Time                    time.Time
+	Runtime                 string // "classic" or "harness"
+	SessionID               string
+	Text                    string // the person's words
+	EnableTrace             bool
+	End                     bool // the session was ended
+	SessionAttributes       map[string]string
+	PromptSessionAttributes map[string]string
+	ToolResults             []string // texts of the tool results of a harness call
+	Body                    []byte
+}
+
+// Requests is what was received, in order.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// Reset forgets sessions, requests and faults.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.sessions)
+	s.requests, s.faults = nil, nil
+}
+
+// Exception is an error of the service.
+type Exception struct {
+	Code         string // "ThrottlingException"
+	Status       int    // as an HTTP answer
+	Message      string
+	ResourceName string // of dependencyFailedException
+}
+
+// Fault makes calls fail.
+type Fault struct {
+	Exception
+	// InStream lets the answer begin and then ends it with the exception; AfterChunks pieces of text come before.
+	InStream    bool
+	AfterChunks int
+	// Abort breaks the connection off instead.
+	Abort bool
+	Times int // how many calls; 0 is 1
+}
+
+// Fail makes the next calls fail. Faults are used up in the order they were given.
+func (s *Server) Fail(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.Times = max(f.Times, 1)
+	s.faults = append(s.faults, &f)
+}
+
+func (s *Server) takeFault() *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.faults) == 0 {
+		return nil
+	}
+	f := *s.faults[0]
+	if s.faults[0].Times--; s.faults[0].Times == 0 {
+		s.faults = s.faults[1:]
+	}
+	return &f
+}
+
+func (s *Server) received(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Time = s.opt.Now()
+	r.SessionAttributes, r.PromptSessionAttributes = maps.Clone(r.SessionAttributes), maps.Clone(r.PromptSessionAttributes)
+	s.requests = append(s.requests, r)
+}
+
+// session is one conversation. It is used by one call at a time.
+type session struct {
+	busy         bool
+	used         time.Time
+	conversation []Message
+	attributes   map[string]string // of Classic: they last for the session
+	open         *Call             // of the harness: handed out, its result awaited
+	queue        []Call            // of the harness: calls of the same reply, handed out one at a time
+	results      []Result          // of the harness: results of that reply so far
+}
+
+// enter takes the session for one call, made new if there is none or if it idled too long; nil if it is busy.
+func (s *Server) enter(key string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.opt.Now()
+	for k, old := range s.sessions {
+		if !old.busy && now.Sub(old.used) >= s.opt.IdleTTL {
+			delete(s.sessions, k)
+		}
+	}
+	sess := s.sessions[key]
+	if sess == nil {
+		sess = &session{}
+		s.sessions[key] = sess
+	}
+	if sess.busy {
+		return nil
+	}
+	sess.busy, sess.used = true, now
+	return sess
+}
+
+// leaving ends the call's hold on the session, once. It must happen before the client can know that the answer is over.
+func (s *Server) leaving(sess *session) func() {
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		sess.busy, sess.used = false, s.opt.Now()
+	})
+}
+
+func (s *Server) forget(key string) (known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known = s.sessions[key]
+	delete(s.sessions, key)
+	return known
+}
+
+// maxBody is far below the services' limits and far above what a chat sends.
+const maxBody = 4 << 20
+
+// body reads and decodes a request. Members that it does not know are ignored.
+func body(r *http.Request, into any) ([]byte, *Exception) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil || len(raw) > maxBody {
+		return nil, invalid("The request body cannot be read.")
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return nil, &Exception{Code: "SerializationException", Status: http.StatusBadRequest, Message: "The request body is not the JSON it should be."}
+	}
+	return raw, nil
+}
+
+func invalid(format string, args ...any) *Exception {
+	return &Exception{Code: "ValidationException", Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)}
+}
+
+// statuses are the HTTP classes of the services' exceptions.
+var statuses = map[string]int{
+	"AccessDeniedException":         http.StatusForbidden,
+	"BadGatewayException":           http.StatusBadGateway,
+	"ConflictException":             http.StatusConflict,
+	"DependencyFailedException":     http.StatusFailedDependency,
+	"InternalServerException":       http.StatusInternalServerError,
+	"ModelNotReadyException":        http.StatusFailedDependency,
+	"ResourceNotFoundException":     http.StatusNotFound,
+	"RuntimeClientError":            http.StatusFailedDependency,
+	"ServiceQuotaExceededException": http.StatusBadRequest,
+	"ThrottlingException":           http.StatusTooManyRequests,
+	"ValidationException":           http.StatusBadRequest,
+}
+
+func (e *Exception) payload() []byte {
+	out := map[string]any{"message": e.Message}
+	if e.ResourceName != "" {
+		out["resourceName"] = e.ResourceName
+	}
+	return encode(out)
+}
+
+// refuse answers before any stream has begun.
+func refuse(w http.ResponseWriter, e *Exception) {
+	status := e.Status
+	if status == 0 {
+		status = statuses[e.Code]
+	}
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("x-amzn-ErrorType", e.Code)
+	w.WriteHeader(status)
+	w.Write(e.payload()) //nolint:errcheck // the client went away
+}
+
+// stream writes an event stream, every event flushed on its own. After the first error it writes nothing more.
+type stream struct {
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	enc   *eventstream.Encoder
+	leave func() // ends the hold on the session
+	fault *Fault // to happen within the stream
+	texts int    // pieces of text written
+	err   error
+	ended bool // by an exception
+}
+
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, leave func(), fault *Fault) *stream {
+	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
+	w.WriteHeader(http.StatusOK)
+	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), leave: leave, fault: fault}
+	st.flush()
+	return st
+}
+
+func (st *stream) flush() {
+	if err := http.NewResponseController(st.w).Flush(); err != nil && st.err == nil {
+		st.err = err
+	}
+}
+
+func (st *stream) write(kind, typeHeader, name string, payload []byte) {
+	if st.err != nil || st.ended {
+		return
+	}
+	var msg eventstream.Message
+	msg.Headers.Set(typeHeader, eventstream.StringValue(name))
+	msg.Headers.Set(eventstreamapi.ContentTypeHeader, eventstream.StringValue("application/json"))
+	msg.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(kind))
+	msg.Payload = payload
+	var buf bytes.Buffer
+	if st.err = st.enc.Encode(&buf, msg); st.err != nil {
+		return
+	}
+	if _, st.err = st.w.Write(buf.Bytes()); st.err == nil {
+		st.flush()
+	}
+}
+
+// event writes one event.
+func (st *stream) event(name string, payload any) {
+	st.strike()
+	st.write(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, name, encode(payload))
+}
+
+// text writes one event that carries a piece of the answer, after the delay.
+func (st *stream) text(name string, payload any) {
+	if d := st.s.opt.ChunkDelay; d > 0 && st.err == nil && !st.ended {
+		select {
+		case <-time.After(d):
+		case <-st.r.Context().Done():
+			st.err = st.r.Context().Err()
+		}
+	}
+	st.event(name, payload)
+	st.texts++
+}
+
+// strike lets the fault of this call happen when its time has come.
+func (st *stream) strike() {
+	if f := st.fault; f != nil && st.texts >= f.AfterChunks && st.err == nil && !st.ended {
+		if f.Abort {
+			panic(http.ErrAbortHandler)
+		}
+		st.exception(&f.Exception)
+	}
+}
+
+// exception ends the stream.
+func (st *stream) exception(e *Exception) {
+	st.s.opt.Log.InfoContext(st.r.Context(), "stream ends with an exception", "code", e.Code, "message", e.Message)
+	st.leave()
+	st.write(eventstreamapi.ExceptionMessageType, eventstreamapi.ExceptionTypeHeader, strings.ToLower(e.Code[:1])+e.Code[1:], e.payload())
+	st.ended = true
+}
+
+// complete says whether all of it was written.
+func (st *stream) complete() bool {
+	if st.fault != nil { // a fault that never found its moment happens at the end
+		st.fault.AfterChunks = 0
+		st.strike()
+	}
+	return st.err == nil && !st.ended
+}
+
+// encode writes JSON as it is read by people and clients: without HTML escapes. What is encoded here always can be.
+func encode(v any) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSpace(buf.Bytes())
+}
