@@ -31,6 +31,7 @@ package awstest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -309,6 +310,7 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 			code: "UnknownOperationException", message: "awstest does not play " + target,
 		}
 	case c.first && s.mood.throttled():
+		c.on(resourceOf(body))
 		err = throttle(c.Service)
 	default:
 		out, err = operate(r.Context(), c, body)
@@ -319,6 +321,18 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 	}
 	w.Header().Set("Content-Type", contentType)
 	s.answer(w, r, c, out, err)
+}
+
+// resourceOf names the resource of a request that no operation looks at.
+func resourceOf(body []byte) string {
+	var in struct {
+		TableName string
+		QueueURL  string `json:"QueueUrl"`
+		SecretID  string `json:"SecretId"`
+		Name      string
+	}
+	_ = json.Unmarshal(body, &in) // at worst it is named nothing
+	return cmp.Or(in.TableName, in.QueueURL[strings.LastIndexByte(in.QueueURL, '/')+1:], in.SecretID, in.Name)
 }
 
 // answer writes what an operation gave, with the checksum DynamoDB's clients
