@@ -95,13 +95,14 @@ func synthesize() int {
 			// Properties are held against the resources' published schemas; as in cdk.json.
 			Context: &map[string]any{"@aws-cdk/core:validateAgainstDefaultRules": true},
 		})
-		New(app, s, fleet.Steward(), dir)
+		nag(New(app, s, fleet.Steward(), dir))
 		app.Synth(nil)
 		raw, err := os.ReadFile(filepath.Join(dir, v.name, s.StackName()+".template.json"))
 		if err != nil {
 			panic(err)
 		}
 		templates[v.name] = parse(raw)
+		findings[v.name] = nagged(filepath.Join(dir, v.name), s.StackName())
 	}
 	return 0
 }
