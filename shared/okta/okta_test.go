@@ -567,6 +567,23 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
+// Deactivating answered 204 for years, and 200 with an empty object since.
+func TestSuccessMayBeEmpty(t *testing.T) {
+	for status, body := range map[int]string{200: "{}", 204: "", 202: ""} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			if body != "" {
+				_, _ = w.Write([]byte(body))
+			}
+		}))
+		defer server.Close()
+		ctx := okta.WithToken(t.Context(), secret.New("t"))
+		if _, err := newClient(t, server.URL, okta.Options{}).Deactivate(ctx, oktatest.Bob); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
 func TestNoTokenNoCall(t *testing.T) {
 	w := start(t, oktatest.Options{})
 	for name, token := range map[string]secret.String{

@@ -459,11 +459,10 @@ func (c *call) unauthorized() {
 }
 
 func (c *call) limited(concurrency bool, reset time.Duration) {
-	h, limit := c.out.header, "600"
+	h := c.out.header
 	if concurrency {
-		limit = "0"
+		h.Set("X-Rate-Limit-Limit", "0")
 	}
-	h.Set("X-Rate-Limit-Limit", limit)
 	h.Set("X-Rate-Limit-Remaining", "0")
 	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(c.now.Add(reset).Unix(), 10))
 	c.fail(http.StatusTooManyRequests, "E0000047", "API call exceeded rate limit due to too many requests.")
