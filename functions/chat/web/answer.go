@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -54,18 +55,24 @@ func status(err error) int {
 	return http.StatusInternalServerError
 }
 
+// spoken logs err and puts it into a sentence and its reference, which every answer of ours shows beside the sentence.
+func (a *App) spoken(ctx context.Context, err error) apiError {
+	say, ref := fault.Answer(ctx, a.Log, err)
+	return apiError{Message: strings.TrimSuffix(say, " (reference "+ref+")"), Ref: ref}
+}
+
 // fail answers with an error: JSON under /api/, a page elsewhere.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
-	say, ref := fault.Answer(r.Context(), a.Log, err)
+	said := a.spoken(r.Context(), err)
 	code := status(err)
 	if e, ok := errors.AsType[*limitError](err); ok && e.retry != "" {
 		w.Header().Set("Retry-After", e.retry)
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
-		writeJSON(w, code, apiError{say, ref})
+		writeJSON(w, code, said)
 		return
 	}
-	a.render(w, code, "message", messagePage{Title: title(code), Say: strings.TrimSuffix(say, " (reference "+ref+")"), Ref: ref})
+	a.render(w, code, "message", messagePage{Title: title(code), Say: said.Message, Ref: said.Ref})
 }
 
 func title(code int) string {

@@ -64,8 +64,7 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 		if ctx.Err() != nil && !errors.Is(r.Context().Err(), context.Canceled) {
 			err = fault.New(fault.Upstream, "That took too long, so I stopped. Please try again.", err)
 		}
-		say, ref := fault.Answer(r.Context(), a.Log, err)
-		_ = s.send("error", apiError{say, ref})
+		_ = s.send("error", a.spoken(r.Context(), err))
 	}
 	_ = s.send("done", struct{}{})
 }
@@ -190,15 +189,15 @@ func step(t agent.Trace) traceStep {
 func stepTitle(t agent.Trace) string {
 	switch t.Step {
 	case agent.StepModel:
-		return "Thought about it"
+		return "Model"
 	case agent.StepRationale:
-		return "Why"
+		return "Reasoning"
 	case agent.StepCall:
 		return sentence(t.Function)
 	case agent.StepResult:
-		return "Answer of " + sentence(t.Function)
+		return "Result"
 	case agent.StepReprompt:
-		return "Answer of " + sentence(t.Function)
+		return "Not done that way"
 	case agent.StepGuardrail:
 		return "Guardrail"
 	case agent.StepFailure:

@@ -29,10 +29,10 @@ func (a *App) recovering(next http.Handler) http.Handler {
 				return
 			}
 			// The answer has begun; a stream can still say what happened, anything else just ends here.
-			say, ref := fault.Answer(r.Context(), a.Log, err)
+			said := a.spoken(r.Context(), err)
 			if strings.HasPrefix(w.Header().Get("Content-Type"), eventStream) {
 				s := &stream{w: w}
-				_ = s.send("error", apiError{say, ref})
+				_ = s.send("error", said)
 				_ = s.send("done", struct{}{})
 			}
 		}()

@@ -185,7 +185,7 @@ class Answer {
     }
     this.list.append(stepNode(step));
     const calls = this.entry.steps.filter((s) => s.step === "call").length;
-    this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " look-up" : " look-ups") : "") + (this.entry.ms ? " · " + seconds(this.entry.ms) : "");
+    this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "") + (this.entry.ms ? " · " + seconds(this.entry.ms) : "");
     if (step.step === "call" && this.waiting.isConnected) this.waiting.lastChild.textContent = step.title;
   }
 
@@ -237,7 +237,7 @@ function restore() {
     if (entry.problem) answer.problem(entry.problem.message, entry.problem.ref);
     answer.end();
   }
-  toEnd();
+  if (entries.length) toEnd();
 }
 
 // ---- Asking. ----
@@ -283,7 +283,7 @@ async function ask(text) {
       for await (const [name, data] of events(response.body)) {
         if (name === "text") answer.text(data.text);
         else if (name === "trace") answer.step(data);
-        else if (name === "approval") approvalsChanged([data], false);
+        else if (name === "approval") approvalStarted(data);
         else if (name === "error") answer.problem(data.message, data.ref, text);
         else if (name === "done") ended = true;
       }
@@ -349,10 +349,16 @@ composer.addEventListener("submit", (event) => {
   input.focus();
 });
 input.addEventListener("input", () => { grow(); showSending(); });
+let sending = false; // Enter is down; no line break comes of it, whatever the keyboard sends after
 input.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
+  sending = true;
   if (!running) composer.requestSubmit();
+});
+input.addEventListener("keyup", () => { sending = false; });
+input.addEventListener("beforeinput", (event) => {
+  if (sending && (event.inputType === "insertLineBreak" || event.data === "\n" || event.data === "\r")) event.preventDefault();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && panel.classList.contains("open")) showPanel(false);
@@ -454,6 +460,16 @@ function approvalsChanged(list, first) {
   arrange();
 }
 
+// approvalStarted also says so in the conversation where the panel is out of sight.
+function approvalStarted(approval) {
+  approvalsChanged([approval], false);
+  if (approval.status !== "pending" || getComputedStyle(panel).visibility !== "hidden") return;
+  const show = el("button", { class: "button plain", type: "button" }, "Show");
+  show.addEventListener("click", () => { select(tabs[0]); showPanel(true); });
+  addNode(el("div", { class: "notice", "data-status": "pending" }, el("span", { class: "dot" }),
+    el("span", {}, el("span", { class: "tag" }, approval.code), " waits for your phone"), show));
+}
+
 function outcome(approval) {
   const entry = { role: "outcome", id: approval.id, code: approval.code, summary: approval.summary, status: approval.status, words: approval.result || (STATUS[approval.status] ?? approval.status) + "." };
   entries.push(entry);
@@ -540,14 +556,14 @@ const TONES = { good: "check", bad: "cross", wait: "phone" };
 function eventNode(e) {
   const t = tone(e), details = [];
   if (e.target) details.push(e.target);
-  const words = e.stage === "decision" ? e.decision : OUTCOMES[e.outcome] ?? e.outcome;
+  const words = e.stage === "decision" ? "" : OUTCOMES[e.outcome] ?? e.outcome;
   if (words) details.push(words);
   const detail = el("div", { class: "event-detail" }, details.join(" · "));
   const id = e.reference || e.okta_request;
   if (id) detail.append(details.length ? " · " : "", el("code", { title: e.reference ? "Reference" : "Okta request" }, id));
   return el("li", { class: "event", "data-tone": t, "data-testid": "activity-entry" },
     el("span", { class: "event-icon" }, icon(TONES[t])),
-    el("span", { class: "event-title" }, e.title + (e.stage === "request" ? ", asked" : e.stage === "decision" ? ", " + (e.decision === "approved" ? "approved" : "decided") : "")),
+    el("span", { class: "event-title" }, e.title + (e.stage === "request" ? ", asked for" : e.stage === "decision" ? ", " + e.decision : "")),
     el("time", { datetime: e.at, title: new Date(e.at).toLocaleString() }, ago(e.at)),
     detail.textContent ? detail : "");
 }
