@@ -3,6 +3,7 @@ package auth0test_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -180,7 +181,8 @@ func TestGoAuth0Management(t *testing.T) {
 	must(m.Connection.Delete(ctx, conn.GetID()))
 	must(m.Client.Delete(ctx, app.GetClientID()))
 	must(m.ResourceServer.Delete(ctx, agent.GetID()))
-	if _, err := m.Client.Read(ctx, app.GetClientID()); err == nil || err.(management.Error).Status() != 404 {
+	var gone management.Error
+	if _, err := m.Client.Read(ctx, app.GetClientID()); !errors.As(err, &gone) || gone.Status() != 404 {
 		t.Errorf("a deleted client: %v", err)
 	}
 }

@@ -306,7 +306,7 @@ func (t *Tenant) remember(r *http.Request, body []byte, status int) {
 			req.Form[k] = v
 		}
 	}
-	t.log.Debug("request", "method", req.Method, "path", req.Path, "status", status)
+	t.log.DebugContext(r.Context(), "request", "method", req.Method, "path", req.Path, "status", status)
 	if len(t.state.received) == remembered {
 		t.state.received = t.state.received[1:]
 	}
