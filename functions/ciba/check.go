@@ -113,4 +113,3 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 func tooLate() error {
 	return fault.New(fault.Conflict, "It is too late to cancel this: it is not waiting for approval any more.", nil)
 }
-

@@ -286,7 +286,9 @@ func (d *Desk) AtOkta(ctx context.Context, a Actor, call func(context.Context) e
 }
 
 // Fresh is a token exchanged right now, for what is done after a wait.
-func (d *Desk) Fresh(ctx context.Context, a Actor) (secret.String, error) { return d.Vault.Renew(ctx, a.Session) }
+func (d *Desk) Fresh(ctx context.Context, a Actor) (secret.String, error) {
+	return d.Vault.Renew(ctx, a.Session)
+}
 
 // Own is the actor's own Okta id: remembered in the session, or asked once with their token. ctx carries it.
 func (d *Desk) Own(ctx context.Context, a *Actor) (okta.UserID, error) {

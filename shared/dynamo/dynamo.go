@@ -39,10 +39,12 @@ const keep = 7 * 24 * time.Hour
 
 type item = map[string]types.AttributeValue
 
-func text(s string) types.AttributeValue  { return &types.AttributeValueMemberS{Value: s} }
-func flag(b bool) types.AttributeValue    { return &types.AttributeValueMemberBOOL{Value: b} }
-func blob(b []byte) types.AttributeValue  { return &types.AttributeValueMemberB{Value: b} }
-func number(n int64) types.AttributeValue { return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)} }
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func flag(b bool) types.AttributeValue   { return &types.AttributeValueMemberBOOL{Value: b} }
+func blob(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
 
 // moment keeps milliseconds.
 func moment(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
@@ -148,7 +150,9 @@ func (t table) query(ctx context.Context, index, partitionName, partition, sortN
 		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // a small constant of ours
 	}
 	if index != "" {
-		in.IndexName = &index
+		in.IndexName = &index // an index knows eventually consistent reads alone
+	} else {
+		in.ConsistentRead = aws.Bool(true)
 	}
 	if prefix != "" {
 		in.KeyConditionExpression = aws.String("#p = :p AND begins_with(#s, :s)")

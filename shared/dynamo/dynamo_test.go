@@ -1,0 +1,44 @@
+package dynamo_test
+
+import (
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/steward-iam/steward/shared/awstest"
+	"github.com/steward-iam/steward/shared/dynamo/storetest"
+)
+
+func at(endpoint string) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
+		BaseEndpoint: &endpoint, Region: "us-east-1",
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 8, 20*time.Millisecond, ratelimit.None
+		}),
+		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("test", "test", "")),
+	})
+}
+
+// The emulator is unpleasant here: it throttles, cuts pages short and lets the index lag.
+func TestStoreKeepsItsPromises(t *testing.T) {
+	srv := awstest.New(awstest.Options{})
+	web := httptest.NewServer(srv)
+	t.Cleanup(func() { web.Close(); srv.Close() })
+	storetest.Run(t, at(web.URL))
+}
+
+// The same against a DynamoDB we did not write, where one is running: see .ci/moto.
+func TestStoreKeepsItsPromisesElsewhere(t *testing.T) {
+	endpoint := os.Getenv("AWSTEST_ENDPOINT")
+	if endpoint == "" {
+		t.Skip("AWSTEST_ENDPOINT names no other DynamoDB; .ci/moto runs this against moto's server")
+	}
+	storetest.Run(t, at(endpoint))
+}

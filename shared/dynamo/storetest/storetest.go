@@ -1,0 +1,337 @@
+// Package storetest is what the store promises, as a test that any DynamoDB can be put under: our own emulator in every
+// run, moto's server in CI, a real table for those who have one.
+package storetest
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Run puts the DynamoDB behind client under the test. It makes two tables of its own.
+func Run(t *testing.T, client *dynamodb.Client) {
+	suffix := rand.Text()[:8]
+	sessionTable, auditTable := "sessions-"+suffix, "audit-"+suffix
+	create(t, client, sessionTable, "session_id", "item", true)
+	create(t, client, auditTable, "subject", "id", false)
+
+	sessions := dynamo.NewSessions(client, sessionTable)
+	approvals := dynamo.NewApprovals(client, sessionTable)
+	trail := dynamo.NewAudit(client, auditTable)
+	t.Run("sessions", func(t *testing.T) { testSessions(t, sessions) })
+	t.Run("logins", func(t *testing.T) { testLogins(t, sessions) })
+	t.Run("approvals", func(t *testing.T) { testApprovals(t, approvals) })
+	t.Run("two requests at once make one approval", func(t *testing.T) { testOneInFlight(t, approvals) })
+	t.Run("of many workers one claims", func(t *testing.T) { testClaim(t, approvals) })
+	t.Run("moves", func(t *testing.T) { testMoves(t, approvals) })
+	t.Run("pushes are counted", func(t *testing.T) { testRing(t, approvals) })
+	t.Run("audit", func(t *testing.T) { testAudit(t, trail) })
+}
+
+func create(t *testing.T, client *dynamodb.Client, name, partition, sort string, byOwner bool) {
+	t.Helper()
+	s := types.ScalarAttributeTypeS
+	in := &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &partition, AttributeType: s}, {AttributeName: &sort, AttributeType: s}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: &partition, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}},
+	}
+	if byOwner {
+		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String("owner"), AttributeType: s})
+		in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{
+			IndexName:  aws.String("by-owner"),
+			KeySchema:  []types.KeySchemaElement{{AttributeName: aws.String("owner"), KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}},
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+		}}
+	}
+	if _, err := client.CreateTable(t.Context(), in); err != nil {
+		t.Fatalf("create table: %v", err)
+	}
+	if err := dynamodb.NewTableExistsWaiter(client).Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
+		t.Fatalf("wait for table: %v", err)
+	}
+}
+
+var start = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+
+func aSession(owner string) session.Session {
+	return session.Session{
+		ID:           session.NewID(),
+		Owner:        session.Person{Subject: session.Subject(owner), Email: "alice@example.com", EmailVerified: true},
+		Login:        "login-key",
+		CreatedAt:    start,
+		ExpiresAt:    start.Add(8 * time.Hour),
+		RefreshToken: []byte("sealed refresh"),
+	}
+}
+
+func testSessions(t *testing.T, s *dynamo.Sessions) {
+	want := aSession("sub-1")
+	must(t, s.PutSession(t.Context(), want))
+	got, err := s.Session(t.Context(), want.ID)
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("session differs (-want +got):\n%s", d)
+	}
+	if err := s.PutSession(t.Context(), want); err == nil {
+		t.Error("an id was used twice")
+	}
+	must(t, s.SaveOktaToken(t.Context(), want.ID, []byte("sealed okta"), start.Add(time.Hour)))
+	must(t, s.SaveOktaUserID(t.Context(), want.ID, "00u1"))
+	want.OktaToken, want.OktaExpires, want.OktaUserID = []byte("sealed okta"), start.Add(time.Hour), "00u1"
+	if got, _ = s.Session(t.Context(), want.ID); !cmp.Equal(want, got) {
+		t.Errorf("after saving the token: %s", cmp.Diff(want, got))
+	}
+	must(t, s.DeleteSession(t.Context(), want.ID))
+	wantKind(t, "a deleted session", fault.Unauthenticated, second(s.Session(t.Context(), want.ID)))
+	wantKind(t, "a token for a session that ended", fault.Unauthenticated, s.SaveOktaToken(t.Context(), want.ID, []byte("x"), start))
+	wantKind(t, "which must not come back through it", fault.Unauthenticated, second(s.Session(t.Context(), want.ID)))
+	wantKind(t, "an unknown session", fault.Unauthenticated, second(s.Session(t.Context(), session.NewID())))
+}
+
+func testLogins(t *testing.T, s *dynamo.Sessions) {
+	first, next := session.NewID(), session.NewID()
+	want := session.Login{
+		Key: session.KeyOf(session.NewCookie()), Owner: session.Person{Subject: "sub-1", Name: "Alice"},
+		Current: first, Sessions: []session.ID{first}, CreatedAt: start, ExpiresAt: start.Add(time.Hour),
+	}
+	must(t, s.PutLogin(t.Context(), want))
+	must(t, s.SetCurrent(t.Context(), want.Key, next))
+	got, err := s.Login(t.Context(), want.Key)
+	must(t, err)
+	if got.Current != next || len(got.Sessions) != 2 || got.Owner.Subject != "sub-1" || !got.ExpiresAt.Equal(want.ExpiresAt) {
+		t.Errorf("login = %+v", got)
+	}
+	must(t, s.DeleteLogin(t.Context(), want.Key))
+	wantKind(t, "a deleted login", fault.Unauthenticated, second(s.Login(t.Context(), want.Key)))
+	wantKind(t, "a new chat of a deleted login", fault.Unauthenticated, s.SetCurrent(t.Context(), want.Key, first))
+	wantKind(t, "no cookie", fault.Unauthenticated, second(s.Login(t.Context(), session.KeyOf(session.NewCookie()))))
+	wantKind(t, "an empty key", fault.Unauthenticated, second(s.Login(t.Context(), "")))
+}
+
+func anApproval(owner, operation string) approval.Approval {
+	a := approval.Approval{
+		ID: approval.NewID(start), SessionID: session.NewID(), Owner: session.Subject(owner), Operation: operation,
+		Target: approval.Ref{Type: "okta_user", ID: "00u1", Label: "alice@example.com"}, Args: map[string]string{"a": "b"},
+		ExpiresAt: start.Add(5 * time.Minute), Code: "K7QX", Summary: "Reset the password of alice@example.com",
+		Status: approval.Pending, CreatedAt: start, ChangedAt: start,
+	}
+	a.Digest = a.Sum()
+	return a
+}
+
+func add(t *testing.T, s *dynamo.Approvals, a approval.Approval) approval.Approval {
+	t.Helper()
+	got, fresh, err := s.Create(t.Context(), a, start)
+	must(t, err)
+	if !fresh {
+		t.Fatal("the approval is not new")
+	}
+	return got
+}
+
+func testApprovals(t *testing.T, s *dynamo.Approvals) {
+	owner := rand.Text()
+	want := add(t, s, anApproval(owner, "reset_password"))
+	must(t, s.SaveRequest(t.Context(), &want, []byte("sealed"), 5*time.Second))
+	got, err := s.Approval(t.Context(), want.SessionID, want.ID)
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("approval differs (-want +got):\n%s", d)
+	}
+	if !got.Intact() {
+		t.Error("what was stored does not fit its digest")
+	}
+	later := anApproval(owner, "unlock")
+	later.ID = approval.NewID(start.Add(time.Minute))
+	later.Digest = later.Sum()
+	add(t, s, later)
+	add(t, s, anApproval(rand.Text(), "unlock")) // another person's
+	var all []approval.Approval
+	for range 50 { // the index may lag
+		if all, err = s.ByOwner(t.Context(), session.Subject(owner), 10); err != nil || len(all) == 2 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	must(t, err)
+	if len(all) != 2 || all[0].ID != later.ID || all[1].ID != want.ID {
+		t.Errorf("ByOwner: got %d approvals, want the two of this person, newest first", len(all))
+	}
+	wantKind(t, "an unknown approval", fault.NotFound, second(s.Approval(t.Context(), want.SessionID, "nope")))
+	wantKind(t, "an approval under another session", fault.NotFound, second(s.Approval(t.Context(), session.NewID(), want.ID)))
+}
+
+func testOneInFlight(t *testing.T, s *dynamo.Approvals) {
+	owner := rand.Text()
+	var fresh atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			_, isNew, err := s.Create(t.Context(), anApproval(owner, "unlock"), start)
+			if err != nil {
+				t.Errorf("Create: %v", err)
+			}
+			if isNew {
+				fresh.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if fresh.Load() != 1 {
+		t.Errorf("%d approvals were made, want 1", fresh.Load())
+	}
+	// Once it has ended, or its time has passed, the same change can be asked for again.
+	held, isNew, err := s.Create(t.Context(), anApproval(owner, "unlock"), start)
+	if err != nil || isNew {
+		t.Fatalf("Create = new %v, %v", isNew, err)
+	}
+	must(t, s.Move(t.Context(), &held, approval.Denied, start))
+	add(t, s, anApproval(owner, "unlock"))
+	if _, isNew, err = s.Create(t.Context(), anApproval(owner, "unlock"), start.Add(time.Hour)); err != nil || !isNew {
+		t.Errorf("after the expiry: new %v, %v", isNew, err)
+	}
+}
+
+func testClaim(t *testing.T, s *dynamo.Approvals) {
+	a := add(t, s, anApproval(rand.Text(), "unlock"))
+	if err := s.Claim(t.Context(), &a, start, time.Minute); !errors.Is(err, dynamo.ErrMoved) {
+		t.Fatalf("a pending approval was claimed: %v", err)
+	}
+	must(t, s.Move(t.Context(), &a, approval.Approved, start))
+	claim := func(at time.Time) int32 {
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				mine := a
+				switch err := s.Claim(t.Context(), &mine, at, time.Minute); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, dynamo.ErrMoved):
+					t.Errorf("Claim: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		return won.Load()
+	}
+	if n := claim(start); n != 1 {
+		t.Errorf("%d workers claimed it, want 1", n)
+	}
+	if n := claim(start.Add(30 * time.Second)); n != 0 {
+		t.Errorf("%d workers claimed it within the lease, want none", n)
+	}
+	if n := claim(start.Add(2 * time.Minute)); n != 1 {
+		t.Errorf("%d workers took it over after the lease, want 1", n)
+	}
+}
+
+func testMoves(t *testing.T, s *dynamo.Approvals) {
+	a := add(t, s, anApproval(rand.Text(), "unlock"))
+	must(t, s.SaveRequest(t.Context(), &a, []byte("sealed"), time.Second))
+	stale, tampered := a, a
+	if err := s.Move(t.Context(), &a, approval.Done, start); err == nil {
+		t.Error("pending went to done")
+	}
+	tampered.Digest = "other"
+	if err := s.Move(t.Context(), &tampered, approval.Approved, start); !errors.Is(err, dynamo.ErrMoved) {
+		t.Errorf("a move under another digest: %v", err)
+	}
+	must(t, s.Move(t.Context(), &a, approval.Approved, start))
+	if err := s.Move(t.Context(), &stale, approval.Cancelled, start); !errors.Is(err, dynamo.ErrMoved) {
+		t.Errorf("cancel after approval: %v", err)
+	}
+	if err := s.SaveRequest(t.Context(), &stale, []byte("x"), time.Second); !errors.Is(err, dynamo.ErrMoved) {
+		t.Errorf("a push for what is approved: %v", err)
+	}
+	must(t, s.Claim(t.Context(), &a, start, time.Minute))
+	a.Result, a.OktaRequestID = "Okta confirmed the change.", "req-1"
+	must(t, s.Move(t.Context(), &a, approval.Done, start.Add(time.Second)))
+	got, err := s.Approval(t.Context(), a.SessionID, a.ID)
+	must(t, err)
+	if got.Status != approval.Done || got.Result != a.Result || got.OktaRequestID != "req-1" || len(got.AuthReqID) != 0 {
+		t.Errorf("in the end: %+v", got)
+	}
+	for _, next := range []approval.Status{approval.Failed, approval.Executing, approval.Pending} {
+		if err := s.Move(t.Context(), &got, next, start); err == nil {
+			t.Errorf("done went to %s", next)
+		}
+	}
+}
+
+func testRing(t *testing.T, s *dynamo.Approvals) {
+	owner := session.Subject(rand.Text())
+	rung := 0
+	for range 10 {
+		switch err := s.Ring(t.Context(), owner, start); {
+		case err == nil:
+			rung++
+		default:
+			wantKind(t, "too many pushes", fault.Conflict, err)
+		}
+	}
+	if rung < 1 || rung > 4 {
+		t.Errorf("%d pushes within a minute, want 1 to 4: Auth0 refuses the sixth", rung)
+	}
+	must(t, s.Ring(t.Context(), owner, start.Add(61*time.Second)))
+	must(t, s.Ring(t.Context(), session.Subject(rand.Text()), start)) // another person's phone
+}
+
+func testAudit(t *testing.T, trail *dynamo.Audit) {
+	var want []audit.Record
+	for i := range 3 {
+		at := start.Add(time.Duration(i) * time.Minute)
+		r := audit.Record{
+			ID: audit.NewID(at), At: at, Subject: "sub-1", SessionID: "s", Stage: audit.Read, Operation: "list_user_groups",
+			Target: "okta_user:00u1", TargetLabel: "alice@example.com", Decision: "allowed", Outcome: "ok",
+			ApprovalID: "a", OktaRequest: fmt.Sprint("req-", i), Reference: "ref",
+		}
+		must(t, trail.Add(t.Context(), r))
+		want = append([]audit.Record{r}, want...)
+	}
+	got, err := trail.BySubject(t.Context(), "sub-1", 10)
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("records differ (-want +got):\n%s", d)
+	}
+	if got, err = trail.BySubject(t.Context(), "sub-1", 2); err != nil || len(got) != 2 {
+		t.Errorf("limit 2: %d records, %v", len(got), err)
+	}
+	again := want[0]
+	again.Decision = "denied"
+	if err := trail.Add(t.Context(), again); err == nil {
+		t.Error("a record was written over")
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantKind(t *testing.T, what string, want fault.Kind, err error) {
+	t.Helper()
+	if got := fault.KindOf(err); got != want {
+		t.Errorf("%s: got kind %q (%v), want %q", what, got, err, want)
+	}
+}
