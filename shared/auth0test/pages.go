@@ -32,7 +32,7 @@ func displayName(p *Person) string {
 
 var (
 	codeAfterMark = regexp.MustCompile(`(?:#|[Cc]ode[ :]+)([A-Za-z0-9-]{3,10})`)
-	codeAtEnd     = regexp.MustCompile(`(?:^| )([A-Z0-9]{4,8})$`)
+	codeAtEnd     = regexp.MustCompile(`(?:^|[ ,:.])([A-Z0-9]{4,8})$`)
 )
 
 // approvalCode finds the short code in a binding message, to show it large.
