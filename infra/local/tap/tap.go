@@ -82,6 +82,9 @@ const kept = 20000
 
 // Tap is what all services' requests pass. The zero value is ready.
 type Tap struct {
+	// Latency is waited before every request; set it before the first one.
+	Latency time.Duration
+
 	mu       sync.Mutex
 	seq      int
 	requests []*Request
@@ -152,6 +155,9 @@ func (t *Tap) Wrap(service string, next http.Handler) http.Handler {
 			defer t.mu.Unlock()
 			rec.Status, rec.DurationMS = out.status, float64(time.Since(begun).Microseconds())/1000
 		}()
+		if t.Latency > 0 {
+			time.Sleep(t.Latency)
+		}
 		if fault == nil {
 			next.ServeHTTP(out, r)
 			return

@@ -1,0 +1,201 @@
+// Local runs Steward on this computer: no account, no network, no Docker.
+//
+//	go run ./infra/local [-build]                          the run itself, until ^C; -build compiles the functions first
+//	go run ./infra/local invoke FUNCTION EVENT.json        sends an event to a function of the run under way
+//
+// Environment: STEWARD_PORT_BASE (3000) is the first of six ports. AGENT_RUNTIME is classic or harness. STEWARD_CONNECTED=none lets
+// people begin without a connected Okta account, to see that step. STEWARD_UNPLEASANT=<number> makes the fakes throttle, page small
+// and repeat themselves, the same way for the same number. CONSOLE_LINKING=on lets Bedrock console sessions be linked.
+// FGA_USER_CLAIM is email or sub.
+//
+//nolint:forbidigo // a command: the environment is its input, the terminal its output
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/steward-iam/steward/infra/local/run"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "steward:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, args []string) error {
+	root, err := run.Root()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 3 && args[0] == "invoke":
+		return invoke(ctx, root, args[1], args[2])
+	case len(args) == 0, len(args) == 1 && args[0] == "-build":
+		return serve(ctx, root, len(args) == 1)
+	default:
+		return errors.New("usage: local [-build] | local invoke FUNCTION EVENT.json")
+	}
+}
+
+func serve(ctx context.Context, root string, build bool) error {
+	opts, err := options(root, os.Getenv)
+	if err != nil {
+		return err
+	}
+	if build {
+		fmt.Println("Building the functions for this computer. The first time takes a minute or two.")
+		if err := run.Build(ctx, opts.Bin, func(done string) { fmt.Println("  " + done) }); err != nil {
+			return err
+		}
+	}
+	logFile, err := os.Create(filepath.Join(root, "build", "local.log"))
+	if err != nil {
+		return fmt.Errorf("log of the functions: %w", err)
+	}
+	defer func() { _ = logFile.Close() }()
+	opts.Logs = logFile
+	opts.Log = slog.New(slog.NewTextHandler(logFile, nil))
+
+	begun := time.Now()
+	fleet, err := run.Start(ctx, opts)
+	if ctx.Err() != nil { // stopped before it began: nothing to report
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	banner(os.Stdout, fleet.State(), opts, time.Since(begun))
+	<-ctx.Done()
+	fmt.Println("\nStopping.")
+	return fleet.Close()
+}
+
+// options reads the environment.
+func options(root string, getenv func(string) string) (run.Options, error) {
+	build := filepath.Join(root, "build")
+	o := run.Options{
+		Bin: filepath.Join(build, "local"), StateFile: filepath.Join(build, "local.json"), PortBase: 3000,
+		AgentRuntime: getenv("AGENT_RUNTIME"), FGAUserClaim: getenv("FGA_USER_CLAIM"), ChunkDelay: 15 * time.Millisecond,
+	}
+	var faults []error
+	number := func(key string, highest uint64, set func(uint64)) {
+		text := getenv(key)
+		if text == "" {
+			return
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || n == 0 || n > highest {
+			faults = append(faults, fmt.Errorf("%s is %q, want a number from 1 to %d", key, text, highest))
+			return
+		}
+		set(n)
+	}
+	number("STEWARD_PORT_BASE", 65530, func(n uint64) { o.PortBase = int(n) }) //nolint:gosec // at most 65530
+	number("STEWARD_UNPLEASANT", 1<<63, func(n uint64) { o.Seed = n })
+	choice := func(key, value string, set *bool) {
+		if got := getenv(key); got == value {
+			*set = true
+		} else if got != "" {
+			faults = append(faults, fmt.Errorf("%s is %q, want %q or nothing", key, got, value))
+		}
+	}
+	choice("STEWARD_CONNECTED", "none", &o.NotConnected)
+	choice("CONSOLE_LINKING", "on", &o.ConsoleLinking)
+	return o, errors.Join(faults...)
+}
+
+func banner(w io.Writer, s run.State, o run.Options, took time.Duration) {
+	runtime := o.AgentRuntime
+	if runtime == "" {
+		runtime = "classic"
+	}
+	connected := "Everybody has connected Okta already; STEWARD_CONNECTED=none shows that step."
+	if o.NotConnected {
+		connected = "Nobody has connected Okta yet: choose Connect Okta first."
+	}
+	mood := ""
+	if o.Seed != 0 {
+		mood = fmt.Sprintf("The fakes are unpleasant, seed %d.\n", o.Seed)
+	}
+	fmt.Fprintf(w, `
+Steward runs on this computer (started in %.1f s, %s agent runtime).
+
+  Chat      %s
+  Phone     %s      approve or deny what the agent wants to do
+  Control   %s            pushes, requests, faults, logs (README: the laptop run)
+  Behind it: Auth0 %s, Okta %s, OpenFGA %s, AWS %s
+
+Sign in as one of these; there is no password:
+  alice@example.com   reads groups         "What are my Okta groups?"
+  bob@example.com     helpdesk             "Reset the password of dave@example.com", then look at the phone
+  carol@example.com   owns Engineering     "Add erin@example.com to Engineering"
+  dave@example.com    nothing granted      "What are my Okta groups?" is refused
+  erin@example.com    reads groups, and nothing else
+  frank@example.com   administrator        "Suspend dave@example.com"
+%s
+%s
+The functions log to build/local.log. Stop with ^C.
+`, took.Seconds(), runtime, s.Chat, s.Phone, s.Control, s.Auth0, s.Okta, s.FGA, s.AWS, connected, mood)
+}
+
+// invoke sends an event to a function of the run under way and prints its answer.
+func invoke(ctx context.Context, root, function, eventFile string) error {
+	event, err := os.ReadFile(eventFile) //nolint:gosec // the file the person names
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	if !json.Valid(event) {
+		return fmt.Errorf("event: %s is not JSON", eventFile)
+	}
+	raw, err := os.ReadFile(filepath.Join(root, "build", "local.json")) //nolint:gosec // our own file
+	if errors.Is(err, os.ErrNotExist) {
+		return errors.New("nothing runs here: start it with make local")
+	}
+	if err != nil {
+		return fmt.Errorf("state of the run: %w", err)
+	}
+	var state run.State
+	if err := json.Unmarshal(raw, &state); err != nil {
+		return fmt.Errorf("state of the run: %w", err)
+	}
+	target := state.AWS + "/2015-03-31/functions/" + url.PathEscape(function) + "/invocations"
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(string(event)))
+	if err != nil {
+		return fmt.Errorf("invoke: %w", err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return fmt.Errorf("invoke: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Errorf("invoke: %w", err)
+	}
+	fmt.Println(string(answer))
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("invoke: status %d", res.StatusCode)
+	}
+	if kind := res.Header.Get("X-Amz-Function-Error"); kind != "" {
+		return fmt.Errorf("the function failed: %s", kind)
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package run
+
+import (
+	"fmt"
+
+	"github.com/steward-iam/steward/infra/fleet"
+)
+
+// Names of this run's resources.
+const (
+	sessionTable = "bedrock-sessions"
+	auditTable   = "steward-audit"
+	queueName    = "steward-approvals"
+	deadLetters  = "steward-approvals-dead"
+
+	auth0Secret = "steward/auth0-client-secret"
+	fgaSecret   = "steward/fga-client-secret" //nolint:gosec // its name
+	tokenKey    = "steward/token-key"
+
+	auth0Client = "steward-local"
+	connection  = "okta-corp"
+	fgaClient   = "steward-fga"
+
+	agentID    = "STEWARDLAP"
+	agentAlias = "LAPTOPRUN1"
+	harnessARN = "arn:aws:bedrock-agentcore:us-east-1:000000000000:harness/steward_local-laptop0001"
+
+	region  = "us-east-1"
+	account = "000000000000"
+)
+
+// values are what each source of the fleet is on this computer. A source that is missing is not there, such as the parameter
+// that holds a base URL nobody knows before a deployment.
+func (f *Fleet) values() map[fleet.Source]string {
+	v := map[fleet.Source]string{
+		fleet.SessionTable:    sessionTable,
+		fleet.AuditTable:      auditTable,
+		fleet.IssuerURL:       f.Auth0URL + "/",
+		fleet.Auth0Client:     auth0Client,
+		fleet.Auth0Secret:     f.AWS.SecretARN(auth0Secret),
+		fleet.Auth0Connection: connection,
+		fleet.OktaOrg:         f.OktaURL,
+		fleet.AuthorizerName:  fleet.FGAAuthorizer,
+		fleet.OktaGroupsName:  fleet.OktaGroups,
+		fleet.CIBAName:        fleet.CIBA,
+		fleet.FGAURL:          f.FGAURL,
+		fleet.FGAStore:        f.OpenFGA.StoreID,
+		fleet.FGAModel:        f.OpenFGA.ModelID,
+		fleet.FGATokenIssuer:  f.FGAURL,
+		fleet.FGAAudience:     f.FGAURL + "/",
+		fleet.FGAClient:       fgaClient,
+		fleet.FGASecret:       f.AWS.SecretARN(fgaSecret),
+		fleet.FGAUserClaim:    f.opts.FGAUserClaim,
+		fleet.TokenKey:        f.AWS.SecretARN(tokenKey),
+		fleet.ApprovalQueue:   f.AWS.QueueURL(f.AWSURL, queueName),
+		fleet.AgentRuntime:    f.opts.AgentRuntime,
+		fleet.AgentID:         agentID,
+		fleet.AgentAlias:      agentAlias,
+		fleet.Harness:         harnessARN,
+		fleet.BaseURL:         f.ChatURL,
+	}
+	if f.opts.ConsoleLinking {
+		v[fleet.ConsoleLinking] = "on"
+	}
+	return v
+}
+
+// environment is what one function is given.
+func (f *Fleet) environment(fn fleet.Function) (map[string]string, error) {
+	values, env := f.values(), map[string]string{}
+	for _, e := range fn.Keys(f.opts.AgentRuntime) {
+		value, ok := values[e.Source]
+		switch {
+		case ok:
+			env[e.Key] = value
+		case !e.Optional:
+			return nil, fmt.Errorf("%s of %s: the laptop run has no %s", e.Key, fn.Name, e.Source)
+		}
+	}
+	return env, nil
+}
