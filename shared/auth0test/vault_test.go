@@ -57,7 +57,7 @@ func TestTokenVault(t *testing.T) {
 
 func TestTokenVaultRefusals(t *testing.T) {
 	a := begin(t)
-	subject := a.login(aliceEmail).str("refresh_token")
+	subject := a.SignIn(clientID, aliceEmail)
 	a.Connect(aliceEmail)
 	for name, test := range map[string]struct {
 		pairs  []string
@@ -235,6 +235,18 @@ func TestConnectAnothersAccount(t *testing.T) {
 	a.me(http.MethodPost, "complete", token, map[string]any{"auth_session": started.str("auth_session"), "connect_code": back.Query().Get("connect_code"), "redirect_uri": linked})
 	if got := a.exchange(refresh); got.str("access_token") != "okta-00ubob00000000000002-1" {
 		t.Errorf("the vault holds %s, want a token of the account that was connected", got.body)
+	}
+
+	a.Connect(aliceEmail) // a second account of the same connection: the youngest is given, unless the hint says which
+	for hint, want := range map[string]string{"": "okta-00ualice000000000001-2", "00ubob00000000000002": "okta-00ubob00000000000002-1"} {
+		if got := a.exchange(refresh, "login_hint", hint); got.str("access_token") != want {
+			t.Errorf("hint %q: got %s, want %s", hint, got.body, want)
+		}
+	}
+	first := a.me(http.MethodGet, "accounts?take=1", token, nil)
+	second := a.me(http.MethodGet, "accounts?take=1&from="+first.str("next"), token, nil)
+	if first.str("next") == "" || second.json["next"] != nil || first.body == second.body || len(second.json["accounts"].([]any)) != 1 {
+		t.Errorf("pages %s and %s", first.body, second.body)
 	}
 }
 

@@ -2,7 +2,6 @@ package auth0test_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -266,11 +265,6 @@ func claims(t *testing.T, token string) map[string]any {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func s256(v string) string {
-	sum := sha256.Sum256([]byte(v))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // overHandler calls a handler without a network, so that it works in a synctest bubble.
