@@ -25,8 +25,9 @@
 // It does not check signatures, permissions or quotas of throughput, and keeps
 // nothing on disk. It plays no local secondary indexes, streams, PartiQL,
 // legacy (non-expression) parameters, parallel scans, FIFO queues, encryption,
-// secret rotation or asynchronous retries of Lambda. A parameter or operation
-// it does not play is refused with 501 and never ignored.
+// secret rotation, Lambda's retries of asynchronous invocations or its batching
+// window. A parameter it does not play is refused with 501, an operation as
+// unknown; neither is ever ignored.
 package awstest
 
 import (
@@ -332,6 +333,9 @@ func resourceOf(body []byte) string {
 		Name      string
 	}
 	_ = json.Unmarshal(body, &in) // at worst it is named nothing
+	if _, name, isARN := strings.Cut(in.SecretID, ":secret:"); isARN {
+		in.SecretID = name[:max(strings.LastIndexByte(name, '-'), 0)]
+	}
 	return cmp.Or(in.TableName, in.QueueURL[strings.LastIndexByte(in.QueueURL, '/')+1:], in.SecretID, in.Name)
 }
 

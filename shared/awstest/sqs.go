@@ -330,7 +330,9 @@ func (q *queues) createQueue(c *call, in *struct {
 		q.create(described)
 	} else {
 		same := old.Queue
-		if err := q.configure(&same, in.Attributes); err != nil || same != old.Queue {
+		err := q.configure(&same, in.Attributes)
+		same.VisibilityTimeout = max(same.VisibilityTimeout, 0)
+		if err != nil || same != old.Queue {
 			return nil, sqsError("QueueNameExists", "QueueAlreadyExists", "A queue already exists with the same name and a different value for attributes.")
 		}
 	}
@@ -471,8 +473,9 @@ func (q *queues) setQueueAttributes(c *call, in *struct {
 	if err := q.configure(&described, in.Attributes); err != nil {
 		return nil, err
 	}
-	described.VisibilityTimeout = max(described.VisibilityTimeout, 0)
-	qu.Queue = described
+	qu.VisibilityTimeout = max(described.VisibilityTimeout, 0)
+	qu.Delay, qu.ReceiveWait = described.Delay, described.ReceiveWait
+	qu.DeadLetter, qu.MaxReceiveCount = described.DeadLetter, described.MaxReceiveCount
 	return none{}, nil
 }
 
