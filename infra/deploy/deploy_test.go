@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/steward-iam/steward/infra/settings"
+)
+
+const canary = "canary-client-secret"
+
+// cloud answers for AWS: an account where everything is ready, but for what a case takes away.
+type cloud struct {
+	notBootstrapped, signedOut, noModel, noStack, noAgent, denied bool
+
+	regions []string // of the inference profile
+	stored  map[string]string
+}
+
+func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	form, _ := url.ParseQuery(string(body))
+	refuse := func(status int, kind string) {
+		w.Header().Set("X-Amzn-Errortype", kind)
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, kind)
+	}
+	refuseXML := func(status int, kind string) {
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, kind)
+	}
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case form.Get("Action") == "GetCallerIdentity":
+		if c.signedOut {
+			refuseXML(http.StatusForbidden, "ExpiredToken")
+			return
+		}
+		_, _ = io.WriteString(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+	case form.Get("Action") == "DescribeStacks":
+		if c.noStack {
+			refuseXML(http.StatusBadRequest, "ValidationError")
+			return
+		}
+		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName><Outputs>
+			<member><OutputKey>Auth0SecretName</OutputKey><OutputValue>arn:auth0</OutputValue></member>
+			<member><OutputKey>FgaSecretName</OutputKey><OutputValue>arn:fga</OutputValue></member>
+		</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
+	case target == "AmazonSSM.GetParameter":
+		switch {
+		case c.denied:
+			refuse(http.StatusBadRequest, "AccessDeniedException")
+		case c.notBootstrapped:
+			refuse(http.StatusBadRequest, "ParameterNotFound")
+		default:
+			_, _ = io.WriteString(w, `{"Parameter":{"Value":"30"}}`)
+		}
+	case target == "secretsmanager.PutSecretValue":
+		if c.denied {
+			refuse(http.StatusBadRequest, "AccessDeniedException")
+			return
+		}
+		for _, id := range []string{"arn:auth0", "arn:fga"} {
+			if bytes.Contains(body, []byte(id)) {
+				c.stored[id] = string(body)
+			}
+		}
+		_, _ = io.WriteString(w, `{}`)
+	case strings.HasPrefix(r.URL.Path, "/inference-profiles/"), strings.HasPrefix(r.URL.Path, "/foundation-models/"):
+		if c.noModel {
+			refuse(http.StatusNotFound, "ResourceNotFoundException")
+			return
+		}
+		var models []string
+		for _, region := range c.regions {
+			models = append(models, fmt.Sprintf(`{"modelArn":"arn:aws:bedrock:%s::foundation-model/m"}`, region))
+		}
+		_, _ = fmt.Fprintf(w, `{"models":[%s]}`, strings.Join(models, ","))
+	case r.URL.Path == "/agents/":
+		agents := `{"agentId":"AB12CD34EF","agentName":"other"}`
+		if c.noAgent {
+			agents = ""
+		}
+		_, _ = fmt.Fprintf(w, `{"agentSummaries":[%s]}`, agents)
+	default:
+		http.Error(w, "unexpected "+r.Method+" "+r.URL.Path, http.StatusTeapot)
+	}
+}
+
+func (c *cloud) config(t *testing.T) aws.Config {
+	t.Helper()
+	c.stored = map[string]string{}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	return aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "example", ""), RetryMaxAttempts: 1,
+	}
+}
+
+func chosen(t *testing.T, changes map[string]string) settings.Settings {
+	t.Helper()
+	if changes["stage"] == "" {
+		changes["stage"] = "dev"
+	}
+	lookup, err := settings.File("../../cdk.json", changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := settings.Parse(lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReady(t *testing.T) {
+	const eu = "eu.anthropic.claude-sonnet-4-6"
+	cases := []struct {
+		name    string
+		cloud   cloud
+		context map[string]string
+		force   bool
+		want    []string // parts of what is said; none: ready
+	}{
+		{"all there", cloud{}, map[string]string{}, false, nil},
+		{"not bootstrapped", cloud{notBootstrapped: true}, map[string]string{}, false, []string{"bootstrap aws://111122223333/eu-central-1"}},
+		{"bootstrap unreadable", cloud{denied: true}, map[string]string{}, false, []string{"ssm:GetParameter"}},
+		{"no such profile", cloud{noModel: true}, map[string]string{}, false, []string{"global.anthropic.claude-sonnet-4-6 does not exist in eu-central-1"}},
+		{"no such model", cloud{noModel: true}, map[string]string{"model": "anthropic.claude-sonnet-4-6"}, false, []string{"anthropic.claude-sonnet-4-6 does not exist"}},
+		{"classic closed", cloud{noAgent: true}, map[string]string{}, false, []string{"AGENT=harness", "FORCE_CLASSIC=1"}},
+		{"classic closed, but known better", cloud{noAgent: true}, map[string]string{}, true, nil},
+		{"a harness needs no agent", cloud{noAgent: true}, map[string]string{"agent": "harness"}, false, nil},
+		{"profile with the regions we name", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu, "modelRegions": "eu-central-1,eu-west-1"}, false, nil},
+		{"profile with other regions", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu}, false, []string{`"modelRegions": ["eu-central-1", "eu-west-1"]`}},
+		{"everything at once", cloud{notBootstrapped: true, noModel: true, noAgent: true}, map[string]string{}, false, []string{"bootstrap aws://", "does not exist", "AGENT=harness"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			a, err := open(t.Context(), c.cloud.config(t), t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = a.ready(t.Context(), chosen(t, c.context), c.force)
+			if (err == nil) != (len(c.want) == 0) {
+				t.Fatalf("error is %v", err)
+			}
+			var said bytes.Buffer
+			if err != nil {
+				tell(&said, err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("said %q, want %q in it", said.String(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestOpen(t *testing.T) {
+	signedOut := cloud{signedOut: true}
+	if _, err := open(t.Context(), signedOut.config(t), t.Output()); err == nil || !strings.Contains(err.Error(), "aws sso login") {
+		t.Errorf("without credentials: %v", err)
+	}
+	if _, err := open(t.Context(), aws.Config{}, t.Output()); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	fill := func(c *cloud, typed string) (string, error) {
+		a, err := open(t.Context(), c.config(t), t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err = a.fillSecrets(t.Context(), chosen(t, map[string]string{}), unseen(strings.NewReader(typed), &out), &out)
+		return out.String(), err
+	}
+	c := &cloud{}
+	said, err := fill(c, "\n "+canary+" \n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.stored["arn:auth0"] != "" || !strings.Contains(c.stored["arn:fga"], `"SecretString":"`+canary+`"`) {
+		t.Errorf("stored %v", c.stored)
+	}
+	if strings.Contains(said, canary) {
+		t.Errorf("the secret is shown: %q", said)
+	}
+	if _, err := fill(&cloud{noStack: true}, ""); err == nil || !strings.Contains(err.Error(), "make deploy") {
+		t.Errorf("without a stack: %v", err)
+	}
+	_, err = fill(&cloud{denied: true}, canary+"\n")
+	if err == nil || !strings.Contains(err.Error(), "secretsmanager:PutSecretValue") || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), canary) {
+		t.Errorf("without permission: %v", err)
+	}
+}
+
+func TestNode(t *testing.T) {
+	if err := node(func(string) (string, error) { return "", os.ErrNotExist }); err == nil || !strings.Contains(err.Error(), "Node.js is missing") {
+		t.Errorf("without Node.js: %v", err)
+	}
+	if err := node(func(string) (string, error) { return "/usr/bin/x", nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedBeforeAWS holds what is refused without asking anybody: there are no credentials and no network here.
+func TestRefusedBeforeAWS(t *testing.T) {
+	root := t.TempDir()
+	raw, err := os.ReadFile("../../cdk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "cdk.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"example values", []string{"deploy"}, "cdk.json still holds example values for dev: auth0IssuerUrl, auth0ClientId"},
+		{"bad context", []string{"-c", "consoleLinking=true", "-c", "model=Claude", "-stage", "prod", "deploy"}, "consoleLinking: is not for prod"},
+		{"no command", nil, "want one command"},
+		{"unknown command", []string{"launch"}, `there is no command "launch"`},
+		{"no cdk.json", []string{"-root", t.TempDir(), "deploy"}, "cdk.json"},
+		{"setting without a value", []string{"-c", "stage", "deploy"}, "want key=value"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(t.Context(), append([]string{"-root", root}, c.args...), strings.NewReader(""), t.Output())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want %q", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,184 @@
+// Command deploy brings the stack into an AWS account, or out of it: `make deploy`, `make diff`, `make destroy` and
+// `make secrets` call it.
+//
+// Before the CDK's command line is started it asks the account what would make a deployment fail half-way, and says
+// what to do in a sentence: example values in cdk.json, no Node.js, no credentials, no region, an account that is not
+// bootstrapped, a region without the model, an account that cannot create agents of the kind that was chosen. Whatever
+// it asks only reads.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/steward-iam/steward/infra/settings"
+)
+
+// cdkVersion is the command line that reads the assemblies of the CDK library in go.mod.
+const cdkVersion = "2.1148.1"
+
+const usage = `usage: deploy [flags] deploy|diff|destroy|secrets
+
+  deploy   create or update the stack
+  diff     show what a deployment would change
+  destroy  remove the stack; a prod stack keeps its data and is protected
+  secrets  fill the Auth0 and FGA client secrets, typed unseen
+
+`
+
+// pairs collects -c key=value.
+type pairs map[string]string
+
+func (p pairs) String() string { return "" }
+
+// Set adds one pair.
+func (p pairs) Set(s string) error {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok || key == "" {
+		return errors.New("want key=value")
+	}
+	p[key] = value
+	return nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
+		tell(os.Stderr, err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// tell writes every fault that was found, each with its cause beneath it.
+func tell(w io.Writer, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost error is meant
+		for _, e := range joined.Unwrap() {
+			tell(w, e)
+		}
+		return
+	}
+	_, _ = fmt.Fprintln(w, err)
+	if a, ok := errors.AsType[*advice](err); ok && a.Err != nil {
+		_, _ = fmt.Fprintf(w, "  (%v)\n", a.Err)
+	}
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	given := pairs{}
+	flags := flag.NewFlagSet("deploy", flag.ContinueOnError)
+	flags.Usage = func() { _, _ = fmt.Fprint(flags.Output(), usage); flags.PrintDefaults() }
+	root := flags.String("root", "..", "the project's root, with cdk.json")
+	stage := flags.String("stage", "dev", "dev or prod")
+	agent := flags.String("agent", "classic", "classic or harness")
+	force := flags.Bool("force-classic", false, "deploy a classic agent although the account shows no earlier use")
+	flags.Var(given, "c", "a setting, key=value, before what cdk.json says")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		flags.Usage()
+		return errors.New("want one command")
+	}
+	given["stage"], given["agent"] = *stage, *agent
+	lookup, err := settings.File(filepath.Join(*root, "cdk.json"), given)
+	if err != nil {
+		return err
+	}
+	s, err := settings.Parse(lookup)
+	if err != nil {
+		return &advice{Say: "cdk.json cannot be deployed as it is:\n" + err.Error()}
+	}
+
+	account := func() (*account, error) {
+		cfg, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, &advice{Say: "The AWS configuration cannot be read. See `aws configure`.", Err: err}
+		}
+		return open(ctx, cfg, out)
+	}
+	cdk := func(command string, more ...string) error { return cdk(ctx, *root, s, given, command, more...) }
+
+	switch command := flags.Arg(0); command {
+	case "deploy":
+		if examples := settings.Examples(lookup, s.Stage); len(examples) > 0 {
+			return &advice{Say: "cdk.json still holds example values for " + string(s.Stage) + ": " + strings.Join(examples, ", ") + ".\nPut in those of your Auth0 tenant, Okta org and FGA store."}
+		}
+		if err := node(exec.LookPath); err != nil {
+			return err
+		}
+		a, err := account()
+		if err != nil {
+			return err
+		}
+		if err := a.ready(ctx, s, *force); err != nil {
+			return err
+		}
+		if err := cdk("deploy", "--outputs-file", "build/outputs.json"); err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintln(out, "\nDeployed. Next: paste the two Auth0… outputs into the Auth0 application, then run `make secrets`.")
+		return nil
+	case "diff", "destroy":
+		if err := node(exec.LookPath); err != nil {
+			return err
+		}
+		a, err := account()
+		if err != nil {
+			return err
+		}
+		if command == "destroy" && s.Stage == settings.Prod {
+			return &advice{Say: "A prod stack is protected: it holds who signed in and who did what. To remove it all the same, first turn off\n" +
+				"termination protection of " + s.StackName() + " and deletion protection of its tables, then run `npx aws-cdk@" + cdkVersion + " destroy`."}
+		}
+		if err := a.bootstrapped(ctx); err != nil {
+			return err
+		}
+		return cdk(command)
+	case "secrets":
+		a, err := account()
+		if err != nil {
+			return err
+		}
+		return a.fillSecrets(ctx, s, unseen(in, out), out)
+	default:
+		flags.Usage()
+		return fmt.Errorf("there is no command %q", command)
+	}
+}
+
+// node looks for what the CDK needs besides Go.
+func node(look func(string) (string, error)) error {
+	for _, tool := range []string{"node", "npx"} {
+		if _, err := look(tool); err != nil {
+			return &advice{Say: "Node.js is missing (" + tool + "): the CDK runs on it. Install version 22 or newer from https://nodejs.org and try again."}
+		}
+	}
+	return nil
+}
+
+// cdk runs the CDK's command line, pinned, at the root.
+func cdk(ctx context.Context, root string, s settings.Settings, given pairs, command string, more ...string) error {
+	args := []string{"--yes", "aws-cdk@" + cdkVersion, command, s.StackName()}
+	for key, value := range given {
+		args = append(args, "-c", key+"="+value)
+	}
+	c := exec.CommandContext(ctx, "npx", append(args, more...)...) //nolint:gosec // the arguments are the user's own
+	c.Dir, c.Stdin, c.Stdout, c.Stderr = root, os.Stdin, os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("cdk %s: %w", command, err)
+	}
+	return nil
+}
