@@ -150,7 +150,7 @@ func (t *classicTurn) answer(ctx context.Context) *Exception {
 		if reply.Rationale != "" {
 			t.trace("rationale", map[string]any{"text": reply.Rationale})
 		}
-		t.conversation = append(t.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls})
+		t.conversation = append(t.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 		if len(reply.Calls) == 0 {
 			t.trace("observation", map[string]any{"type": "FINISH", "finalResponse": map[string]any{"text": reply.Text, "metadata": metadata(started, ended, nil)}})
 			t.say(reply.Text)

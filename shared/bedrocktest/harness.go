@@ -183,9 +183,11 @@ func (t *harnessTurn) answer(ctx context.Context) *Exception {
 		return modelFailed(err)
 	}
 	for i := range reply.Calls {
-		reply.Calls[i].ID = "tooluse_" + rand.Text()
+		if reply.Calls[i].ID == "" {
+			reply.Calls[i].ID = "tooluse_" + rand.Text()
+		}
 	}
-	t.sess.conversation = append(t.sess.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls})
+	t.sess.conversation = append(t.sess.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 	t.sess.queue = reply.Calls
 	if len(reply.Calls) > 0 {
 		t.hand(reply.Text)

@@ -16,6 +16,7 @@ type Message struct {
 	Text    string
 	Calls   []Call
 	Results []Result // role user
+	Native  any      `json:"-"` // Reply.Native
 }
 
 // Role is who speaks.
@@ -61,6 +62,7 @@ type Reply struct {
 	Calls        []Call
 	InputTokens  int
 	OutputTokens int
+	Native       any `json:"-"` // the reply in the model's own form, for it to read again
 }
 
 // maxRounds bounds the calls of one turn.
