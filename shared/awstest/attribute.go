@@ -126,14 +126,14 @@ func (v *value) decodeSet(raw []byte) error {
 		return validation("One or more parameter values were invalid: An " + name + " set  may not be empty")
 	}
 	for _, s := range given {
-		switch v.kind {
-		case kindNS:
+		if v.kind == kindNS {
 			n, err := parseNumber(s)
 			if err != nil {
 				return err
 			}
 			s = n.String()
-		case kindBS:
+		}
+		if v.kind == kindBS {
 			b, err := base64.StdEncoding.DecodeString(s)
 			if err != nil {
 				return err

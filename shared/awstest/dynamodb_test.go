@@ -126,10 +126,14 @@ func TestAnswersOnTheWire(t *testing.T) {
 		body   string
 	}{
 		`{"TableName":"sessions","Key":{"session_id":{"S":"s"},"item":{"S":"i"}}}`: {200, `{}`},
-		`{"TableName":"sessions","Key":{"session_id":{"S":"s"}}}`: {400,
-			`{"__type":"com.amazon.coral.validate#ValidationException","message":"The provided key element does not match the schema"}`},
-		`{"TableName":"none","Key":{"session_id":{"S":"s"}}}`: {400,
-			`{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"Requested resource not found"}`},
+		`{"TableName":"sessions","Key":{"session_id":{"S":"s"}}}`: {
+			400,
+			`{"__type":"com.amazon.coral.validate#ValidationException","message":"The provided key element does not match the schema"}`,
+		},
+		`{"TableName":"none","Key":{"session_id":{"S":"s"}}}`: {
+			400,
+			`{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"Requested resource not found"}`,
+		},
 		`{"TableName":`: {400, `{"__type":"com.amazon.coral.service#SerializationException","message":"unexpected EOF"}`},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.base, bytes.NewBufferString(body))
