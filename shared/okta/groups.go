@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	sdk "github.com/okta/okta-sdk-golang/v5/okta"
 )
@@ -191,7 +192,7 @@ func groupProfile(op, name string, description *string, before map[string]any) (
 		return p, nil
 	}
 	d := strings.TrimSpace(*description)
-	if len([]rune(d)) > maxDescription || strings.ContainsFunc(d, func(r rune) bool { return r > 0xFFFF }) {
+	if utf8.RuneCountInString(d) > maxDescription || strings.ContainsFunc(d, func(r rune) bool { return r != '\n' && unfit(r) }) {
 		return nil, &Error{Op: op, Kind: KindInvalid, Err: errors.New("not a usable description")}
 	}
 	p.Description = &d

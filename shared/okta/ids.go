@@ -58,11 +58,16 @@ const maxText = 255
 // long, and nothing in it that Okta does not take or that could not be seen.
 func text(op, s string) (string, error) {
 	s = strings.TrimSpace(s)
-	bad := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError || r > 0xFFFF }
-	if s == "" || utf8.RuneCountInString(s) > maxText || strings.ContainsFunc(s, bad) {
+	if s == "" || utf8.RuneCountInString(s) > maxText || strings.ContainsFunc(s, unfit) {
 		return "", &Error{Op: op, Kind: KindInvalid, Err: errors.New("not a usable text")}
 	}
 	return s, nil
+}
+
+// unfit are characters that Okta does not take (four bytes of UTF-8), that are
+// none, or that make a text look like another.
+func unfit(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r > 0xFFFF
 }
 
 // condition is a search or filter expression. Values get into one through

@@ -261,14 +261,18 @@ func TestChanges(t *testing.T) {
 		check func(*oktatest.Org) bool
 		event string
 	}{
-		{"add to group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.AddToGroup(ctx, oktatest.Finance, oktatest.Dave)
+		{
+			"add to group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.AddToGroup(ctx, oktatest.Finance, oktatest.Dave)
+			},
+			func(o *oktatest.Org) bool { return o.IsMember(oktatest.Finance, oktatest.Dave) }, "group.user_membership.add",
 		},
-			func(o *oktatest.Org) bool { return o.IsMember(oktatest.Finance, oktatest.Dave) }, "group.user_membership.add"},
-		{"remove from group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.RemoveFromGroup(ctx, oktatest.Support, oktatest.Bob)
+		{
+			"remove from group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.RemoveFromGroup(ctx, oktatest.Support, oktatest.Bob)
+			},
+			func(o *oktatest.Org) bool { return !o.IsMember(oktatest.Support, oktatest.Bob) }, "group.user_membership.remove",
 		},
-			func(o *oktatest.Org) bool { return !o.IsMember(oktatest.Support, oktatest.Bob) }, "group.user_membership.remove"},
 		{"create group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			g, m, err := c.CreateGroup(ctx, "Research", "")
 			if err == nil && (!g.ID.Valid() || g.Name != "Research" || g.Type != okta.OktaGroup) {
@@ -283,61 +287,89 @@ func TestChanges(t *testing.T) {
 			}
 			return m, err
 		}, func(o *oktatest.Org) bool { return o.GroupName(oktatest.Engineering) == "Builders" }, "group.profile.update"},
-		{"delete group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.DeleteGroup(ctx, oktatest.Contractors)
+		{
+			"delete group", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.DeleteGroup(ctx, oktatest.Contractors)
+			},
+			func(o *oktatest.Org) bool { return o.GroupName(oktatest.Contractors) == "" }, "group.lifecycle.delete",
 		},
-			func(o *oktatest.Org) bool { return o.GroupName(oktatest.Contractors) == "" }, "group.lifecycle.delete"},
-		{"reset password", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.ResetPassword(ctx, oktatest.Bob)
-		},
+		{
+			"reset password", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.ResetPassword(ctx, oktatest.Bob)
+			},
 			func(o *oktatest.Org) bool {
 				return o.UserState(oktatest.Bob).Status == oktatest.Recovery && o.MailCount(oktatest.Bob, oktatest.MailResetPassword) == 1
-			}, "user.account.reset_password"},
-		{"expire password", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.ExpirePassword(ctx, oktatest.Bob)
+			}, "user.account.reset_password",
 		},
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.PasswordExpired }, "user.account.expire_password"},
-		{"unlock", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Unlock(ctx, oktatest.LockedPerson)
+		{
+			"expire password", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.ExpirePassword(ctx, oktatest.Bob)
+			},
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.PasswordExpired }, "user.account.expire_password",
 		},
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.LockedPerson).Status == oktatest.Active }, "user.account.unlock_by_admin"},
-		{"suspend", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Suspend(ctx, oktatest.Bob) },
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.Suspended }, "user.lifecycle.suspend"},
-		{"unsuspend", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Unsuspend(ctx, oktatest.SuspendedPerson)
+		{
+			"unlock", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Unlock(ctx, oktatest.LockedPerson)
+			},
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.LockedPerson).Status == oktatest.Active }, "user.account.unlock_by_admin",
 		},
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.SuspendedPerson).Status == oktatest.Active }, "user.lifecycle.unsuspend"},
-		{"activate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Activate(ctx, oktatest.StagedPerson)
+		{
+			"suspend", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Suspend(ctx, oktatest.Bob) },
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.Suspended }, "user.lifecycle.suspend",
 		},
+		{
+			"unsuspend", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Unsuspend(ctx, oktatest.SuspendedPerson)
+			},
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.SuspendedPerson).Status == oktatest.Active }, "user.lifecycle.unsuspend",
+		},
+		{
+			"activate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Activate(ctx, oktatest.StagedPerson)
+			},
 			func(o *oktatest.Org) bool {
 				return o.UserState(oktatest.StagedPerson).Status == oktatest.Provisioned && o.MailCount(oktatest.StagedPerson, oktatest.MailActivation) == 1
-			}, "user.lifecycle.activate"},
-		{"deactivate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Deactivate(ctx, oktatest.Bob) },
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.Deprovisioned }, "user.lifecycle.deactivate"},
-		{"clear sessions", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.ClearSessions(ctx, oktatest.Bob)
+			}, "user.lifecycle.activate",
 		},
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Sessions == 0 }, "user.session.clear"},
-		{"reset factors", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.ResetFactors(ctx, oktatest.Bob) },
-			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Factors == 0 }, "user.mfa.factor.reset_all"},
-		{"assign user to app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.AssignUserToApp(ctx, oktatest.Figma, oktatest.Bob)
+		{
+			"deactivate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Deactivate(ctx, oktatest.Bob) },
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.Deprovisioned }, "user.lifecycle.deactivate",
 		},
-			func(o *oktatest.Org) bool { return slices.Contains(o.UserState(oktatest.Bob).Apps, oktatest.Figma) }, "application.user_membership.add"},
-		{"unassign user from app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.UnassignUserFromApp(ctx, oktatest.Jira, oktatest.Carol)
+		{
+			"clear sessions", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.ClearSessions(ctx, oktatest.Bob)
+			},
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Sessions == 0 }, "user.session.clear",
 		},
+		{
+			"reset factors", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.ResetFactors(ctx, oktatest.Bob) },
+			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Factors == 0 }, "user.mfa.factor.reset_all",
+		},
+		{
+			"assign user to app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.AssignUserToApp(ctx, oktatest.Figma, oktatest.Bob)
+			},
+			func(o *oktatest.Org) bool { return slices.Contains(o.UserState(oktatest.Bob).Apps, oktatest.Figma) }, "application.user_membership.add",
+		},
+		{
+			"unassign user from app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.UnassignUserFromApp(ctx, oktatest.Jira, oktatest.Carol)
+			},
 			// Carol keeps Jira through Engineering.
-			func(o *oktatest.Org) bool { return slices.Contains(o.UserState(oktatest.Carol).Apps, oktatest.Jira) }, "application.user_membership.remove"},
-		{"assign group to app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.AssignGroupToApp(ctx, oktatest.Figma, oktatest.Support)
+			func(o *oktatest.Org) bool { return slices.Contains(o.UserState(oktatest.Carol).Apps, oktatest.Jira) }, "application.user_membership.remove",
 		},
-			func(o *oktatest.Org) bool { return o.GroupIsAssigned(oktatest.Figma, oktatest.Support) }, "group.application_assignment.add"},
-		{"unassign group from app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.UnassignGroupFromApp(ctx, oktatest.Jira, oktatest.Engineering)
+		{
+			"assign group to app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.AssignGroupToApp(ctx, oktatest.Figma, oktatest.Support)
+			},
+			func(o *oktatest.Org) bool { return o.GroupIsAssigned(oktatest.Figma, oktatest.Support) }, "group.application_assignment.add",
 		},
-			func(o *oktatest.Org) bool { return !o.GroupIsAssigned(oktatest.Jira, oktatest.Engineering) }, "group.application_assignment.remove"},
+		{
+			"unassign group from app", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.UnassignGroupFromApp(ctx, oktatest.Jira, oktatest.Engineering)
+			},
+			func(o *oktatest.Org) bool { return !o.GroupIsAssigned(oktatest.Jira, oktatest.Engineering) }, "group.application_assignment.remove",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := start(t, oktatest.Options{})
@@ -432,24 +464,36 @@ func TestRefusals(t *testing.T) {
 		code   string
 		fault  fault.Kind
 	}{
-		{"suspend a suspended person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Suspend(ctx, oktatest.SuspendedPerson)
+		{
+			"suspend a suspended person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Suspend(ctx, oktatest.SuspendedPerson)
+			},
+			okta.KindState, 400, "E0000001", fault.Conflict,
 		},
-			okta.KindState, 400, "E0000001", fault.Conflict},
-		{"unsuspend an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Unsuspend(ctx, oktatest.Bob) },
-			okta.KindState, 400, "E0000001", fault.Conflict},
-		{"unlock an unlocked person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Unlock(ctx, oktatest.Bob) },
-			okta.KindState, 403, "E0000032", fault.Conflict},
-		{"activate an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Activate(ctx, oktatest.Bob) },
-			okta.KindState, 403, "E0000016", fault.Conflict},
-		{"deactivate a deactivated person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Deactivate(ctx, oktatest.DepartedPerson)
+		{
+			"unsuspend an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Unsuspend(ctx, oktatest.Bob) },
+			okta.KindState, 400, "E0000001", fault.Conflict,
 		},
-			okta.KindState, 404, "E0000007", fault.Conflict},
-		{"deactivate nobody", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.Deactivate(ctx, "00unobody0000000000x")
+		{
+			"unlock an unlocked person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Unlock(ctx, oktatest.Bob) },
+			okta.KindState, 403, "E0000032", fault.Conflict,
 		},
-			okta.KindNotFound, 404, "E0000007", fault.NotFound},
+		{
+			"activate an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Activate(ctx, oktatest.Bob) },
+			okta.KindState, 403, "E0000016", fault.Conflict,
+		},
+		{
+			"deactivate a deactivated person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Deactivate(ctx, oktatest.DepartedPerson)
+			},
+			okta.KindState, 404, "E0000007", fault.Conflict,
+		},
+		{
+			"deactivate nobody", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.Deactivate(ctx, "00unobody0000000000x")
+			},
+			okta.KindNotFound, 404, "E0000007", fault.NotFound,
+		},
 		{"reset a suspended person's password", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.ResetPassword(ctx, oktatest.SuspendedPerson)
 		}, okta.KindState, 403, "E0000038", fault.Conflict},
@@ -459,10 +503,12 @@ func TestRefusals(t *testing.T) {
 		{"expire a locked person's password", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.ExpirePassword(ctx, oktatest.LockedPerson)
 		}, okta.KindState, 403, "E0000038", fault.Conflict},
-		{"join Everyone", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
-			return c.AddToGroup(ctx, oktatest.Everyone, oktatest.Bob)
+		{
+			"join Everyone", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				return c.AddToGroup(ctx, oktatest.Everyone, oktatest.Bob)
+			},
+			okta.KindUnsupported, 501, "E0000060", fault.Invalid,
 		},
-			okta.KindUnsupported, 501, "E0000060", fault.Invalid},
 		{"leave an app's group", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.RemoveFromGroup(ctx, oktatest.HRDirectory, oktatest.Bob)
 		}, okta.KindRole, 403, "E0000006", fault.Denied},
@@ -479,22 +525,28 @@ func TestRefusals(t *testing.T) {
 		{"unassign what is not assigned", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.UnassignUserFromApp(ctx, oktatest.Figma, oktatest.Bob)
 		}, okta.KindNotFound, 404, "E0000007", fault.NotFound},
-		{"a token without the scope", func(w *world) context.Context { return w.as(oktatest.Frank, "okta.groups.read") },
+		{
+			"a token without the scope", func(w *world) context.Context { return w.as(oktatest.Frank, "okta.groups.read") },
 			func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 				return c.AddToGroup(ctx, oktatest.Finance, oktatest.Bob)
 			},
-			okta.KindScope, 403, "E0000006", fault.Denied},
-		{"a person without the role", func(w *world) context.Context { return w.as(oktatest.SamTaylor) },
+			okta.KindScope, 403, "E0000006", fault.Denied,
+		},
+		{
+			"a person without the role", func(w *world) context.Context { return w.as(oktatest.SamTaylor) },
 			func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 				return c.AddToGroup(ctx, oktatest.Finance, oktatest.Bob)
 			},
-			okta.KindRole, 403, "E0000006", fault.Denied},
-		{"a revoked token", func(w *world) context.Context {
-			ctx := w.as(oktatest.Frank)
-			w.RevokeTokens(oktatest.Frank)
-			return ctx
-		}, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { _, m, err := c.Me(ctx); return m, err },
-			okta.KindToken, 401, "E0000011", fault.Unauthenticated},
+			okta.KindRole, 403, "E0000006", fault.Denied,
+		},
+		{
+			"a revoked token", func(w *world) context.Context {
+				ctx := w.as(oktatest.Frank)
+				w.RevokeTokens(oktatest.Frank)
+				return ctx
+			}, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { _, m, err := c.Me(ctx); return m, err },
+			okta.KindToken, 401, "E0000011", fault.Unauthenticated,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := start(t, oktatest.Options{})
@@ -581,6 +633,46 @@ func TestSuccessMayBeEmpty(t *testing.T) {
 		if _, err := newClient(t, server.URL, okta.Options{}).Deactivate(ctx, oktatest.Bob); err != nil {
 			t.Errorf("%d: %v", status, err)
 		}
+	}
+}
+
+// A group that was made is not reported as a failure to make one.
+func TestAnUnreadableSuccessIsUnknown(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"id":`))
+	}))
+	defer server.Close()
+	ctx := okta.WithToken(t.Context(), secret.New("t"))
+	_, _, err := newClient(t, server.URL, okta.Options{}).CreateGroup(ctx, "Research", "")
+	if okta.KindOf(err) != okta.KindGarbled || !okta.Unknown(err) {
+		t.Errorf("unknown %v, %v", okta.Unknown(err), err)
+	}
+}
+
+func TestNamesAndDescriptions(t *testing.T) {
+	w := start(t, oktatest.Options{})
+	ctx := w.as(oktatest.Frank)
+	for _, c := range []struct{ name, description string }{
+		{"", ""},
+		{" ", ""},
+		{"a\nb", ""},
+		{"a\u202eb", ""},
+		{"😀", ""},
+		{strings.Repeat("a", 256), ""},
+		{"a", strings.Repeat("a", 1025)},
+		{"a", "😀"},
+		{"a", "\x00"},
+		{"a", "\u2066"},
+	} {
+		if _, _, err := w.client.CreateGroup(ctx, c.name, c.description); okta.KindOf(err) != okta.KindInvalid {
+			t.Errorf("%q, %q: %v", c.name, c.description, err)
+		}
+	}
+	if n := len(w.Requests()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if g, _, err := w.client.CreateGroup(ctx, " Zürich – Ops ", "two\nlines"); err != nil || g.Name != "Zürich – Ops" || g.Description != "two\nlines" {
+		t.Errorf("%+v, %v", g, err)
 	}
 }
 
@@ -700,7 +792,7 @@ func TestResolve(t *testing.T) {
 		})
 	}
 
-	for _, said := range []string{"", "  ", "a\nb", "a\x00", "\u202e\x1b", "😀", strings.Repeat("a", 256), "\xff"} {
+	for _, said := range []string{"", "  ", "a\nb", "a\x00", "nimda\u202e", "\x1b[2J", "😀", strings.Repeat("a", 256), "\xff"} {
 		if _, _, err := w.client.ResolveUser(ctx, said); okta.KindOf(err) != okta.KindInvalid {
 			t.Errorf("ResolveUser(%q): %v", said, err)
 		}

@@ -40,9 +40,12 @@ func (x *exchange) meta() Meta { return Meta{RequestID: x.requestID} }
 
 // fail records and returns why the exchange came to nothing.
 func (x *exchange) fail(kind Kind, cause error) error {
-	x.err = &Error{
-		Op: x.op.name, Kind: kind, Status: x.status, RequestID: x.requestID, Err: cause,
-		unknown: x.op.change && x.sent && (kind == KindTimeout || kind == KindUnreachable || kind == KindUnavailable),
+	x.err = &Error{Op: x.op.name, Kind: kind, Status: x.status, RequestID: x.requestID, Err: cause}
+	switch kind {
+	case KindTimeout, KindUnreachable, KindUnavailable:
+		x.err.unknown = x.op.change && x.sent
+	default: // a success that cannot be read is one all the same
+		x.err.unknown = x.op.change && x.status >= 200 && x.status <= 299
 	}
 	return x.err
 }
@@ -200,8 +203,9 @@ func (x *exchange) pause(tries int) (time.Duration, bool) {
 		return shortPause << tries, x.op.repeatable
 	case KindUnreachable, KindTimeout:
 		return shortPause << (tries - 1), x.op.repeatable || !x.sent
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 // rateLimit reads when a bucket is full again, and how far off that is by

@@ -202,19 +202,7 @@ func TestTrapEnvironmentAndFiles(t *testing.T) {
 		t.Errorf("the SDK ignores the environment, %v: the trap is gone", err)
 	}
 
-	// With that cache on, the SDK serves one person's answer to the next.
 	w := startRough(t, oktatest.Options{})
-	cached := func(person string) string {
-		c := configured(t, w.url, sdk.WithToken(w.MintToken(person, allScopes, time.Hour)))
-		c.Okta.Client.AuthorizationMode = "Bearer"
-		u, _, err := sdk.NewAPIClient(c).UserAPI.GetUser(t.Context(), "me").Execute()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u.GetId()
-	}
-	_ = cached(oktatest.Alice)
-
 	t.Setenv("OKTA_CLIENT_PROXY_HOST", "127.0.0.1")
 	t.Setenv("OKTA_CLIENT_PROXY_PORT", "1")
 	c := newClient(t, w.url, okta.Options{})

@@ -137,7 +137,7 @@ func check(router routers.Router, r *http.Request, body []byte, rec *recorder) (
 	if err != nil {
 		return append(problems, err.Error())
 	}
-	req := r.Clone(context.Background())
+	req := r.Clone(r.Context())
 	req.URL, req.Host, req.Body = u, u.Host, io.NopCloser(bytes.NewReader(body))
 	route, params, err := router.FindRoute(req)
 	if err != nil {
