@@ -108,6 +108,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// Protocols is what a server of a [Server] without TLS should speak: HTTP/1.1, and HTTP/2 for the AWS SDK for JavaScript,
+// whose Bedrock agent runtime client speaks nothing else.
+func Protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
 // Request is a call as it was received.
 type Request struct {
 	Time                    time.Time
