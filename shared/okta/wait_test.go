@@ -89,7 +89,7 @@ func TestRateLimit(t *testing.T) {
 					t.Errorf("%d requests in %v: %v; want %d in %v, kind %q", len(w.Requests()), time.Since(began), err, c.requests, c.took, c.kind)
 				}
 				if e, ok := errors.AsType[*okta.Error](err); ok {
-					if got := e.Reset.Sub(time.Now()); got < 0 || got > 30*time.Second || okta.Unknown(err) {
+					if got := time.Until(e.Reset); got < 0 || got > 30*time.Second || okta.Unknown(err) {
 						t.Errorf("reset in %v, unknown %v", got, okta.Unknown(err))
 					}
 					if fault.KindOf(okta.Fault(err)) != fault.Upstream {

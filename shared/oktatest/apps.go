@@ -76,7 +76,7 @@ func (c *call) listApps() {
 		if !strings.HasPrefix(strings.ToLower(a.label), want) && !strings.HasPrefix(strings.ToLower(a.name), want) {
 			continue
 		}
-		if filter != nil && !filter.eval(c.appAttrs(a)) {
+		if filter != nil && !filter.eval(c.appValues(a)) {
 			continue
 		}
 		found = append(found, a)
@@ -84,7 +84,7 @@ func (c *call) listApps() {
 	page(c, found, func(a *app) string { return a.id }, 20, 200, c.appJSON)
 }
 
-func (c *call) appAttrs(a *app) func(string) []string {
+func (c *call) appValues(a *app) values {
 	return func(attr string) []string {
 		switch attr {
 		case "id":

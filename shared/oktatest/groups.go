@@ -1,7 +1,6 @@
 package oktatest
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,15 +65,29 @@ func find[T any](all []*T, id string, of func(*T) string) *T {
 	return nil
 }
 
-func (g *group) attrs() map[string]string {
-	m := map[string]string{
-		"id": g.id, "type": string(g.kind), "profile.name": g.name, "created": timeText(g.created),
-		"lastUpdated": timeText(g.lastUpdated), "lastMembershipUpdated": timeText(g.lastMember), "source.id": g.source,
+// values is a snapshot when called on a copy.
+func (g *group) values(attr string) []string {
+	switch attr {
+	case "id":
+		return []string{g.id}
+	case "type":
+		return []string{string(g.kind)}
+	case "source.id":
+		return []string{g.source}
+	case "created":
+		return []string{timeText(g.created)}
+	case "lastUpdated":
+		return []string{timeText(g.lastUpdated)}
+	case "lastMembershipUpdated":
+		return []string{timeText(g.lastMember)}
+	case "profile.name":
+		return []string{g.name}
+	case "profile.description":
+		if g.description != nil {
+			return []string{*g.description}
+		}
 	}
-	if g.description != nil {
-		m["profile.description"] = *g.description
-	}
-	return m
+	return nil
 }
 
 var (
@@ -166,24 +179,18 @@ func (c *call) listGroups() {
 		if !ok {
 			return
 		}
-		keep = func(g *group) bool { return e.eval(lookup(g.attrs())) }
+		keep = func(g *group) bool { return e.eval(g.values) }
 	case q.Has("search"):
 		e, ok := c.query("search", groupSearch)
 		if !ok {
 			return
 		}
 		keep = func(g *group) bool {
-			attrs := c.indexed(g.id, g.attrs())
-			return attrs != nil && e.eval(lookup(attrs))
+			v := c.indexed(g.id, g.values)
+			return v != nil && e.eval(v)
 		}
 	}
-	if by := q.Get("sortBy"); by != "" {
-		all = slices.Clone(all)
-		slices.SortStableFunc(all, func(a, b *group) int { return cmp.Compare(a.attrs()[by], b.attrs()[by]) })
-		if strings.EqualFold(q.Get("sortOrder"), "desc") {
-			slices.Reverse(all)
-		}
-	}
+	all = sortBy(c, all, func(g *group) values { return g.values })
 	var found []*group
 	for _, g := range all {
 		if keep(g) && (g.kind != BuiltIn || c.actor.role != GroupAdmin) {
@@ -273,7 +280,8 @@ func (c *call) replaceGroup() {
 	if !ok {
 		return
 	}
-	c.touch(g.id, g.attrs())
+	before := *g
+	c.touch(g.id, before.values)
 	g.setProfile(p)
 	g.lastUpdated = c.now
 	c.log("group.profile.update", "Update Okta group", g.target())

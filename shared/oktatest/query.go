@@ -10,8 +10,7 @@ import (
 // expr is a parsed search or filter expression (SCIM, RFC 7644 section 3.4.2.2,
 // as far as Okta takes it).
 type expr interface {
-	// eval is given every value an attribute has.
-	eval(values func(attr string) []string) bool
+	eval(values) bool
 }
 
 type (
@@ -24,12 +23,12 @@ type (
 	}
 )
 
-func (e andExpr) eval(v func(string) []string) bool { return e.a.eval(v) && e.b.eval(v) }
-func (e orExpr) eval(v func(string) []string) bool  { return e.a.eval(v) || e.b.eval(v) }
-func (e notExpr) eval(v func(string) []string) bool { return !e.a.eval(v) }
+func (e andExpr) eval(v values) bool { return e.a.eval(v) && e.b.eval(v) }
+func (e orExpr) eval(v values) bool  { return e.a.eval(v) || e.b.eval(v) }
+func (e notExpr) eval(v values) bool { return !e.a.eval(v) }
 
-func (e testExpr) eval(values func(string) []string) bool {
-	return slices.ContainsFunc(values(e.attr), func(got string) bool {
+func (e testExpr) eval(v values) bool {
+	return slices.ContainsFunc(v(e.attr), func(got string) bool {
 		want := e.value
 		if e.fold {
 			got, want = strings.ToLower(got), strings.ToLower(want)

@@ -1,7 +1,6 @@
 package oktatest
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,48 +125,76 @@ func (c *call) personByID() *user {
 	return u
 }
 
+// values gives every value an attribute has.
+type values func(attr string) []string
+
 // stale is what the search index still believes about one object.
 type stale struct {
-	attrs map[string]string // nil: it does not exist yet
-	until time.Time
+	values values // nil: it does not exist yet
+	until  time.Time
 }
 
 // touch tells the search index, in good time, that an object is about to
 // change; before is nil for one that is about to exist.
-func (o *Org) touch(id string, before map[string]string) {
+func (o *Org) touch(id string, before values) {
 	now := o.opts.Now()
 	if s, ok := o.stale[id]; ok && now.Before(s.until) {
-		before = s.attrs
+		before = s.values
 	}
 	o.stale[id] = stale{before, now.Add(o.opts.SearchLag)}
 }
 
 // indexed is how the search index sees an object.
-func (o *Org) indexed(id string, current map[string]string) map[string]string {
+func (o *Org) indexed(id string, current values) values {
 	if s, ok := o.stale[id]; ok && o.opts.Now().Before(s.until) {
-		return s.attrs
+		return s.values
 	}
 	return current
 }
 
-func lookup(attrs map[string]string) func(string) []string {
-	return func(attr string) []string {
-		if v, ok := attrs[attr]; ok {
-			return []string{v}
-		}
-		return nil
-	}
-}
-
 const userType = "otyuser00000000000x1"
 
-func (u *user) attrs() map[string]string {
-	return map[string]string{
-		"id": u.id, "status": string(u.status), "type.id": userType,
-		"created": timeText(u.created), "activated": timeText(u.activated),
-		"statusChanged": timeText(u.statusChanged), "lastUpdated": timeText(u.lastUpdated),
-		"profile.login": u.login, "profile.email": u.email, "profile.firstName": u.first, "profile.lastName": u.last,
+// values is a snapshot when called on a copy.
+func (u *user) values(attr string) []string {
+	switch attr {
+	case "id":
+		return []string{u.id}
+	case "status":
+		return []string{string(u.status)}
+	case "type.id":
+		return []string{userType}
+	case "created":
+		return []string{timeText(u.created)}
+	case "activated":
+		return []string{timeText(u.activated)}
+	case "statusChanged":
+		return []string{timeText(u.statusChanged)}
+	case "lastUpdated":
+		return []string{timeText(u.lastUpdated)}
+	case "profile.login":
+		return []string{u.login}
+	case "profile.email":
+		return []string{u.email}
+	case "profile.firstName":
+		return []string{u.first}
+	case "profile.lastName":
+		return []string{u.last}
 	}
+	return nil
+}
+
+// sortBy orders objects by one attribute.
+func sortBy[T any](c *call, all []T, of func(T) values) []T {
+	by := c.r.URL.Query().Get("sortBy")
+	if by == "" {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b T) int { return slices.Compare(of(a)(by), of(b)(by)) })
+	if strings.EqualFold(c.r.URL.Query().Get("sortOrder"), "desc") {
+		slices.Reverse(all)
+	}
+	return all
 }
 
 func timeText(t time.Time) string {
@@ -316,23 +343,17 @@ func (c *call) listUsers() {
 		if !ok {
 			return
 		}
-		keep = func(u *user) bool { return e.eval(lookup(u.attrs())) }
+		keep = func(u *user) bool { return e.eval(u.values) }
 	case q.Has("search"):
 		e, ok := c.query("search", userList)
 		if !ok {
 			return
 		}
 		keep = func(u *user) bool {
-			attrs := c.indexed(u.id, u.attrs())
-			return attrs != nil && e.eval(lookup(attrs))
+			v := c.indexed(u.id, u.values)
+			return v != nil && e.eval(v)
 		}
-		if by := q.Get("sortBy"); by != "" {
-			all = slices.Clone(all)
-			slices.SortStableFunc(all, func(a, b *user) int { return cmp.Compare(a.attrs()[by], b.attrs()[by]) })
-			if strings.EqualFold(q.Get("sortOrder"), "desc") {
-				slices.Reverse(all)
-			}
-		}
+		all = sortBy(c, all, func(u *user) values { return u.values })
 	}
 	var found []*user
 	for _, u := range all {
@@ -467,7 +488,8 @@ func (c *call) wrongState() {
 }
 
 func (c *call) setStatus(u *user, s Status) {
-	c.touch(u.id, u.attrs())
+	before := *u
+	c.touch(u.id, before.values)
 	u.status, u.statusChanged, u.lastUpdated = s, c.now, c.now
 }
 
