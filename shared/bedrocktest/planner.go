@@ -178,9 +178,14 @@ func (in *intent) with(name, answer string) *intent {
 	return next
 }
 
+// isGroup says that a text calls itself a group: "group X", "the X group".
+func isGroup(s string) bool {
+	return groupWord.MatchString(s) || strings.HasSuffix(strings.ToLower(s), " group")
+}
+
 // give names the person or the group that an app is assigned to.
 func (in *intent) give(who string) {
-	if g, ok := strings.CutSuffix(strings.ToLower(who), " group"); ok && g != "" || groupWord.MatchString(who) {
+	if isGroup(who) {
 		in.args["group"] = thing(who, "group")
 		return
 	}
@@ -226,7 +231,7 @@ func question(in *intent, missing string) string {
 	case missing == "user" && in.f.Name == "change_app_assignment":
 		return "For whom? Name a user, or say \"group\" and its name."
 	case missing == "user":
-		return "Which user? Give a login, an e-mail address or a name, or say \"me\"."
+		return "Which user? Give one login, e-mail address or name, or say \"me\"."
 	case missing == "group":
 		return "Which group?"
 	case missing == "app":
@@ -277,7 +282,7 @@ func re(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)` + patt
 var (
 	facts    = re(`^\[[^\]]*\]\s*`)
 	polite   = re(`^(?:(?:hi|hello|hey|dear)(?: there)?(?: steward)?[,!. ]+|steward[,: ]+|please[, ]+|kindly +|ok(?:ay)?[,. ]+|and +|then +|now +|so +|(?:can|could|would|will) you(?: please)? +|(?:i want|i'd like|i would like|i need|we need|i have)(?: you)? to +|how (?:do|can|could|would) i +|how to +|help me(?: to)? +|can i +|let's +|go ahead and +)`)
-	politeAt = re(`(?:[,.!?;: ]+(?:please|thanks|thank you|for me please|right now|now|asap|again))*[\s.!?;:,]*$`)
+	politeAt = re(`(?:[,.!?;: ]+(?:in okta|please|thanks|thank you|for me please|right now|now|asap|again))*[\s.!?;:,]*$`)
 	preamble = re(`^(?:it'?s|its|it is|for|to|of|from|in|the user is|the group is|the app is|named|called|i mean|i meant|make it|use)\s+`)
 
 	dropIt   = re(`^(?:never ?mind|forget (?:it|that|about it)|cancel|stop|no(?:thing)?|no thanks|leave it|abort)$`)

@@ -35,11 +35,13 @@ var rules = []rule{
 	{function: "check_approval", pattern: re(`^(?:status|state|what is the (?:status|state)|what's the (?:status|state))\s+of\s+(?:the\s+|my\s+)?(?:approval|request|change)s?\s*` + code + `?$`)},
 	{function: "check_approval", pattern: re(`^(?:check|show|list|what are|any|how (?:is|are|does)|where is)\s+(?:me\s+)?(?:the\s+|my\s+|all\s+)?(?:pending\s+|open\s+|waiting\s+)?(?:approvals?|requests?|changes)\b`)},
 	{function: "check_approval", pattern: re(`\b(?:pending|waiting|open|outstanding)\s+(?:approvals?|requests?|changes)\b|^(?:status|any (?:news|updates?)|what happened|is it (?:done|ready|through)|done yet)$`)},
+	{function: "check_approval", action: "cancel", pattern: re(`^(?:cancel|withdraw|abort)\b`)},
+	{function: "check_approval", pattern: re(`\bwhat (?:happened|about|is) (?:to|with)?\s*(?:my|the|that|this)\s+(?:last\s+)?(?:approval|request|change)s?$`)},
 	{function: "check_approval", pattern: re(`^(?:did|has|have|is|was|were)\s+(?:it|that|this|everything|the\b.*|my\b.*|[^\s]+(?:['’]s)?\b.*)\s*\b(?:work|worked|done|happen|happened|succeed|succeeded|go through|gone through|went through|finish|finished|complete|completed|approved|carried out|executed)\b`)},
 	{function: "check_approval", pattern: re(`^(?:was|were|has|have|did)\b.*\b(?:reset|unlocked|suspended|unsuspended|added|removed|created|deleted|renamed|assigned|unassigned|activated|deactivated|expired)\b`)},
 
 	// what am I allowed
-	{function: "list_my_permissions", pattern: re(`\b(?:my|which|what)\s+(?:permissions?|rights|privileges|entitlements)\b|\b(?:am i|i am|i'm)\s+(?:allowed|permitted|entitled)\b|\bwhat\s+(?:can|may)\s+i\b|^(?:list|show)\s+(?:me\s+)?permissions?$`)},
+	{function: "list_my_permissions", pattern: re(`\b(?:my|which|what)\s+(?:permissions?|rights|privileges|entitlements)\b|\b(?:am i|i am|i'm)\s+(?:allowed|permitted|entitled|an?\s+admin\w*|(?:in\s+)?(?:the\s+)?helpdesk)\b|\bwhat\s+(?:can|may)\s+i\b|^(?:list|show)\s+(?:me\s+)?permissions?$`)},
 
 	// apps
 	{function: "change_app_assignment", action: "assign", pattern: re(`^(?:give|grant)\s+(?P<who>.+?)\s+access\s+to\s+(?P<app>.+)$`), make: access},
@@ -50,6 +52,7 @@ var rules = []rule{
 	{function: "change_app_assignment", action: "unassign", pattern: re(`^unassign\s+(?P<a>.+?)\s+from\s+(?P<b>.+)$`), make: eitherWay},
 	{function: "change_app_assignment", action: "assign", pattern: re(`^assign\b\s*(?P<app>.*)$`), make: access},
 	{function: "change_app_assignment", action: "unassign", pattern: re(`^unassign\b\s*(?P<app>.*)$`), make: access},
+	{function: "change_app_assignment", action: "unassign", pattern: re(`^take\s+(?P<app>.+?)\s+away\s+from\s+(?P<who>.+)$`), make: access},
 	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:remove|revoke|take)\s+(?P<app>.+?)\s+(?:from|away from)\s+(?P<who>.+)$`), make: appFromPerson},
 	{function: "change_app_assignment", action: "assign", pattern: re(`^add\s+(?P<app>.+?)\s+to\s+(?P<who>.+)$`), make: appFromPerson},
 
@@ -60,6 +63,7 @@ var rules = []rule{
 	{function: "manage_group", action: "rename", need: []string{"new_name"}, pattern: re(`^rename\b\s*(?P<group>.*)$`)},
 	{function: "manage_group", action: "delete", pattern: re(`^(?:delete|remove|drop|destroy|get rid of)\s+(?:an?\s+|the\s+)?(?:okta\s+)?group\b\s*(?P<group>.*)$`), make: unlessFrom},
 	{function: "manage_group", action: "delete", pattern: re(`^(?:delete|remove|drop|destroy|get rid of)\s+(?P<group>.+?)\s+group$`), make: unlessFrom},
+	{function: "manage_group", action: "delete", pattern: re(`^(?:delete|destroy)\s+(?P<group>[^@]+)$`), make: unlessFrom},
 
 	// membership
 	{function: "change_group_membership", action: "add", pattern: re(`^(?:add|put|place|invite|enrol+|move|get)\s+(?P<user>.+?)\s+(?:to|into|in)\s+(?P<group>.+)$`)},
@@ -78,6 +82,8 @@ var rules = []rule{
 	{function: "manage_user", action: "expire_password", pattern: re(`\bexpire\b.*\bpasswords?\b|\bpasswords?\b.*\bexpire\b`), make: account},
 	{function: "manage_user", action: "reset_password", pattern: re(`\b(?:reset|change|forgot|forgotten|lost|recover|renew)\b.*\bpasswords?\b|\bpasswords?\b.*\b(?:reset|forgotten|lost)\b|\bpasswords? reset\b`), make: account},
 	{function: "manage_user", action: "unsuspend", pattern: re(`\b(?:unsuspend|reinstate)\b|\b(?:lift|end|undo|remove)\b.*\bsuspension\b`), make: account},
+	{function: "manage_user", action: "reset_password", pattern: re(`\bpasswords?\b.*\b(?:has\s+|is\s+)?expired\b`), make: account},
+	{function: "manage_user", action: "unlock", pattern: re(`^(?P<user>[^\s,]+(?:\s[^\s,]+)?)\s+is\s+locked(?:\s+out)?\b`)},
 	{function: "manage_user", action: "unlock", pattern: re(`\bunlock\b|\b(?:am|i'm|is|got)\s+locked out\b`), make: account},
 	{function: "manage_user", action: "suspend", pattern: re(`\b(?:suspend|freeze)\b`), make: account},
 	{function: "manage_user", action: "deactivate", pattern: re(`\b(?:deactivate|disable|offboard)\b`), make: account},
@@ -87,13 +93,15 @@ var rules = []rule{
 	// who is in a group
 	{function: "list_group_members", pattern: re(`^who(?:\s+(?:all|else))?(?:['’]s|\s+is|\s+are)\s+(?:all\s+)?(?:in|inside|part of|an?\s+members?\s+of|members?\s+of|the\s+members?\s+of)\s+(?P<group>.+)$`)},
 	{function: "list_group_members", pattern: re(`^who\s+belongs\s+to\s+(?P<group>.+)$`)},
-	{function: "list_group_members", pattern: re(`\b(?:members?|people|users|everyone|everybody)\s+(?:of|in|inside)\s+(?P<group>.+)$`)},
+	{function: "list_group_members", pattern: re(`\b(?:members|people|users|everyone|everybody)\s+(?:are\s+)?(?:there\s+)?(?:of|in|inside)\s+(?P<group>.+)$`)},
 	{function: "list_group_members", pattern: re(`^(?:list|show|get|give me|display|what are|who are)\s+(?:me\s+)?(?:all\s+)?(?:the\s+)?(?P<group>.*?)(?:['’]s)?\s*\bmembers$`)},
 
 	// somebody's groups
 	{function: "list_user_groups", pattern: re(`^is\s+(?P<user>.+?)\s+(?:in|an?\s+member\s+of|part\s+of)\s+.+$`)},
 	{function: "list_user_groups", pattern: re(`\bmy\s+(?:okta\s+)?(?:own\s+)?(?:groups?|memberships?|group memberships?)\b|\bgroups?\b.*\b(?:am i|i am|i'm|do i|i belong|i have|for me|of mine|have i)\b|\bam i in\b`), make: forMe},
 	{function: "list_user_groups", pattern: re(`\b(?:groups|memberships?)\b.*?\b(?:for|of|does|do|is|has)\s+(?P<user>.+?)(?:\s+(?:belong(?:s)?|have|has|got|in|member|members|a|of|to|is|are|part))*$`)},
+	{function: "list_user_groups", pattern: re(`\bgroups\s+(?P<user>.+?)\s+(?:belongs?\s+to|is\s+(?:in|an?\s+member\s+of))$`)},
+	{function: "list_user_groups", pattern: re(`^(?:okta\s+)?groups$`)},
 	{function: "list_user_groups", pattern: re(`^(?:list|show|get|give me|what are|which are|display|tell me)?\s*(?:me\s+)?(?P<user>\S.*?)['’]s?\s+(?:okta\s+)?(?:groups|group memberships?|memberships?)$`)},
 	{function: "list_user_groups", pattern: re(`^(?:list|show|get|give me)\s+(?:me\s+)?(?:the\s+)?(?:okta\s+)?user(?:'s)?\s+groups$`)},
 
@@ -109,8 +117,9 @@ var rules = []rule{
 	// one account
 	{function: "get_user", pattern: re(`^who am i$|\bmy\s+(?:own\s+)?(?:okta\s+)?(?:account|profile|status|details|data|info(?:rmation)?|mfa|factors?|authenticators?|apps?|applications?|activity|log-?ins?|sign-?ins?)\b|\b(?:apps?|applications?|factors?)\b.*\b(?:do i have|have i|i have|am i assigned|can i use)\b`), make: forMe},
 	{function: "get_user", pattern: re(`\b(?:account|profile|status|details|data|info(?:rmation)?|mfa|factors?|authenticators?|apps?|applications?|activity|log-?ins?|sign-?ins?|record)\s+(?:of|for|about|on)\s+(?P<user>.+)$`)},
+	{function: "get_user", pattern: re(`^when did\s+(?P<user>.+?)\s+last\s+(?:log|sign)\b`)},
 	{function: "get_user", pattern: re(`\b(?:apps?|applications?|factors?)\b.*?\b(?:does|do|has|is)\s+(?P<user>.+?)(?:\s+(?:have|has|got|use|uses|assigned|to))*$`)},
-	{function: "get_user", pattern: re(`^(?:(?:show|get|give|display|describe|check|open|see|view|tell me about|look at|look up|what is|what's|what are)\s+)?(?:me\s+)?(?P<user>\S.*?)['’]s?\s+(?:okta\s+)?(?:account|profile|status|details|data|info(?:rmation)?|mfa|factors?|authenticators?|apps?|applications?|activity|log-?ins?|sign-?ins?|record)\b.*$`)},
+	{function: "get_user", pattern: re(`^(?:(?:show|get|give|display|describe|check|open|see|view|tell me about|look at|look up|what is|what's|what are)\s+)?(?:me\s+)?(?P<user>\S.*?)['’]s?\s+(?:(?:okta|recent|last|latest|full)\s+)?(?:account|profile|status|details|data|info(?:rmation)?|mfa|factors?|authenticators?|apps?|applications?|activity|log-?ins?|sign-?ins?|record)\b.*$`)},
 	{function: "get_user", pattern: re(`^(?:who is|who['’]s|tell me about|what do you know about|describe|look at|show(?: me)?(?: the)? (?:user|account|profile)|get(?: the)? (?:user|account|profile))\b\s*(?P<user>.*)$`)},
 	{function: "get_user", pattern: re(`^(?:show|display|get|check|see|view)\s+(?:me\s+)?(?P<user>\S+@\S+)$`)},
 }
@@ -156,9 +165,18 @@ func match(text string) *intent {
 		if r.function == "get_user" {
 			in.args["include"] = include(text)
 		}
+		if several(text) {
+			delete(in.args, "user") // one at a time: which?
+		}
 		return in
 	}
 	return likeExample(text)
+}
+
+// several says that the text names more than one person by address.
+func several(text string) bool {
+	all := email.FindAllString(text, 2)
+	return len(all) > 1 && !strings.EqualFold(all[0], all[1])
 }
 
 func takes(function, param string) bool {
@@ -222,7 +240,7 @@ func unlessFrom(r rule, s sentence) *intent {
 
 // access is an app and whom it is for.
 func access(r rule, s sentence) *intent {
-	if r.action == "assign" && groupWord.MatchString(s.part["app"]) { // access to a group is membership
+	if r.action == "assign" && isGroup(s.part["app"]) { // access to a group is membership
 		return newIntent("change_group_membership", map[string]string{"action": "add", "user": person(s.part["who"]), "group": thing(s.part["app"], "group")})
 	}
 	in := newIntent(r.function, map[string]string{"action": r.action, "app": thing(s.part["app"], "app")})
@@ -235,7 +253,7 @@ func access(r rule, s sentence) *intent {
 // eitherWay tells "assign Figma to erin" from "assign erin to Figma".
 func eitherWay(r rule, s sentence) *intent {
 	app, who := s.part["a"], s.part["b"]
-	if looksLikePerson(app) || appWord.MatchString(who) {
+	if looksLikePerson(app) || isGroup(app) || appWord.MatchString(who) {
 		app, who = who, app
 	}
 	in := newIntent(r.function, map[string]string{"action": r.action, "app": thing(app, "app")})
@@ -312,7 +330,7 @@ var includes = []struct {
 	{"groups", re(`\bgroups?\b`)},
 	{"apps", re(`\b(?:apps?|applications?)\b`)},
 	{"factors", re(`\b(?:mfa|2fa|factors?|authenticators?)\b`)},
-	{"activity", re(`\b(?:activity|log-?ins?|sign-?ins?|events?)\b`)},
+	{"activity", re(`\b(?:activity|log-?ins?|sign-?ins?|events?|last (?:log|sign))\b`)},
 }
 
 // include is what get_user should add, out of the words used.
