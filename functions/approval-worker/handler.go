@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
@@ -21,6 +22,7 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/queue"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -61,6 +63,13 @@ type handler struct {
 	box       func(context.Context) (*seal.Box, error)
 	log       *slog.Logger
 	now       func() time.Time
+}
+
+func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func() time.Time) *handler {
+	return &handler{
+		desk: c.Desk, okta: executor{c.Okta}, audit: c.Audit, approvals: c.Approvals, phone: &ciba.Client{Auth0: c.Auth0},
+		queue: queue.New(c.AWS, queueURL), box: c.Box, log: log, now: now,
+	}
 }
 
 const (

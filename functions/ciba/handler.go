@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
@@ -16,6 +17,7 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/queue"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -52,6 +54,13 @@ type handler struct {
 	now       func() time.Time
 }
 
+func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func() time.Time) *handler {
+	return &handler{
+		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: &ciba.Client{Auth0: c.Auth0},
+		queue: queue.New(c.AWS, queueURL), box: c.Box, log: log, now: now,
+	}
+}
+
 const (
 	margin    = 1500 * time.Millisecond // kept of the function's time for answering
 	firstPoll = 5 * time.Second
@@ -76,7 +85,7 @@ func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response
 		text, err = h.answer(ctx, event)
 	}
 	if err != nil {
-		say, _ := fault.Answer(ctx, h.log, err)
+		say, _ := fault.Answer(ctx, acting.About(h.log, err), err)
 		return event.Reprompt(say), nil
 	}
 	return event.Answer(text), nil

@@ -11,8 +11,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/steward-iam/steward/functions/internal/acting"
-	"github.com/steward-iam/steward/shared/ciba"
-	"github.com/steward-iam/steward/shared/queue"
 )
 
 func main() {
@@ -22,20 +20,10 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	clients, err := acting.New(context.Background(), cfg.Config)
+	clients, err := acting.New(context.Background(), cfg.Config, time.Now)
 	if err != nil {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)
 	}
-	lambda.Start((&handler{
-		desk:      clients.Desk,
-		okta:      clients.Okta,
-		audit:     clients.Audit,
-		approvals: clients.Approvals,
-		phone:     &ciba.Client{Auth0: clients.Auth0},
-		queue:     queue.New(clients.AWS, cfg.ApprovalQueueURL),
-		box:       clients.Box,
-		log:       log,
-		now:       time.Now,
-	}).Handle)
+	lambda.Start(newHandler(clients, cfg.ApprovalQueueURL, log, time.Now).Handle)
 }

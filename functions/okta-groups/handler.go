@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/audit"
@@ -22,6 +23,10 @@ type handler struct {
 	audit audit.Recorder
 	log   *slog.Logger
 	now   func() time.Time
+}
+
+func newHandler(c *acting.Clients, log *slog.Logger, now func() time.Time) *handler {
+	return &handler{desk: c.Desk, okta: c.Okta, audit: c.Audit, log: log, now: now}
 }
 
 // margin is what is kept of the function's time for answering.
@@ -46,7 +51,7 @@ func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response
 		text, err = h.answer(ctx, event)
 	}
 	if err != nil {
-		say, _ := fault.Answer(ctx, h.log, err)
+		say, _ := fault.Answer(ctx, acting.About(h.log, err), err)
 		return event.Reprompt(say), nil
 	}
 	return event.Answer(text), nil
@@ -82,21 +87,18 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 			}
 		}
 		// 5 act and 6 record, side by side; the answer needs both
-		record := make(chan error, 1)
-		go func(again bool) {
-			if again { // Okta refused the first token; the record is there
-				record <- nil
-				return
-			}
-			record <- h.record(ctx, id, who, call, on, fga.Allowed, "ok", "")
-		}(recorded)
-		out, meta, err := h.read(ctx, who, call, on)
-		if err := <-record; err != nil {
-			return err
-		}
+		var meta okta.Meta
+		err = acting.Together(
+			func() error {
+				if recorded { // Okta refused the first token
+					return nil
+				}
+				return h.record(ctx, id, who, call, on, fga.Allowed, "ok", "")
+			},
+			func() (err error) { text, meta, err = h.read(ctx, who, call, on); return err },
+		)
 		recorded = true
 		h.log.InfoContext(ctx, "read okta", "operation", call.Operation.ID, "target", on.object, "audit_id", id, "okta_request_id", meta.RequestID)
-		text = out
 		return err
 	})
 	if err != nil {
@@ -168,17 +170,17 @@ func (h *handler) refused(ctx context.Context, who actor.Actor, call actiongroup
 	if who.Session.ID == "" {
 		return cause
 	}
-	decision := fga.Allowed
-	switch fault.KindOf(cause) {
-	case fault.Denied:
+	decision, kind := fga.Unknown, fault.KindOf(cause)
+	switch {
+	case okta.KindOf(cause) != "": // it was allowed, but Okta did not do it
+		decision = fga.Allowed
+	case kind == fault.Denied:
 		decision = fga.Denied
-	case fault.Upstream, fault.Internal:
-		decision = fga.Unknown
-	default:
+	case kind != fault.Upstream && kind != fault.Internal:
 		return cause // a question that leads to no decision
 	}
 	on := target{label: firstOf(call.Arg("user"), call.Arg("group"), call.Arg("query"))}
-	if err := h.record(ctx, audit.NewID(h.now()), who, call, on, decision, string(fault.KindOf(cause)), ""); err != nil {
+	if err := h.record(ctx, audit.NewID(h.now()), who, call, on, decision, string(kind), ""); err != nil {
 		h.log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
 	}
 	return cause

@@ -20,10 +20,10 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	clients, err := acting.New(context.Background(), cfg.Config)
+	clients, err := acting.New(context.Background(), cfg.Config, time.Now)
 	if err != nil {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)
 	}
-	lambda.Start((&handler{desk: clients.Desk, okta: clients.Okta, audit: clients.Audit, log: log, now: time.Now}).Handle)
+	lambda.Start(newHandler(clients, log, time.Now).Handle)
 }

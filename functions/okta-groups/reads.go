@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/fault"
@@ -154,35 +155,14 @@ func (h *handler) user(ctx context.Context, on target, with map[string]bool) (st
 	return together(ctx, parts)
 }
 
-// together runs every part at once and joins their texts in order. The first failure is the answer.
+// together runs every part at once and joins their texts in order. Okta's request is that of the first.
 func together(ctx context.Context, parts []func(context.Context) (string, okta.Meta, error)) (string, okta.Meta, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		i    int
-		text string
-		meta okta.Meta
-		err  error
-	}
-	results := make(chan result, len(parts))
+	texts, metas, steps := make([]string, len(parts)), make([]okta.Meta, len(parts)), make([]func() error, len(parts))
 	for i, part := range parts {
-		go func() {
-			text, meta, err := part(ctx)
-			results <- result{i, text, meta, err}
-		}()
+		steps[i] = func() (err error) { texts[i], metas[i], err = part(ctx); return err }
 	}
-	texts := make([]string, len(parts))
-	var meta okta.Meta
-	for range parts {
-		r := <-results
-		if r.err != nil {
-			return "", r.meta, r.err
-		}
-		if texts[r.i] = r.text; r.i == 0 {
-			meta = r.meta
-		}
-	}
-	return strings.Join(texts, "\n"), meta, nil
+	err := acting.Together(steps...)
+	return strings.Join(texts, "\n"), metas[0], err
 }
 
 func profile(u okta.User) string {

@@ -6,6 +6,9 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
 	"time"
 )
 
@@ -43,8 +46,20 @@ type Recorder interface {
 	Add(ctx context.Context, r Record) error
 }
 
+// ErrRecorded says that a record of this id is there already.
+var ErrRecorded = errors.New("audit: there is a record of this id already")
+
 // NewID makes an id that sorts by time: milliseconds in fixed-width hexadecimal, then random text.
-func NewID(now time.Time) string {
+func NewID(now time.Time) string { return sortable(now) + "-" + rand.Text()[:16] }
+
+// IDOf makes an id like [NewID] that is the same for the same moment and the same thing, so that what is recorded twice
+// is there once. Thing must hold something unguessable.
+func IDOf(at time.Time, thing string) string {
+	sum := sha256.Sum256([]byte(thing))
+	return sortable(at) + "-" + base32.StdEncoding.EncodeToString(sum[:])[:16]
+}
+
+func sortable(now time.Time) string {
 	const digits = "0123456789abcdef"
 	ms := now.UnixMilli()
 	var b [12]byte
@@ -52,5 +67,5 @@ func NewID(now time.Time) string {
 		b[i] = digits[ms&15]
 		ms >>= 4
 	}
-	return string(b[:]) + "-" + rand.Text()[:16]
+	return string(b[:])
 }

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,7 +19,7 @@ func NewAudit(client *dynamodb.Client, name string) *Audit {
 	return &Audit{table: table{client: client, name: name}}
 }
 
-// Add adds a record; one that is there already is never overwritten.
+// Add adds a record. One that is there already is never overwritten: audit.ErrRecorded.
 func (a *Audit) Add(ctx context.Context, r audit.Record) error {
 	it := item{"subject": text(r.Subject), "id": text(r.ID), "at": moment(r.At)}
 	for name, value := range map[string]string{
@@ -38,7 +39,10 @@ func (a *Audit) Add(ctx context.Context, r audit.Record) error {
 	_, err := a.table.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &a.table.name, Item: it, ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
-	return classify(err, "add audit record")
+	if err = classify(err, "add audit record"); errors.Is(err, errCondition) {
+		return audit.ErrRecorded
+	}
+	return err
 }
 
 // BySubject reads a person's latest records, newest first.

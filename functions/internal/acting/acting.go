@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
@@ -65,17 +66,17 @@ type Clients struct {
 	Auth0     *auth0.Client
 	Sessions  *dynamo.Sessions
 	Approvals *dynamo.Approvals
-	Audit     *dynamo.Audit
+	Audit     audit.Recorder
 	Box       func(context.Context) (*seal.Box, error)
 }
 
-// New makes the clients and asks for nothing yet.
-func New(ctx context.Context, cfg Config) (*Clients, error) {
+// New makes the clients and asks for nothing yet. They share the clock now.
+func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error) {
 	awsCfg, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
-	orgClient, err := okta.New(okta.Options{OrgURL: cfg.OktaOrg, TryTimeout: 6 * time.Second, Timeout: 15 * time.Second})
+	orgClient, err := okta.New(okta.Options{OrgURL: cfg.OktaOrg, TryTimeout: 6 * time.Second, Timeout: 15 * time.Second, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("okta client: %w", err)
 	}
@@ -89,19 +90,20 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 			ClientID: cfg.Auth0ClientID,
 			Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.Auth0SecretARN) },
 			HTTP:     &http.Client{Timeout: 8 * time.Second},
+			Now:      now,
 		}),
 		Sessions:  dynamo.NewSessions(table, cfg.SessionTable),
 		Approvals: dynamo.NewApprovals(table, cfg.SessionTable),
-		Audit:     dynamo.NewAudit(table, cfg.AuditTable),
+		Audit:     trail{dynamo.NewAudit(table, cfg.AuditTable)},
 		Box:       seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeySecretARN) }),
 	}
 	c.Desk = &actor.Desk{
 		Sessions:   c.Sessions,
-		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: time.Now},
+		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},
 		Authorizer: fga.NewClient(lambdainvoke.New(awsCfg), cfg.AuthorizerName),
 		Self:       c.Okta,
 		Claim:      cfg.FGAUserClaim,
-		Now:        time.Now,
+		Now:        now,
 	}
 	return c, nil
 }
