@@ -16,14 +16,30 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	// The CDK itself runs in Node.js, from files that are unpacked here. jsii.Close would remove them as well, but tells
+	// of a crash where there was none.
+	unpacked, err := os.MkdirTemp("", "steward-cdk-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(unpacked) }()
+	if err := os.Setenv("TMPDIR", unpacked); err != nil {
+		return err
+	}
+
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false)})
 	s, err := settings.Parse(func(key string) any { return app.Node().TryGetContext(jsii.String(key)) })
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "The context (cdk.json, -c key=value) cannot be deployed:\n%s\n", err)
-		jsii.Close()
-		os.Exit(1)
+		return fmt.Errorf("the context (cdk.json, -c key=value) cannot be deployed:\n%w", err)
 	}
 	stack.New(app, s, fleet.Steward(), "build")
 	app.Synth(nil)
-	jsii.Close()
+	return nil
 }

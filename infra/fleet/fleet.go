@@ -112,7 +112,7 @@ type Queue struct {
 }
 
 // Signal is something the functions' logs tell that somebody should hear of when it happens often. The logs are JSON;
-// a line counts where the field has one of the values.
+// a line counts where the field has one of the values, in which a star stands for anything.
 type Signal struct {
 	Name        string
 	Description string
@@ -189,7 +189,7 @@ func Steward() Fleet {
 			},
 			{
 				Name: "OktaRateLimited", Description: "Okta answers 429: too many requests.",
-				Functions: []string{OktaGroups, CIBA, ApprovalWorker}, Field: "okta_status", Values: []string{"429"}, Threshold: 5, Window: 5 * time.Minute,
+				Functions: []string{OktaGroups, CIBA, ApprovalWorker}, Field: "err", Values: []string{"*: rate_limited*"}, Threshold: 5, Window: 5 * time.Minute,
 			},
 			{
 				Name: "ApprovalExpiring", Description: "Approvals expire unseen: pushes may not arrive.",
