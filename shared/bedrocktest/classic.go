@@ -136,8 +136,10 @@ func (s *Server) invokeAgent(w http.ResponseWriter, r *http.Request) {
 func (t *classicTurn) answer(ctx context.Context) *Exception {
 	for range maxRounds {
 		started := t.s.opt.Now()
-		t.trace("modelInvocationInput", map[string]any{"type": "ORCHESTRATION", "text": t.prompt(), "foundationModel": modelID,
-			"inferenceConfiguration": map[string]any{"temperature": 0, "topP": 1, "topK": 1, "maximumLength": 2048, "stopSequences": []string{}}})
+		t.trace("modelInvocationInput", map[string]any{
+			"type": "ORCHESTRATION", "text": t.prompt(), "foundationModel": modelID,
+			"inferenceConfiguration": map[string]any{"temperature": 0, "topP": 1, "topK": 1, "maximumLength": 2048, "stopSequences": []string{}},
+		})
 		reply, err := t.s.opt.Model.Next(ctx, t.conversation)
 		if err != nil {
 			return modelFailed(err)
@@ -223,7 +225,8 @@ func (t *classicTurn) call(ctx context.Context, call Call) (Result, *Exception) 
 		t.trace("observation", map[string]any{"type": "REPROMPT", "repromptResponse": map[string]any{"source": "ACTION_GROUP", "text": text}})
 	} else {
 		t.trace("observation", map[string]any{"type": "ACTION_GROUP", "actionGroupInvocationOutput": map[string]any{
-			"text": text, "metadata": metadata(started, t.s.opt.Now(), nil)}})
+			"text": text, "metadata": metadata(started, t.s.opt.Now(), nil),
+		}})
 	}
 	return Result{CallID: call.ID, Text: text, Refused: state == "REPROMPT"}, nil
 }

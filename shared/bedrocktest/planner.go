@@ -47,7 +47,6 @@ type intent struct {
 	f    actiongroup.Function
 	args map[string]string
 	need []string // arguments that this sentence wants though the catalogue would do without
-	why  string
 }
 
 func newIntent(function string, args map[string]string, need ...string) *intent {
