@@ -6,7 +6,8 @@
 // Environment: STEWARD_PORT_BASE (3000) is the first of six ports. AGENT_RUNTIME is classic or harness. STEWARD_CONNECTED=none lets
 // people begin without a connected Okta account, to see that step. STEWARD_UNPLEASANT=<number> makes the fakes throttle, page small
 // and repeat themselves, the same way for the same number. CONSOLE_LINKING=on lets Bedrock console sessions be linked.
-// FGA_USER_CLAIM is email or sub.
+// FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
+// agent instead of the built-in planner. It is the only thing that ever leaves this computer, and nothing else is asked of AWS.
 //
 //nolint:forbidigo // a command: the environment is its input, the terminal its output
 package main
@@ -28,7 +29,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+
 	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/shared/bedrocktest"
+	"github.com/steward-iam/steward/shared/bedrocktest/converse"
 )
 
 func main() {
@@ -74,6 +80,12 @@ func serve(ctx context.Context, root string, build bool) error {
 	opts.Logs = logFile
 	opts.Log = slog.New(slog.NewTextHandler(logFile, nil))
 
+	if id := os.Getenv("MODEL"); id != "" {
+		if opts.Model, err = model(ctx, id); err != nil {
+			return err
+		}
+		opts.ChunkDelay = 0
+	}
 	begun := time.Now()
 	fleet, err := run.Start(ctx, opts)
 	if ctx.Err() != nil { // stopped before it began: nothing to report
@@ -86,6 +98,18 @@ func serve(ctx context.Context, root string, build bool) error {
 	<-ctx.Done()
 	fmt.Println("\nStopping.")
 	return fleet.Close()
+}
+
+// model is a real model, asked with the person's own AWS credentials.
+func model(ctx context.Context, id string) (bedrocktest.Model, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithDefaultRegion("us-east-1"))
+	if err != nil {
+		return nil, fmt.Errorf("MODEL: AWS configuration: %w", err)
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("MODEL is set, but there are no AWS credentials to ask it with: %w", err)
+	}
+	return converse.New(bedrockruntime.NewFromConfig(cfg), id), nil
 }
 
 // options reads the environment.
@@ -132,8 +156,11 @@ func banner(w io.Writer, s run.State, o run.Options, took time.Duration) {
 		connected = "Nobody has connected Okta yet: choose Connect Okta first."
 	}
 	mood := ""
+	if o.Model != nil {
+		mood = "A real model stands behind the agent: " + os.Getenv("MODEL") + ".\n"
+	}
 	if o.Seed != 0 {
-		mood = fmt.Sprintf("The fakes are unpleasant, seed %d.\n", o.Seed)
+		mood += fmt.Sprintf("The fakes are unpleasant, seed %d.\n", o.Seed)
 	}
 	fmt.Fprintf(w, `
 Steward runs on this computer (started in %.1f s, %s agent runtime).

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -147,11 +148,6 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	if opts.StateFile != "" {
-		if err := os.Remove(opts.StateFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("remove the old %s: %w", opts.StateFile, err)
-		}
-	}
 	var ports [6]*loopback
 	for i := range ports {
 		port := 0
@@ -162,6 +158,11 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 			return nil, err
 		}
 		f.closers = append(f.closers, ports[i].Close)
+	}
+	if opts.StateFile != "" {
+		if err := os.Remove(opts.StateFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("remove the old %s: %w", opts.StateFile, err)
+		}
 	}
 	f.ChatURL, f.Auth0URL, f.OktaURL = ports[0].url(), ports[1].url(), ports[2].url()
 	f.FGAURL, f.AWSURL, f.ControlURL = ports[3].url(), ports[4].url(), ports[5].url()
@@ -346,17 +347,23 @@ func (f *Fleet) writeState() error {
 	if err != nil {
 		return fmt.Errorf("describe the run: %w", err)
 	}
+	body = append(body, '\n')
 	path := f.opts.StateFile
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := os.WriteFile(path+".new", append(body, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(path+".new", body, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(path+".new", path); err != nil { // so that nobody reads half of it
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	f.closers = append(f.closers, func() error { return os.Remove(path) })
+	f.closers = append(f.closers, func() error {
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, body) { // another run's by now
+			return nil
+		}
+		return os.Remove(path)
+	})
 	return nil
 }
 

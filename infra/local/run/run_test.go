@@ -120,10 +120,17 @@ func TestApprovalOnThePhone(t *testing.T) {
 	}
 }
 
-func TestNotConnected(t *testing.T) {
+func TestConnectOkta(t *testing.T) {
 	f := start(t, run.Options{NotConnected: true})
-	if a := say(t, signIn(t, f, "alice"), "What are my Okta groups?"); !strings.Contains(a.Text, "Connect Okta") {
+	alice := signIn(t, f, "alice")
+	if a := say(t, alice, "What are my Okta groups?"); !strings.Contains(a.Text, "Connect Okta") {
 		t.Errorf("got %q, want to be sent to Connect Okta", a.Text)
+	}
+	if err := alice.Connect(t.Context(), "approve"); err != nil {
+		t.Fatal(err)
+	}
+	if a := say(t, alice, "What are my Okta groups?"); !strings.Contains(a.Text, "Engineering") {
+		t.Errorf("connected: got %q, want her groups", a.Text)
 	}
 }
 
@@ -157,7 +164,9 @@ func TestFleetDrivesTheRun(t *testing.T) {
 		}
 	})
 	t.Run("unknown source", func(t *testing.T) {
-		changed := with(func(fn *fleet.Function) { fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "MORE", Source: "something new"}) })
+		changed := with(func(fn *fleet.Function) {
+			fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "MORE", Source: "something new"})
+		})
 		if _, err := run.Start(t.Context(), run.Options{Fleet: changed, Bin: bin}); err == nil || !strings.Contains(err.Error(), "something new") {
 			t.Errorf("got %v, want to hear which source is unknown", err)
 		}

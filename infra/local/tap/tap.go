@@ -258,7 +258,7 @@ var open = []string{
 	"subject_token_type", "requested_token_type", "code_challenge_method", "login_hint", "binding_message", "requested_expiry",
 	"authorization_details", "returnTo", "token_type_hint", "scopes", "authorization_params",
 	"after", "limit", "q", "search", "filter", "sortBy", "sortOrder", "sendEmail", "expand", "since", "until", "tempPassword",
-	"harnessArn", "qualifier",
+	"harnessArn", "qualifier", "person", "decision",
 }
 
 func fields(values url.Values) map[string]string {

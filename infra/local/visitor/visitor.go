@@ -52,6 +52,25 @@ func SignIn(ctx context.Context, chat, email string) (*Visitor, error) {
 	return v, nil
 }
 
+var hiddenTicket = regexp.MustCompile(`name="ticket" value="([^"]+)"`)
+
+// Connect goes through Connect Okta: the consent page, where decision is "approve" or "deny", and back to the chat's page.
+func (v *Visitor) Connect(ctx context.Context, decision string) error {
+	page, at, err := v.page(ctx, http.MethodGet, v.Chat+"/connect", nil)
+	if err != nil {
+		return fmt.Errorf("open Connect Okta: %w", err)
+	}
+	ticket := hiddenTicket.FindStringSubmatch(page)
+	if ticket == nil {
+		return fmt.Errorf("open Connect Okta: %s is no consent page", at.Redacted())
+	}
+	form := url.Values{"ticket": {html.UnescapeString(ticket[1])}, "person": {v.Email}, "decision": {decision}}
+	if _, _, err := v.page(ctx, http.MethodPost, at.Scheme+"://"+at.Host+"/connected-accounts/connect", form); err != nil {
+		return fmt.Errorf("consent: %w", err)
+	}
+	return nil
+}
+
 func (v *Visitor) page(ctx context.Context, method, address string, form url.Values) (body string, at *url.URL, err error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
 	if err != nil {
