@@ -81,7 +81,7 @@ func (c *Classic) End(ctx context.Context, sessionID string) error {
 	}
 	stream := out.GetStream()
 	defer stream.Close()
-	for range stream.Events() { //nolint:revive // read to the end: the session has ended when the answer has
+	for range stream.Events() { // read to the end: the session has ended when the answer has
 	}
 	return asFault(ctx, "end the agent session", stream.Err())
 }

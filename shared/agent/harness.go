@@ -97,7 +97,7 @@ func (h *Harness) settle(ctx context.Context, sessionID string, results []types.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	said := false
-	_, _ = h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) //nolint:errcheck // nobody is left to tell
+	_, _ = h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) // nobody is left to tell
 }
 
 // toolUse is a call as the stream tells it: the name first, the arguments in pieces of JSON.
