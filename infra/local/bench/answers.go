@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/shared/bedrocktest"
+)
+
+const person = "alice@example.com"
+
+// answers measures reads against a whole fleet whose outside systems take 20 ms each.
+func answers(ctx context.Context, r *Report) error {
+	watch := &stopwatch{}
+	f, err := run.Start(ctx, run.Options{Latency: latency, Model: watch, PushLimit: -1})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	browser, err := signIn(ctx, f.ChatURL)
+	if err != nil {
+		return err
+	}
+	id, err := sessionID(ctx, f.AWSURL)
+	if err != nil {
+		return err
+	}
+	if err := reads(ctx, f, id, r); err != nil {
+		return err
+	}
+	if err := firstText(ctx, f, browser, watch, r); err != nil {
+		return err
+	}
+	for _, s := range f.Lambda.Stats() {
+		r.PeakRSSMB[s.Function] = s.PeakRSS >> 20
+	}
+	return nil
+}
+
+// The chains, in calls of 20 ms one after another. The check is the invocation of fga-authorizer, which asks OpenFGA; the session
+// row is read beside it; then Okta is called, and the audit record written beside that.
+const (
+	chainWarm = 3 * latency // invoke authorizer, OpenFGA, Okta
+	// In fresh processes of okta-groups and fga-authorizer the owner of the session is not remembered, so the row comes first, and
+	// fga-authorizer needs its client secret and a machine token before it can ask.
+	chainFirst = 6 * latency // session row, invoke, client secret, machine token, OpenFGA, Okta
+)
+
+func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
+	event, err := json.Marshal(map[string]any{
+		"messageVersion": "1.0", "agent": map[string]string{"name": "bench", "id": "BENCH", "alias": "BENCH", "version": "1"},
+		"inputText": "bench", "sessionId": id, "actionGroup": "okta-groups", "function": "list_user_groups",
+	})
+	if err != nil {
+		return err
+	}
+	read := func() (time.Duration, error) {
+		begun := time.Now()
+		out, failed, err := f.Lambda.Invoke(ctx, fleet.OktaGroups, event)
+		taken := time.Since(begun)
+		if err == nil && (failed != "" || !bytes.Contains(out, []byte("Your Okta groups"))) {
+			err = fmt.Errorf("unexpected answer: %s", out)
+		}
+		return taken, err
+	}
+	if _, err := read(); err != nil { // fills the token cache and learns the person's Okta id
+		return err
+	}
+	var first []time.Duration
+	for range fresh {
+		f.Lambda.Kill(fleet.OktaGroups)
+		f.Lambda.Kill(fleet.FGAAuthorizer)
+		time.Sleep(100 * time.Millisecond)
+		d, err := read()
+		if err != nil {
+			return err
+		}
+		first = append(first, d)
+	}
+	// What starting the processes costs is measured by itself.
+	start := time.Duration((r.ColdStart[fleet.OktaGroups].MS + r.ColdStart[fleet.FGAAuthorizer].MS) * float64(time.Millisecond))
+	r.FirstAnswer["list_user_groups"] = timing(first, chainFirst+start)
+
+	var repeated []time.Duration
+	for range warm {
+		f.Tap.Reset()
+		d, err := read()
+		if err != nil {
+			return err
+		}
+		repeated = append(repeated, d)
+	}
+	r.Warm["list_user_groups"] = timing(repeated, chainWarm)
+	r.Calls = map[string]int{}
+	for _, service := range tap.Services {
+		for _, got := range f.Tap.Requests(service) {
+			r.Calls[name(got)]++
+		}
+	}
+	return nil
+}
+
+func name(r tap.Request) string {
+	switch {
+	case r.Target != "":
+		_, operation, _ := strings.Cut(r.Target, ".")
+		return operation
+	case r.Service == tap.AWS:
+		return "Invoke"
+	}
+	return r.Service
+}
+
+func timing(d []time.Duration, chain time.Duration) Timing {
+	t := Timing{P50: ms(quantile(d, 0.5)), P99: ms(quantile(d, 0.99)), Chain: ms(chain)}
+	t.Excess = t.P50 - t.Chain
+	return t
+}
+
+// stopwatch is a model that says one word and remembers when.
+type stopwatch struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (s *stopwatch) Next(context.Context, []bedrocktest.Message) (bedrocktest.Reply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = time.Now()
+	return bedrocktest.Reply{Text: "Hello."}, nil
+}
+
+func (s *stopwatch) last() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+// firstText is from the agent's first chunk to the browser's first text event.
+func firstText(ctx context.Context, f *run.Fleet, browser *http.Client, watch *stopwatch, r *Report) error {
+	var taken []time.Duration
+	for range 30 {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.ChatURL+"/api/chat", strings.NewReader(`{"message":"hello"}`))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		resp, err := browser.Do(req)
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			if lines.Text() == "event: text" {
+				taken = append(taken, time.Since(watch.last()))
+				break
+			}
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		time.Sleep(50 * time.Millisecond)
+	}
+	if len(taken) == 0 {
+		return errors.New("no text reached the browser")
+	}
+	r.FirstText = timing(taken, 0)
+	return nil
+}
+
+var field = regexp.MustCompile(`name="state" value="([^"]*)"`)
+
+// signIn goes through the login pages as a browser does.
+func signIn(ctx context.Context, chat string) (*http.Client, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	browser := &http.Client{Jar: jar}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, chat+"/login", nil)
+	if err != nil {
+		return nil, err
+	}
+	page, at, err := fetch(browser, req)
+	if err != nil {
+		return nil, err
+	}
+	state := field.FindSubmatch(page)
+	if state == nil {
+		return nil, errors.New("no login page")
+	}
+	form := url.Values{"state": {html.UnescapeString(string(state[1]))}, "person": {person}}
+	req, err = http.NewRequestWithContext(ctx, http.MethodPost, at.ResolveReference(&url.URL{Path: "/u/login"}).String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	page, _, err = fetch(browser, req)
+	if err == nil && !bytes.Contains(page, []byte(person)) {
+		err = errors.New("not signed in")
+	}
+	return browser, err
+}
+
+func fetch(c *http.Client, req *http.Request) ([]byte, *url.URL, error) {
+	resp, err := c.Do(req) //nolint:gosec // the fleet on this computer
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answered %s", resp.Request.URL.Path, resp.Status)
+	}
+	return body, resp.Request.URL, err
+}
+
+// sessionID finds the one session in the table.
+func sessionID(ctx context.Context, aws string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, aws+"/", strings.NewReader(`{"TableName":"bedrock-sessions"}`))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("X-Amz-Target", "DynamoDB_20120810.Scan")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	body, _, err := fetch(http.DefaultClient, req)
+	if err != nil {
+		return "", err
+	}
+	var out struct {
+		Items []map[string]struct{ S string }
+	}
+	if err := json.Unmarshal(body, &out); err != nil {
+		return "", err
+	}
+	for _, it := range out.Items {
+		if it["item"].S == "session" {
+			return it["session_id"].S, nil
+		}
+	}
+	return "", errors.New("no session in the table")
+}
