@@ -251,7 +251,7 @@ func Steward() Fleet {
 					{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem", "dynamodb:Query"}},
 					baseURL,
 					{Resource: ResourceAgentAlias, Actions: []string{"bedrock:InvokeAgent"}, Only: "classic"},
-					{Resource: ResourceHarness, Actions: []string{"bedrock-agentcore:InvokeHarness", "bedrock-agentcore:InvokeAgentRuntime"}, Only: "harness"},
+					{Resource: ResourceHarness, Actions: []string{"bedrock-agentcore:InvokeHarness", "bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"}, Only: "harness"},
 					{Resource: ResourceOktaGroups, Actions: []string{"lambda:InvokeFunction"}, Only: "harness"},
 					{Resource: ResourceCIBA, Actions: []string{"lambda:InvokeFunction"}, Only: "harness"},
 				}, secrets...),

@@ -54,6 +54,9 @@ type Options struct {
 	PushLimit    int
 	Model        bedrocktest.Model // default the planner
 
+	// Secret, if set, is told every secret of the run: what it draws, and what passes its ports (see tap.Tap).
+	Secret func(value string)
+
 	Lambda runtimeapi.Options // IdleAfter, MaxInstances, NoFreeze; the rest is set here
 	Logs   io.Writer          // a copy of what the functions write
 	Log    *slog.Logger       // what the run itself has to say
@@ -142,7 +145,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	f := &Fleet{opts: opts, log: opts.Log, Tap: &tap.Tap{Latency: opts.Latency}, stop: func() {}}
+	f := &Fleet{opts: opts, log: opts.Log, Tap: &tap.Tap{Latency: opts.Latency, Secret: opts.Secret}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close())
@@ -168,6 +171,11 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	f.FGAURL, f.AWSURL, f.ControlURL = ports[3].url(), ports[4].url(), ports[5].url()
 
 	secrets := map[string]string{auth0Secret: rand.Text(), fgaSecret: rand.Text(), tokenKey: rand.Text() + rand.Text()}
+	for _, value := range secrets {
+		if opts.Secret != nil {
+			opts.Secret(value)
+		}
+	}
 	f.startOkta()
 	f.startAuth0(secrets[auth0Secret])
 	if err := f.startFGA(ctx, ports[3], secrets[fgaSecret]); err != nil {
@@ -303,7 +311,10 @@ func (f *Fleet) startLambda() (err error) {
 }
 
 func (f *Fleet) serve(ln net.Listener, h http.Handler) {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug)}
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
+		Protocols: bedrocktest.Protocols(), // AWS's JavaScript client for agents speaks HTTP/2 alone
+	}
 	f.closers = append(f.closers, s.Close)
 	go func() { _ = s.Serve(ln) }() // ends with Close
 }
