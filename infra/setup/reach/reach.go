@@ -1,0 +1,186 @@
+// Package reach is how setup and doctor reach other people's APIs: patient with rate limits, plain http for a fake on this
+// computer, and clear about what was in the way.
+package reach
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/secret"
+)
+
+const (
+	attempts = 5
+	longest  = 90 * time.Second // a longer wait is somebody else's turn
+	timeout  = 30 * time.Second
+)
+
+// Trouble says what is in the way, and what to do, in a sentence for the person at the terminal.
+type Trouble struct {
+	Say string
+	Err error
+}
+
+func (t *Trouble) Error() string { return t.Say }
+func (t *Trouble) Unwrap() error { return t.Err }
+
+// Patient is a RoundTripper that waits when it is asked to: a 429 is sent again after its Retry-After or X-RateLimit-Reset. Such
+// an answer changed nothing, so every method may be repeated. Nothing else is.
+type Patient struct {
+	Base  http.RoundTripper // nil is the default
+	Now   func() time.Time  // nil is time.Now
+	Sleep func(context.Context, time.Duration) error
+	Told  func(host string, wait time.Duration) // told of every wait; may be nil
+	// Plain are the hosts (with port) that are spoken to over http although an SDK insists on https. Loopback addresses alone.
+	Plain map[string]bool
+}
+
+// RoundTrip sends a request, and again after a 429.
+func (p *Patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.Plain[r.URL.Host] && config.Loopback(r.URL.Hostname()) {
+		r = r.Clone(r.Context())
+		r.URL.Scheme = "http"
+	}
+	base := p.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	for attempt := 1; ; attempt++ {
+		resp, err := base.RoundTrip(r)
+		if err != nil || resp.StatusCode != http.StatusTooManyRequests || attempt == attempts || r.Body != nil && r.GetBody == nil {
+			return resp, err
+		}
+		wait := p.wait(resp.Header, attempt)
+		if wait > longest {
+			return resp, nil
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, 4096)
+		_ = resp.Body.Close()
+		if p.Told != nil {
+			p.Told(r.URL.Host, wait)
+		}
+		if err := p.sleep(r.Context(), wait); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		if r.GetBody != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func (p *Patient) wait(h http.Header, attempt int) time.Duration {
+	if n, err := strconv.Atoi(h.Get("Retry-After")); err == nil && n >= 0 {
+		return time.Duration(n) * time.Second
+	}
+	now := time.Now
+	if p.Now != nil {
+		now = p.Now
+	}
+	for _, name := range []string{"X-Ratelimit-Reset", "X-Rate-Limit-Reset"} {
+		if n, err := strconv.ParseInt(h.Get(name), 10, 64); err == nil {
+			return max(time.Unix(n, 0).Sub(now()), time.Second)
+		}
+	}
+	return time.Duration(attempt) * time.Second
+}
+
+func (p *Patient) sleep(ctx context.Context, d time.Duration) error {
+	if p.Sleep != nil {
+		return p.Sleep(ctx, d)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Client is an HTTP client over p that follows no redirect: a secret goes nowhere else.
+func (p *Patient) Client() *http.Client {
+	return &http.Client{Transport: p, Timeout: attempts * (timeout + longest/attempts), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// Explain says why somebody could not be reached; ok is false if err is no such thing.
+func Explain(err error) (say string, ok bool) {
+	host := "the network"
+	if u, is := errors.AsType[*url.Error](err); is {
+		if parsed, err := url.Parse(u.URL); err == nil && parsed.Host != "" {
+			host = parsed.Host
+		}
+	}
+	if dns, is := errors.AsType[*net.DNSError](err); is {
+		return fmt.Sprintf("there is no host %s, or no network to ask; check the address and the connection", dns.Name), true
+	}
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		return fmt.Sprintf("the certificate of %s is not trusted; is a proxy in between?", host), true
+	}
+	n, network := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "you stopped it", true
+	case errors.Is(err, context.DeadlineExceeded), network && n.Timeout():
+		return host + " did not answer in time", true
+	}
+	if _, is := errors.AsType[*net.OpError](err); is {
+		return fmt.Sprintf("%s cannot be reached; check the address and the connection", host), true
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return host + " broke off in the middle of its answer", true
+	}
+	return "", false
+}
+
+// Refusal is a refusal of a token endpoint. Description is its own text, for the person at the terminal.
+type Refusal struct {
+	Status            int
+	Code, Description string
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("answered %d %s", r.Status, r.Code) }
+
+// Machine gets a machine's token: the client credentials grant (RFC 6749, section 4.4) with Auth0's audience.
+func Machine(ctx context.Context, c *http.Client, endpoint, clientID string, clientSecret secret.String, audience string) (token secret.String, scope string, err error) {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {clientSecret.Reveal()}, "audience": {audience}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return secret.String{}, "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return secret.String{}, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		Scope       string `json:"scope"`
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	decoded := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer)
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return secret.String{}, "", &Refusal{resp.StatusCode, answer.Error, answer.Description}
+	case decoded != nil || answer.AccessToken == "":
+		return secret.String{}, "", errors.New("the token endpoint's answer has no token")
+	}
+	return secret.New(answer.AccessToken), answer.Scope, nil
+}
