@@ -84,6 +84,9 @@ const kept = 20000
 type Tap struct {
 	// Latency is waited before every request; set it before the first one.
 	Latency time.Duration
+	// Secret, if set, is told every secret that passes: bearer tokens, and Auth0's client secrets, codes, verifiers and tokens. A
+	// test that must not find them elsewhere sets it before the first request.
+	Secret func(value string)
 
 	mu       sync.Mutex
 	seq      int
@@ -173,8 +176,9 @@ func (t *Tap) receive(service string, r *http.Request) (*Request, *Fault) {
 	}
 	if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && service != AWS {
 		rec.TokenSHA256 = digest(token)
+		t.tell(token)
 	}
-	rec.look(r)
+	t.look(rec, r)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -201,8 +205,17 @@ func (t *Tap) receive(service string, r *http.Request) (*Request, *Fault) {
 
 const maxLook = 1 << 20
 
+func (t *Tap) tell(value string) {
+	if t.Secret != nil && value != "" {
+		t.Secret(value)
+	}
+}
+
+// secrets are the fields that must never be seen elsewhere.
+var secrets = []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "token", "auth_req_id"}
+
 // look reads what is worth knowing of the body and puts it back.
-func (rec *Request) look(r *http.Request) {
+func (t *Tap) look(rec *Request, r *http.Request) {
 	if r.Body == nil || r.Method == http.MethodGet || rec.Service == FGA {
 		return
 	}
@@ -216,7 +229,11 @@ func (rec *Request) look(r *http.Request) {
 	}
 	switch rec.Service {
 	case Auth0:
-		rec.Form = form(r.Header.Get("Content-Type"), body)
+		values := form(r.Header.Get("Content-Type"), body)
+		for _, k := range secrets {
+			t.tell(values.Get(k))
+		}
+		rec.Form = fields(values)
 	case Okta:
 		if json.Valid(body) {
 			rec.Body = body
@@ -231,7 +248,7 @@ func (rec *Request) look(r *http.Request) {
 }
 
 // form reads a form, or a flat JSON object.
-func form(contentType string, body []byte) map[string]string {
+func form(contentType string, body []byte) url.Values {
 	values := url.Values{}
 	if strings.HasPrefix(contentType, "application/json") {
 		var object map[string]any
@@ -249,7 +266,7 @@ func form(contentType string, body []byte) map[string]string {
 	} else {
 		values, _ = url.ParseQuery(string(body))
 	}
-	return fields(values)
+	return values
 }
 
 // open are the fields whose values are no secret. Every other value is shown as its digest.
