@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/actiongroup"
@@ -27,6 +26,7 @@ import (
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
+	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/secretsmanager"
@@ -96,13 +96,13 @@ func base(cfg settings, from aws.Config) func(context.Context) (*url.URL, error)
 	if cfg.BaseURL != nil {
 		return func(context.Context) (*url.URL, error) { return cfg.BaseURL, nil }
 	}
-	client := ssm.NewFromConfig(from)
+	store := parameter.New(from)
 	return func(ctx context.Context) (*url.URL, error) {
-		out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &cfg.BaseURLParameter})
+		value, err := store.Get(ctx, cfg.BaseURLParameter)
 		if err != nil {
-			return nil, fmt.Errorf("read parameter %s: %w", cfg.BaseURLParameter, err)
+			return nil, err
 		}
-		u, err := config.ParseURL(aws.ToString(out.Parameter.Value))
+		u, err := config.ParseURL(value)
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s: %w", cfg.BaseURLParameter, err)
 		}

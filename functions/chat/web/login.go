@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,13 +30,15 @@ const (
 	maxSessions   = 100             // conversations of one login
 )
 
-// cookieValue is what session.NewCookie makes.
-var cookieValue = regexp.MustCompile(`^[A-Z2-7]{52}$`)
+// cookieLike says whether session.NewCookie can have made the value.
+func cookieLike(value string) bool {
+	return len(value) == 52 && madeOf(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+}
 
 // who reads the cookie and finds the login behind it.
 func (a *App) who(r *http.Request) (session.Login, error) {
 	c, err := r.Cookie(siteOf(r).login)
-	if err != nil || !cookieValue.MatchString(c.Value) {
+	if err != nil || !cookieLike(c.Value) {
 		return session.Login{}, session.NotSignedIn(nil)
 	}
 	l, err := a.Sessions.Login(r.Context(), session.KeyOf(secret.New(c.Value)))
@@ -123,7 +125,14 @@ func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string
 	return f, nil
 }
 
-var connectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,127}$`)
+// connectionLike says whether Auth0 would take value as the name of a connection.
+func connectionLike(value string) bool {
+	return value != "" && len(value) <= 128 && value[0] != '-' && madeOf(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+}
+
+func madeOf(value, alphabet string) bool {
+	return !strings.ContainsFunc(value, func(c rune) bool { return !strings.ContainsRune(alphabet, c) })
+}
 
 // login sends the browser to Auth0.
 func (a *App) login(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +140,7 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 	if connection == "" {
 		connection = a.Connection
 	}
-	if !connectionName.MatchString(connection) {
+	if !connectionLike(connection) {
 		a.fail(w, r, fault.New(fault.Invalid, "There is no such connection to sign in with.", nil))
 		return
 	}
@@ -175,8 +184,6 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.url("/"), http.StatusSeeOther)
 }
 
-var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
-
 // refusal is the error a callback carries (RFC 6749 section 4.1.2.1). Its words were in the browser's hands: only a
 // well-formed code reaches the log, nothing reaches the page.
 func refusal(r *http.Request, say string) error {
@@ -186,7 +193,7 @@ func refusal(r *http.Request, say string) error {
 		return nil
 	case code == "access_denied" || code == "login_required" || code == "consent_required" || code == "interaction_required":
 		return fault.New(fault.Rejected, say, errors.New("callback with error "+code))
-	case !oauthCode.MatchString(code):
+	case len(code) > 40 || !madeOf(code, "abcdefghijklmnopqrstuvwxyz_"):
 		code = "unreadable"
 	}
 	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again; if it stays, quote the reference.", errors.New("callback with error "+code))
@@ -290,9 +297,12 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
 	ctx, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
-	_, refresh, tokenErr := a.refreshToken(ctx, l)
-	if tokenErr != nil {
-		a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", tokenErr))
+	var refresh secret.String // read before the row that holds it goes
+	if revoke {
+		var err error
+		if _, refresh, err = a.refreshToken(ctx, l); err != nil {
+			a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", err))
+		}
 	}
 
 	rows := []func() error{
@@ -304,7 +314,7 @@ func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
 		rows = append(rows, func() error { return a.Sessions.DeleteSession(ctx, id) })
 		rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
 	}
-	if revoke && tokenErr == nil {
+	if !refresh.IsZero() {
 		rest = append(rest, func() error { return a.Auth.Revoke(ctx, refresh) })
 	}
 	err := together(rows)

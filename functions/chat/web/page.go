@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/fault"
@@ -17,8 +18,11 @@ import (
 //go:embed templates
 var templates embed.FS
 
-func loadPages(static *assets) *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{"asset": static.path}).ParseFS(templates, "templates/*.html"))
+// loadPages parses the templates when the first page is asked for: not every start leads to one.
+func loadPages(static func() *assets) func() *template.Template {
+	return sync.OnceValue(func() *template.Template {
+		return template.Must(template.New("").Funcs(template.FuncMap{"asset": static().path}).ParseFS(templates, "templates/*.html"))
+	})
 }
 
 // signedOutPage invites.
@@ -71,7 +75,7 @@ func (a *App) page(w http.ResponseWriter, r *http.Request) {
 
 func (a *App) render(w http.ResponseWriter, code int, name string, data any) {
 	var b bytes.Buffer
-	if err := a.pages.ExecuteTemplate(&b, name, data); err != nil {
+	if err := a.pages().ExecuteTemplate(&b, name, data); err != nil {
 		a.Log.Error("page does not render", "page", name, "err", err)
 		http.Error(w, "Something went wrong on our side. Please try again.", http.StatusInternalServerError)
 		return

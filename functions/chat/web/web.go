@@ -102,8 +102,8 @@ type Config struct {
 // App serves all of it.
 type App struct {
 	Config
-	pages  *template.Template
-	static *assets
+	pages  func() *template.Template
+	static func() *assets
 	asking *limiter // questions
 	using  *limiter // everything else under /api/
 	told   *memory
@@ -127,7 +127,7 @@ type site struct {
 func New(cfg Config) *App {
 	a := &App{
 		Config: cfg,
-		static: loadAssets(),
+		static: sync.OnceValue(loadAssets),
 		asking: newLimiter(10, 3*time.Second),
 		using:  newLimiter(60, 200*time.Millisecond),
 		told:   newMemory(),
@@ -153,7 +153,7 @@ func New(cfg Config) *App {
 	mux.HandleFunc("/", a.notFound)
 
 	outer := http.NewServeMux()
-	outer.Handle("GET /static/", a.static)
+	outer.HandleFunc("GET /static/", func(w http.ResponseWriter, r *http.Request) { a.static().ServeHTTP(w, r) })
 	outer.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")

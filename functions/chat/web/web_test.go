@@ -211,7 +211,7 @@ func TestSecurityHeaders(t *testing.T) {
 func TestStatic(t *testing.T) {
 	a, _ := app(t)
 	for name, kind := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "mark.svg": "image/svg+xml"} {
-		got := serve(a, httptest.NewRequest("GET", a.static.path(name), nil))
+		got := serve(a, httptest.NewRequest("GET", a.static().path(name), nil))
 		if got.Code != 200 || got.Header().Get("Content-Type") != kind || !strings.Contains(got.Header().Get("Cache-Control"), "immutable") || got.Body.Len() == 0 {
 			t.Errorf("%s: %d %v", name, got.Code, got.Header())
 		}
