@@ -134,46 +134,46 @@ func (h *handler) advance(ctx context.Context, m approval.Message) error {
 		return err
 	}
 	if a.Status.Final() {
-		return nil
+		return h.settled(ctx, a)
+	}
+	if left := a.ClaimedUntil.Sub(h.now()); a.Status == approval.Executing && left > 0 {
+		return h.queue.Send(ctx, m, left+time.Second) // another worker is at it
 	}
 	if !a.Intact() {
-		return h.end(ctx, &a, approval.Failed, "It was altered after it was asked for, so it was not carried out.", "altered")
+		return h.end(ctx, &a, m, approval.Failed, "It was altered after it was asked for, so it was not carried out.", "altered")
 	}
 	who, err := h.desk.Identify(ctx, a.SessionID)
 	switch {
 	case fault.KindOf(err) == fault.Unauthenticated:
-		return h.signedOut(ctx, &a)
+		return h.signedOut(ctx, &a, m)
 	case err != nil:
 		return err
 	case who.Session.Owner.Subject == "" || who.Session.Owner.Subject != a.Owner:
-		return h.end(ctx, &a, approval.Failed, "It belongs to somebody else, so it was not carried out.", "owner")
+		return h.end(ctx, &a, m, approval.Failed, "It belongs to somebody else, so it was not carried out.", "owner")
 	}
 	switch a.Status {
 	case approval.Pending:
 		return h.wait(ctx, who, &a, m)
 	case approval.Approved:
-		return h.carryOut(ctx, who, &a, m, false)
+		return h.approved(ctx, who, &a, m)
 	case approval.Executing:
-		if left := a.ClaimedUntil.Sub(h.now()); left > 0 {
-			return h.queue.Send(ctx, m, left+time.Second)
-		}
 		return h.carryOut(ctx, who, &a, m, true)
 	}
 	return fmt.Errorf("no path for status %q", a.Status)
 }
 
-func (h *handler) signedOut(ctx context.Context, a *approval.Approval) error {
+func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approval.Message) error {
 	if a.Status == approval.Executing {
-		return h.end(ctx, a, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.", "signed out")
+		return h.end(ctx, a, m, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.", "signed out")
 	}
-	return h.end(ctx, a, approval.Cancelled, "You signed out before it was carried out; nothing was changed.", "signed out")
+	return h.end(ctx, a, m, approval.Cancelled, "You signed out before it was carried out; nothing was changed.", "signed out")
 }
 
 // wait polls once.
 func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
 	if len(a.AuthReqID) == 0 {
 		if a.Overdue(h.now()) {
-			return h.end(ctx, a, approval.Expired, "", "expired")
+			return h.end(ctx, a, m, approval.Expired, "", "expired")
 		}
 		return h.queue.Send(ctx, m, waitForReq) // the push is just being sent, or never was
 	}
@@ -183,35 +183,44 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 	}
 	request, err := box.Open(a.AuthReqID, a.SealPurpose()...)
 	if err != nil {
-		return h.end(ctx, a, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
+		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
 	}
-	answer, err := h.phone.Poll(ctx, request, string(a.Owner), a.CreatedAt, a.Interval)
+	answer, err := h.phone.Poll(ctx, request, string(a.Owner), a.CreatedAt, max(a.Interval, m.Slower))
 	switch {
 	case fault.KindOf(err) == fault.Rejected:
 		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
-		return h.end(ctx, a, approval.Failed, "The approval did not come from you, so nothing was changed.", string(fault.Rejected))
+		return h.end(ctx, a, m, approval.Failed, "The approval did not come from you, so nothing was changed.", string(fault.Rejected))
 	case err != nil && a.Overdue(h.now()):
-		return h.end(ctx, a, approval.Expired, "", "expired")
+		return h.end(ctx, a, m, approval.Expired, "", "expired")
 	case err != nil:
-		fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
 	case a.Overdue(h.now()):
-		return h.end(ctx, a, approval.Expired, "", "expired") // even if approved: too late is too late
+		return h.end(ctx, a, m, approval.Expired, "", "expired") // even if approved: too late is too late
 	}
 	switch answer.Outcome {
 	case ciba.Waiting:
-		return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, answer.Interval)
+		next := approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}
+		if answer.Interval > a.Interval {
+			next.Slower = answer.Interval
+		}
+		return h.queue.Send(ctx, next, answer.Interval)
 	case ciba.Refused:
-		return h.end(ctx, a, approval.Denied, "", "denied")
+		return h.end(ctx, a, m, approval.Denied, "", "denied")
 	case ciba.Lost:
 		return h.askAgain(ctx, a, m)
 	case ciba.Approved:
 	}
 	if err := h.approvals.Move(ctx, a, approval.Approved, h.now()); err != nil {
-		return h.moved(err)
+		return h.moved(ctx, err, a, m)
 	}
 	h.log.InfoContext(ctx, "approved", "approval_id", a.ID)
-	if err := h.record(ctx, *a, audit.Decision, string(approval.Approved), "ok", ""); err != nil {
+	return h.approved(ctx, who, a, m)
+}
+
+// approved records the decision, perhaps once more, and goes on: what is not recorded is not carried out.
+func (h *handler) approved(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
+	if err := h.record(ctx, *a, audit.Decision, "ok"); err != nil {
 		return err
 	}
 	return h.carryOut(ctx, who, a, m, false)
@@ -227,16 +236,16 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	}
 	left := a.ExpiresAt.Sub(h.now())
 	if left < minRepush || a.Pushes >= maxPushes {
-		return h.end(ctx, a, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.", "lost")
+		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.", "lost")
 	}
 	started, err := h.phone.Start(ctx, ciba.Request{
 		Subject:        string(a.Owner),
-		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Party.Label, a.Code),
+		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
 		Instruction:    a.Summary,
 		Expiry:         left.Truncate(time.Second),
 	})
 	if err != nil {
-		fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
+		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
 	}
 	box, err := h.box(ctx)
@@ -248,7 +257,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}
 	if err := h.approvals.SaveRequest(ctx, a, sealed, started.Interval); err != nil {
-		return h.moved(err)
+		return h.moved(ctx, err, a, m)
 	}
 	return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, started.Interval)
 }
@@ -257,33 +266,29 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message, again bool) error {
 	op, ok := actiongroup.OperationByID(a.Operation)
 	if !ok {
-		return h.end(ctx, a, approval.Failed, "There is no such operation any more, so nothing was changed.", "operation")
+		return h.end(ctx, a, m, approval.Failed, "There is no such operation any more, so nothing was changed.", "operation")
 	}
-	if !again && h.now().After(a.ExpiresAt.Add(grace)) {
-		return h.end(ctx, a, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.", "late")
+	if h.late(*a) && !again {
+		return h.end(ctx, a, m, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.", "late")
 	}
 	// 1 may they still: the permission may have gone since it was asked for
 	if err := h.authorize(ctx, who, op, *a); err != nil {
 		if fault.KindOf(err) != fault.Denied {
-			fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
-			return h.queue.Send(ctx, m, retryAfter)
+			return h.later(ctx, err, a, m, retryAfter)
 		}
 		if again {
-			return h.end(ctx, a, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.", "denied")
+			return h.end(ctx, a, m, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.", "denied")
 		}
-		return h.end(ctx, a, approval.Failed, "You are not allowed to do this any more, so nothing was changed.", "denied")
+		return h.end(ctx, a, m, approval.Failed, "You are not allowed to do this any more, so nothing was changed.", "denied")
 	}
 	// 2 the person's own token, exchanged now; before the claim, since without one nothing can have happened
 	token, err := h.desk.Fresh(ctx, who)
 	if err != nil {
-		switch kind := fault.KindOf(err); {
-		case kind == fault.Upstream, again:
-			fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
-			return h.queue.Send(ctx, m, retryAfter)
-		default:
-			say, _ := fault.Answer(ctx, h.log.With("approval_id", a.ID), err)
-			return h.end(ctx, a, approval.Failed, say+" Nothing was changed.", string(kind))
+		kind := fault.KindOf(err)
+		if kind == fault.Upstream || again {
+			return h.later(ctx, err, a, m, retryAfter)
 		}
+		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.", string(kind))
 	}
 	ctx = okta.WithToken(ctx, token)
 	// 3 claim: of two workers one goes on
@@ -306,37 +311,53 @@ func (h *handler) finish(ctx context.Context, op actiongroup.Operation, a *appro
 	got, err := h.okta.Effective(ctx, *a)
 	switch {
 	case err != nil:
-		fault.Answer(ctx, h.log.With("approval_id", a.ID), okta.Fault(err))
-		return h.queue.Send(ctx, m, lease+time.Second)
+		return h.later(ctx, okta.Fault(err), a, m, lease+time.Second)
 	case got == effectYes:
-		return h.end(ctx, a, approval.Done, "Okta shows that it took effect.", "verified")
+		return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.", "verified")
 	case op.Idempotent:
 		said, meta, err := h.okta.Do(ctx, *a)
 		return h.outcome(ctx, op, a, m, said, meta, err)
 	}
-	return h.end(ctx, a, approval.Unknown, unknownHow(*a), "unknown")
+	return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
 }
 
 // outcome writes down what Okta answered, and only that.
 func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message, said string, meta okta.Meta, err error) error {
 	a.OktaRequestID = meta.RequestID
 	if err == nil {
-		return h.end(ctx, a, approval.Done, said, "ok")
+		return h.end(ctx, a, m, approval.Done, said, "ok")
 	}
 	if e, ok := errors.AsType[*okta.Error](err); ok && a.OktaRequestID == "" {
 		a.OktaRequestID = e.RequestID
 	}
-	say, _ := fault.Answer(ctx, h.log.With("approval_id", a.ID), okta.Fault(err))
+	say := h.said(ctx, a, okta.Fault(err))
 	if okta.Unknown(err) {
 		if got, err := h.okta.Effective(ctx, *a); err == nil && got == effectYes {
-			return h.end(ctx, a, approval.Done, "Okta shows that it took effect.", "verified")
+			return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.", "verified")
 		}
-		if op.Idempotent && h.now().Before(a.ExpiresAt.Add(grace)) {
+		if op.Idempotent && !h.late(*a) {
 			return h.queue.Send(ctx, m, lease+time.Second) // taken up again when the lease has run out
 		}
-		return h.end(ctx, a, approval.Unknown, unknownHow(*a), "unknown")
+		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
 	}
-	return h.end(ctx, a, approval.Failed, say+" Nothing was changed.", string(fault.KindOf(okta.Fault(err))))
+	return h.end(ctx, a, m, approval.Failed, say+" Nothing was changed.", string(fault.KindOf(okta.Fault(err))))
+}
+
+// said logs err and gives the sentence for it.
+func (h *handler) said(ctx context.Context, a *approval.Approval, err error) string {
+	say, _ := fault.Answer(ctx, acting.About(h.log, err).With("approval_id", a.ID), err)
+	return say
+}
+
+func (h *handler) late(a approval.Approval) bool { return h.now().After(a.ExpiresAt.Add(grace)) }
+
+// later puts off what cannot be gone on with because of err; but not for ever.
+func (h *handler) later(ctx context.Context, err error, a *approval.Approval, m approval.Message, delay time.Duration) error {
+	h.said(ctx, a, err)
+	if a.Status == approval.Executing && h.late(*a) {
+		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
+	}
+	return h.queue.Send(ctx, m, delay)
 }
 
 func (h *handler) authorize(ctx context.Context, who actor.Actor, op actiongroup.Operation, a approval.Approval) error {
@@ -351,34 +372,67 @@ func (h *handler) authorize(ctx context.Context, who actor.Actor, op actiongroup
 	return h.desk.Authorize(ctx, true, check)
 }
 
-// end moves a to a final state and records it. Whoever lost a race to another worker has nothing left to do.
-func (h *handler) end(ctx context.Context, a *approval.Approval, status approval.Status, result, outcome string) error {
-	was := a.Status
+// end moves a to a final state and records it.
+func (h *handler) end(ctx context.Context, a *approval.Approval, m approval.Message, status approval.Status, result, outcome string) error {
+	stage := stageOf(a.Status, status)
 	a.Result = result
 	if err := h.approvals.Move(ctx, a, status, h.now()); err != nil {
-		return h.moved(err)
+		return h.moved(ctx, err, a, m)
 	}
 	h.log.InfoContext(ctx, "approval ended", "approval_id", a.ID, "operation", a.Operation, "status", string(status), "okta_request_id", a.OktaRequestID)
-	stage := audit.Execute
-	if was == approval.Pending {
-		stage = audit.Decision
-	}
-	return h.record(ctx, *a, stage, string(status), outcome, a.OktaRequestID)
+	return h.record(ctx, *a, stage, outcome)
 }
 
-func (h *handler) moved(err error) error {
-	if errors.Is(err, dynamo.ErrMoved) {
+func stageOf(was, status approval.Status) audit.Stage {
+	if was == approval.Pending || status == approval.Cancelled {
+		return audit.Decision
+	}
+	return audit.Execute
+}
+
+// moved looks again at an approval that was not where it was believed to be. Whoever moved it has recorded it, and goes
+// on with it; unless it was this very worker, whose first try was taken and the answer to it lost.
+func (h *handler) moved(ctx context.Context, err error, a *approval.Approval, m approval.Message) error {
+	if !errors.Is(err, dynamo.ErrMoved) {
+		return err
+	}
+	now, err := h.approvals.Approval(ctx, a.SessionID, a.ID)
+	switch {
+	case err != nil:
+		return err
+	case now.Status.Final():
+		return h.settled(ctx, now)
+	case now.Status == a.Status:
+		h.log.ErrorContext(ctx, "an approval cannot be moved", "approval_id", a.ID, "status", string(a.Status))
 		return nil
 	}
-	return err
+	return h.queue.Send(ctx, m, retryAfter)
 }
 
-func (h *handler) record(ctx context.Context, a approval.Approval, stage audit.Stage, decision, outcome, request string) error {
-	now := h.now()
+// settled sees to it that an end is recorded: whoever came to it may have crashed before. Taking back is recorded by
+// those who take back.
+func (h *handler) settled(ctx context.Context, a approval.Approval) error {
+	switch a.Status {
+	case approval.Done, approval.Unknown:
+		return h.record(ctx, a, audit.Execute, string(a.Status))
+	case approval.Denied, approval.Expired:
+		return h.record(ctx, a, audit.Decision, string(a.Status))
+	case approval.Failed:
+		if a.ClaimedUntil.IsZero() {
+			return h.record(ctx, a, audit.Decision, string(a.Status))
+		}
+		return h.record(ctx, a, audit.Execute, string(a.Status))
+	}
+	return nil
+}
+
+// record adds what became of a. The record's id is that of the state itself, so that it is there once however often it
+// is written.
+func (h *handler) record(ctx context.Context, a approval.Approval, stage audit.Stage, outcome string) error {
 	r := audit.Record{
-		ID: audit.NewID(now), At: now, Subject: string(a.Owner), SessionID: string(a.SessionID), Stage: stage,
-		Operation: a.Operation, TargetLabel: a.Target.Label, Decision: decision, Outcome: outcome,
-		ApprovalID: a.ID, OktaRequest: request,
+		ID: audit.IDOf(a.ChangedAt, a.ID+"#"+string(a.Status)), At: a.ChangedAt, Subject: string(a.Owner), SessionID: string(a.SessionID),
+		Stage: stage, Operation: a.Operation, TargetLabel: a.Target.Label, Decision: string(a.Status), Outcome: outcome,
+		ApprovalID: a.ID, OktaRequest: a.OktaRequestID,
 	}
 	if a.Target.ID != "" {
 		r.Target = a.Target.Type + ":" + a.Target.ID

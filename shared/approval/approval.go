@@ -119,6 +119,14 @@ func (a Approval) Intact() bool { return a.Digest != "" && a.Digest == a.Sum() }
 // Overdue says whether the time to answer has passed.
 func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.ExpiresAt) }
 
+// Other is what else a person must see to know what they approve: who is added or assigned, or the new name.
+func (a Approval) Other() string {
+	if a.Party.Label != "" {
+		return a.Party.Label
+	}
+	return a.Args["new_name"]
+}
+
 // Shown is the status to tell people: an answer that has not come in time has expired, whether or not it is written down yet.
 func (a Approval) Shown(now time.Time) Status {
 	if a.Status == Pending && a.Overdue(now) {
@@ -146,6 +154,9 @@ type Message struct {
 	ApprovalID string     `json:"approval_id"`
 	// Lost counts the polls after which Auth0 knew nothing of a request that nobody had refused.
 	Lost int `json:"lost,omitempty"`
+	// Slower is the interval Auth0 asked for, where it wants to be polled less often than it said at first: for every
+	// later poll too (CIBA Core section 11).
+	Slower time.Duration `json:"slower,omitempty"`
 }
 
 // SealPurpose is what an auth_req_id is sealed for, beside session and owner.

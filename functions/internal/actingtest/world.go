@@ -48,8 +48,13 @@ import (
 	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
+// The application, and another one at the same tenant.
 const (
-	clientID     = "steward-local"
+	ClientID      = "steward-local"
+	OtherClientID = "other-app"
+)
+
+const (
 	clientSecret = "canary-client-secret-4c1f"
 	queueName    = "approvals"
 	authorizer   = "fga-authorizer"
@@ -97,7 +102,7 @@ func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
 	front := serve(t, w.ToAuth0)
 	options := auth0test.Options{
 		Issuer: front + "/", Now: w.Now,
-		Clients: []auth0test.Client{auth0test.WebApp(clientID, clientSecret, "http://localhost/callback")},
+		Clients: []auth0test.Client{auth0test.WebApp(ClientID, clientSecret, "http://localhost/callback"), auth0test.WebApp(OtherClientID, clientSecret, "http://localhost/callback")},
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			return w.Okta.MintToken(p.OktaUserID, scopes, time.Hour), time.Hour
 		},
@@ -140,12 +145,15 @@ func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
 	}
 	w.Env = map[string]string{
 		"SESSION_TABLE_NAME": "bedrock-sessions", "AUDIT_TABLE_NAME": "steward-audit",
-		"AUTH0_ISSUER_URL": front + "/", "AUTH0_CLIENT_ID": clientID, "AUTH0_CLIENT_SECRET_ARN": w.AWS.SecretARN("auth0"),
+		"AUTH0_ISSUER_URL": front + "/", "AUTH0_CLIENT_ID": ClientID, "AUTH0_CLIENT_SECRET_ARN": w.AWS.SecretARN("auth0"),
 		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": okta, "FGA_AUTHORIZER_FUNCTION_NAME": authorizer,
 		"FGA_USER_CLAIM": "email", "TOKEN_KEY_SECRET_ARN": w.AWS.SecretARN("token-key"),
 		"APPROVAL_QUEUE_URL": w.AWS.QueueURL(w.base, queueName),
 	}
+	// The test's own calls take the back door, where nothing is counted or goes wrong.
+	t.Setenv("AWS_ENDPOINT_URL", serve(t, w.AWS))
 	w.clients = w.Clients()
+	t.Setenv("AWS_ENDPOINT_URL", w.base)
 	t.Cleanup(func() { w.clean("the log", w.journal.text()) })
 	return w
 }
@@ -204,7 +212,7 @@ func (w *World) SignIn(name string) session.ID {
 // SignInOnly opens a session of that length without connecting an Okta account.
 func (w *World) SignInOnly(name string, length time.Duration) session.ID {
 	w.T.Helper()
-	refresh := w.Auth0.SignIn(clientID, email(name))
+	refresh := w.Auth0.SignIn(ClientID, email(name))
 	w.keep("refresh_token", refresh)
 	box, err := w.clients.Box(w.T.Context())
 	must(w.T, err)
