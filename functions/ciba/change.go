@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
@@ -60,8 +61,12 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 }
 
 func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
-	ref, err := h.user(ctx, who, call.Arg("user"))
-	if err != nil {
+	var ref approval.Ref
+	if err := acting.Together(
+		func() (err error) { ref, err = h.user(ctx, who, call.Arg("user")); return err },
+		// People may name themselves by any of their names, so their own id has to be known.
+		func() error { _, err := h.desk.Own(ctx, who); return err },
+	); err != nil {
 		return change{}, err
 	}
 	c := change{target: ref, self: ref.ID == who.Session.OktaUserID}
@@ -73,7 +78,7 @@ func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup
 
 func (h *handler) onMembership(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
 	var group, user approval.Ref
-	err := both(
+	err := acting.Together(
 		func() (err error) { group, err = h.group(ctx, call.Arg("group")); return err },
 		func() (err error) { user, err = h.user(ctx, who, call.Arg("user")); return err },
 	)
@@ -114,7 +119,7 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 		return change{}, fault.New(fault.Invalid, "Name either the user or the group that the app is for, one of the two. Please ask the person.", nil)
 	}
 	var app, party approval.Ref
-	err := both(
+	err := acting.Together(
 		func() (err error) { app, err = h.app(ctx, call.Arg("app")); return err },
 		func() (err error) {
 			if user != "" {
@@ -130,17 +135,6 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 		},
 	)
 	return change{target: app, party: party}, err
-}
-
-// both runs two look-ups side by side; the first's failure is told before the second's.
-func both(a, b func() error) error {
-	second := make(chan error, 1)
-	go func() { second <- b() }()
-	first := a()
-	if err := <-second; first == nil {
-		return err
-	}
-	return first
 }
 
 func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (approval.Ref, error) {

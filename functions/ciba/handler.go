@@ -63,7 +63,7 @@ func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func()
 
 const (
 	margin    = 1500 * time.Millisecond // kept of the function's time for answering
-	firstPoll = 5 * time.Second
+	firstPoll = 6 * time.Second         // CIBA's five, counted from the push, which is sent a moment later
 )
 
 // Handle answers one call of the agent. It never returns an error: an error would end the person's turn without a word.
@@ -164,29 +164,19 @@ func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Cal
 
 // send records, queues and counts side by side, then rings.
 func (h *handler) send(ctx context.Context, a *approval.Approval) error {
-	steps := []func() error{
+	err := acting.Together(
 		func() error { return h.record(ctx, *a, audit.Request, string(fga.Allowed), "ok") },
 		func() error {
 			return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, firstPoll)
 		},
 		func() error { return h.approvals.Ring(ctx, a.Owner, h.now()) },
-	}
-	done := make(chan error, len(steps))
-	for _, step := range steps {
-		go func() { done <- step() }()
-	}
-	var first error
-	for range steps {
-		if err := <-done; err != nil && first == nil {
-			first = err
-		}
-	}
-	if first != nil {
-		return first
+	)
+	if err != nil {
+		return err
 	}
 	started, err := h.phone.Start(ctx, ciba.Request{
 		Subject:        string(a.Owner),
-		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Party.Label, a.Code),
+		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
 		Instruction:    a.Summary,
 		Expiry:         a.ExpiresAt.Sub(h.now()).Truncate(time.Second),
 	})
@@ -217,13 +207,15 @@ func (h *handler) abandon(ctx context.Context, a approval.Approval, cause error)
 
 // refused records a refusal of somebody we know. What cannot be recorded is still a refusal.
 func (h *handler) refused(ctx context.Context, who actor.Actor, call actiongroup.Call, cause error) error {
-	decision := fga.Denied
-	switch kind := fault.KindOf(cause); {
+	decision, kind := fga.Unknown, fault.KindOf(cause)
+	switch {
 	case who.Session.ID == "":
 		return cause
-	case kind == fault.Upstream || kind == fault.Internal:
-		decision = fga.Unknown
-	case kind != fault.Denied:
+	case okta.KindOf(cause) != "": // it was allowed, but Okta did not do it
+		decision = fga.Allowed
+	case kind == fault.Denied:
+		decision = fga.Denied
+	case kind != fault.Upstream && kind != fault.Internal:
 		return cause // a question that leads to no decision
 	}
 	a := approval.Approval{SessionID: who.Session.ID, Owner: who.Session.Owner.Subject, Operation: call.Operation.ID}
@@ -231,7 +223,7 @@ func (h *handler) refused(ctx context.Context, who actor.Actor, call actiongroup
 	if call.Operation.Target != actiongroup.TargetUser {
 		a.Target.Label = call.Arg("group") + call.Arg("app")
 	}
-	if err := h.record(ctx, a, audit.Request, string(decision), string(fault.KindOf(cause))); err != nil {
+	if err := h.record(ctx, a, audit.Request, string(decision), string(kind)); err != nil {
 		h.log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
 	}
 	return cause
