@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -14,60 +12,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/parameter"
-	"github.com/steward-iam/steward/shared/seal"
-	"github.com/steward-iam/steward/shared/secret"
-	"github.com/steward-iam/steward/shared/secretsmanager"
-	"github.com/steward-iam/steward/shared/tokenvault"
 )
-
-// newHandler puts the app together. It calls nobody: keys and secrets are fetched when first needed.
-func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) http.Handler {
-	secrets := secretsmanager.New(from)
-	db := dynamodb.NewFromConfig(from)
-	sessions := dynamo.NewSessions(db, cfg.SessionTable)
-	trail := dynamo.NewAudit(db, cfg.AuditTable)
-	box := once(func(ctx context.Context) (*seal.Box, error) {
-		key, err := secrets.Get(ctx, cfg.TokenKeyARN)
-		if err != nil {
-			return nil, err
-		}
-		return seal.New(key)
-	})
-	auth := auth0.New(auth0.Config{
-		Issuer:   cfg.Issuer,
-		ClientID: cfg.ClientID,
-		Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.ClientSecretARN) },
-		Now:      now,
-	})
-	return web.New(web.Config{
-		Base:       base(cfg, from),
-		Issuer:     auth.Issuer(),
-		Connection: cfg.Connection,
-		Auth:       auth,
-		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Box: box, Connection: cfg.Connection, Now: now},
-		Box:        box,
-		Sessions:   sessions,
-		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
-		Activity:   trail,
-		Audit:      trail,
-		Agent:      runtime(cfg, from),
-		Log:        log,
-		Now:        now,
-	})
-}
 
 // once remembers the first success of f. Failures are not remembered.
 func once[T any](f func(context.Context) (T, error)) func(context.Context) (T, error) {

@@ -6,12 +6,24 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-lambda-go/lambdaurl"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/steward-iam/steward/functions/chat/web"
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/secret"
+	"github.com/steward-iam/steward/shared/secretsmanager"
+	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 func main() {
@@ -21,10 +33,47 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	aws, err := config.LoadDefaultConfig(context.Background())
+	from, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	lambdaurl.Start(newHandler(cfg, aws, log, time.Now))
+	lambdaurl.Start(newHandler(cfg, from, log, time.Now))
 }
+
+// newHandler puts the app together. It calls nobody: keys and secrets are fetched when first needed.
+func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) http.Handler {
+	secrets := secretsmanager.New(from)
+	db := dynamodb.NewFromConfig(from)
+	sessions := dynamo.NewSessions(db, cfg.SessionTable)
+	trail := dynamo.NewAudit(db, cfg.AuditTable)
+	box := once(func(ctx context.Context) (*seal.Box, error) {
+		key, err := secrets.Get(ctx, cfg.TokenKeyARN)
+		if err != nil {
+			return nil, err
+		}
+		return seal.New(key)
+	})
+	auth := auth0.New(auth0.Config{
+		Issuer:   cfg.Issuer,
+		ClientID: cfg.ClientID,
+		Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.ClientSecretARN) },
+		Now:      now,
+	})
+	return web.New(web.Config{
+		Base:       base(cfg, from),
+		Issuer:     auth.Issuer(),
+		Connection: cfg.Connection,
+		Auth:       auth,
+		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Box: box, Connection: cfg.Connection, Now: now},
+		Box:        box,
+		Sessions:   sessions,
+		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
+		Activity:   trail,
+		Audit:      trail,
+		Agent:      runtime(cfg, from),
+		Log:        log,
+		Now:        now,
+	})
+}
+

@@ -19,6 +19,7 @@ import (
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
+	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 const (
@@ -168,6 +169,7 @@ type traceStep struct {
 	InputTokens  int     `json:"input_tokens,omitempty"`
 	OutputTokens int     `json:"output_tokens,omitempty"`
 	Milliseconds int64   `json:"ms,omitempty"`
+	Connect      bool    `json:"connect,omitempty"` // a function found that Okta is not connected (any more)
 }
 
 type param struct {
@@ -179,6 +181,9 @@ func step(t agent.Trace) traceStep {
 	s := traceStep{
 		Step: string(t.Step), Title: stepTitle(t), Text: t.Text, Function: t.Function,
 		InputTokens: t.InputTokens, OutputTokens: t.OutputTokens, Milliseconds: t.Duration.Milliseconds(),
+	}
+	if missing, ok := errors.AsType[*fault.Error](tokenvault.NotConnected(nil)); ok {
+		s.Connect = strings.Contains(t.Text, missing.Say)
 	}
 	for _, p := range t.Parameters {
 		s.Parameters = append(s.Parameters, param(p))

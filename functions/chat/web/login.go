@@ -235,7 +235,9 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	// The browser had a login already: it is not needed any more. Its refresh token is left alone, as some tenants
 	// revoke the whole grant with it, and so the new one.
 	if old, err := a.who(r); err == nil {
-		a.leave(ctx, old, false)
+		if err := a.leave(ctx, old, false); err != nil {
+			fault.Answer(ctx, a.Log, err) // it ends by itself
+		}
 	}
 	return cookie, nil
 }

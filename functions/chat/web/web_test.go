@@ -28,6 +28,7 @@ import (
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
+	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -249,6 +250,15 @@ func TestEvents(t *testing.T) {
 	}
 	if got.Header().Get("Content-Type") != "text/event-stream" || !got.Flushed {
 		t.Errorf("headers %v, flushed %v", got.Header(), got.Flushed)
+	}
+}
+
+func TestAMissingConnectionIsOffered(t *testing.T) {
+	missing, _ := errors.AsType[*fault.Error](tokenvault.NotConnected(nil))
+	for text, want := range map[string]bool{missing.Say: true, "3 groups": false} {
+		if got := step(agent.Trace{Step: agent.StepReprompt, Text: text}).Connect; got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 

@@ -186,6 +186,7 @@ class Answer {
     this.list.append(stepNode(step));
     const calls = this.entry.steps.filter((s) => s.step === "call").length;
     this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "") + (this.entry.ms ? " · " + seconds(this.entry.ms) : "");
+    if (step.connect) offerConnect(this.node);
     if (step.step === "call" && this.waiting.isConnected) this.waiting.lastChild.textContent = step.title;
   }
 
@@ -212,6 +213,16 @@ class Answer {
     this.node.classList.remove("live");
     this.node.removeAttribute("aria-busy");
   }
+}
+
+// offerConnect shows how to connect Okta, once, where the page does not say so already.
+function offerConnect(after) {
+  if (document.querySelector("[data-testid=connect-card]")) return;
+  after.after(el("section", { class: "callout", "data-testid": "connect-card" },
+    el("span", { class: "callout-icon" }, icon("link")),
+    el("div", {}, el("h2", {}, "Connect your Okta account"), el("p", {}, "Steward works with your own access, so it needs your permission. You can take it back at any time.")),
+    el("a", { class: "button primary", href: "/connect", "data-testid": "connect" }, "Connect Okta")));
+  toEnd();
 }
 
 function addOutcome(entry) {
