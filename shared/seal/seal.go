@@ -10,6 +10,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -30,7 +31,10 @@ const version = 1
 var ErrNotOpened = errors.New("sealed value does not open here")
 
 // Box seals and opens values under one key. It is safe for concurrent use.
-type Box struct{ aead cipher.AEAD }
+type Box struct {
+	aead cipher.AEAD
+	mac  []byte // key of Mark
+}
 
 // New derives a Box from the key text.
 func New(key secret.String) (*Box, error) {
@@ -49,7 +53,11 @@ func New(key secret.String) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token key: %w", err)
 	}
-	return &Box{aead: aead}, nil
+	mac, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, "steward mark v1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive mark key: %w", err)
+	}
+	return &Box{aead: aead, mac: mac}, nil
 }
 
 // Seal encrypts plain for the place that binding names. An empty secret or an empty binding is refused.
@@ -78,6 +86,17 @@ func (b *Box) Open(sealed []byte, binding ...string) (secret.String, error) {
 		return secret.String{}, ErrNotOpened
 	}
 	return secret.New(string(plain)), nil
+}
+
+// Mark is an HMAC-SHA-256 over names, under a key of its own: only who has the token key can make it.
+func (b *Box) Mark(names ...string) ([]byte, error) {
+	text, err := additional(names)
+	if err != nil {
+		return nil, err
+	}
+	h := hmac.New(sha256.New, b.mac)
+	h.Write(text)
+	return h.Sum(nil), nil
 }
 
 // additional writes each name behind its length: ("a","bc") and ("ab","c") are different places.
