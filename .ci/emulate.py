@@ -6,6 +6,7 @@ stubbed; the rest is really made, and asked through the services' own interfaces
 
 import io
 import json
+import logging
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ from moto.cloudformation import parsing
 
 STACK = "steward-dev"
 failures = []
+logging.disable(logging.WARNING)  # what is not emulated is told below
 
 
 def check(name, ok):

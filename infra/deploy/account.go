@@ -56,7 +56,7 @@ func open(ctx context.Context, cfg aws.Config, out io.Writer) (*account, error) 
 
 // ready asks for all that a deployment needs and tells every fault at once.
 func (a *account) ready(ctx context.Context, s settings.Settings, forceClassic bool) error {
-	faults := []error{a.bootstrapped(ctx), a.hasModel(ctx, s)}
+	faults := []error{a.bootstrapped(ctx), a.ownStack(ctx, s), a.hasModel(ctx, s)}
 	if s.Agent == settings.Classic && !forceClassic {
 		faults = append(faults, a.classicOpen(ctx))
 	}
@@ -74,6 +74,28 @@ func (a *account) bootstrapped(ctx context.Context) error {
 		return &advice{Say: fmt.Sprintf("This account and region have never been used with the CDK. Once, run:\n  npx aws-cdk@%s bootstrap aws://%s/%s", cdkVersion, a.id, a.region)}
 	}
 	return &advice{Say: "Whether the account is bootstrapped for the CDK cannot be read: the credentials need ssm:GetParameter on " + bootstrapVersion + ".", Err: err}
+}
+
+// ownStack refuses to deploy over a stack of the same name that is something else.
+func (a *account) ownStack(ctx context.Context, s settings.Settings) error {
+	stacks, err := cloudformation.NewFromConfig(a.config).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(s.StackName())})
+	switch code(err) {
+	case "":
+	case "ValidationError":
+		return nil // there is none yet
+	default:
+		return &advice{Say: "Whether a stack " + s.StackName() + " exists cannot be read: the credentials need cloudformation:DescribeStacks.", Err: err}
+	}
+	for _, st := range stacks.Stacks {
+		tags := map[string]string{}
+		for _, t := range st.Tags {
+			tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		}
+		if tags["application"] != s.Name || tags["stage"] != string(s.Stage) {
+			return &advice{Say: fmt.Sprintf("In %s there is a stack %s that was not made by Steward. Choose another \"name\" in cdk.json.", a.region, s.StackName())}
+		}
+	}
+	return nil
 }
 
 // hasModel asks for the model, and for the regions its profile may use: the agent's role names exactly those.

@@ -23,7 +23,7 @@ const canary = "canary-client-secret"
 
 // cloud answers for AWS: an account where everything is ready, but for what a case takes away.
 type cloud struct {
-	notBootstrapped, signedOut, noModel, noStack, noAgent, denied bool
+	notBootstrapped, signedOut, noModel, noStack, noAgent, denied, foreignStack bool
 
 	regions []string // of the inference profile
 	stored  map[string]string
@@ -54,7 +54,12 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuseXML(http.StatusBadRequest, "ValidationError")
 			return
 		}
-		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName><Outputs>
+		application := "steward"
+		if c.foreignStack {
+			application = "shop"
+		}
+		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName>
+			<Tags><member><Key>application</Key><Value>`+application+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>
 			<member><OutputKey>Auth0SecretName</OutputKey><OutputValue>arn:auth0</OutputValue></member>
 			<member><OutputKey>FgaSecretName</OutputKey><OutputValue>arn:fga</OutputValue></member>
 		</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
@@ -138,6 +143,8 @@ func TestReady(t *testing.T) {
 		{"all there", cloud{}, map[string]string{}, false, nil},
 		{"not bootstrapped", cloud{notBootstrapped: true}, map[string]string{}, false, []string{"bootstrap aws://111122223333/eu-central-1"}},
 		{"bootstrap unreadable", cloud{denied: true}, map[string]string{}, false, []string{"ssm:GetParameter"}},
+		{"first deployment", cloud{noStack: true}, map[string]string{}, false, nil},
+		{"name taken", cloud{foreignStack: true}, map[string]string{}, false, []string{"steward-dev that was not made by Steward"}},
 		{"no such profile", cloud{noModel: true}, map[string]string{}, false, []string{"global.anthropic.claude-sonnet-4-6 does not exist in eu-central-1"}},
 		{"no such model", cloud{noModel: true}, map[string]string{"model": "anthropic.claude-sonnet-4-6"}, false, []string{"anthropic.claude-sonnet-4-6 does not exist"}},
 		{"classic closed", cloud{noAgent: true}, map[string]string{}, false, []string{"AGENT=harness", "FORCE_CLASSIC=1"}},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
@@ -79,23 +80,32 @@ func synthesize() int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	defer jsii.Close()
+	// The CDK unpacks itself into the same directory, to be removed with it.
+	before := os.Getenv("TMPDIR")
+	defer func() { _ = os.Setenv("TMPDIR", before) }()
+	if err := os.Setenv("TMPDIR", dir); err != nil {
+		panic(err)
+	}
 	for _, fn := range fleet.Steward().Functions {
 		if err := os.WriteFile(filepath.Join(dir, fn.Name+".zip"), []byte("bundle of "+fn.Name), 0o600); err != nil {
 			panic(err)
 		}
 	}
-	for _, v := range variants {
+	for _, v := range append(variants, variant{name: "changed", context: variants[0].context}) {
 		s, err := v.settings()
 		if err != nil {
 			panic(err)
+		}
+		f := fleet.Steward()
+		if v.name == "changed" {
+			changeFleet(&f)
 		}
 		app := awscdk.NewApp(&awscdk.AppProps{
 			Outdir: jsii.String(filepath.Join(dir, v.name)), AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
 			// Properties are held against the resources' published schemas; as in cdk.json.
 			Context: &map[string]any{"@aws-cdk/core:validateAgainstDefaultRules": true},
 		})
-		nag(New(app, s, fleet.Steward(), dir))
+		nag(New(app, s, f, dir))
 		app.Synth(nil)
 		raw, err := os.ReadFile(filepath.Join(dir, v.name, s.StackName()+".template.json"))
 		if err != nil {
@@ -320,6 +330,41 @@ func TestFunctions(t *testing.T) {
 			environment(t, s, fn, p)
 		}
 	})
+}
+
+// changeFleet changes a time-out, a memory, an environment, an access and the queue.
+func changeFleet(f *fleet.Fleet) {
+	fn := &f.Functions[0]
+	fn.Timeout += time.Second
+	fn.MemoryMB *= 2
+	fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "CIBA_FUNCTION_NAME", Source: fleet.CIBAName})
+	fn.Access = append(slices.Clone(fn.Access), fleet.Access{Resource: fleet.ResourceCIBA, Actions: []string{"lambda:InvokeFunction"}})
+	f.Queue.VisibilityTimeout += time.Minute
+}
+
+// TestFleetIsTheOnlyDescription holds that a change of the fleet's value, and of nothing else, changes what is deployed.
+func TestFleetIsTheOnlyDescription(t *testing.T) {
+	before, after := synthesized(t, "classic-dev"), synthesized(t, "changed")
+	fn := fleet.Steward().Functions[0]
+	p := after.Resources[functionID(fn.Name)].Properties
+	if p["Timeout"] != fn.Timeout.Seconds()+1 || p["MemorySize"] != float64(2*fn.MemoryMB) {
+		t.Errorf("time-out %v and memory %v do not follow the fleet", p["Timeout"], p["MemorySize"])
+	}
+	variables := p["Environment"].(map[string]any)["Variables"].(map[string]any)
+	if got := plain(variables["CIBA_FUNCTION_NAME"]); got != "${CibaFunction}" {
+		t.Errorf("a new key of the environment is %q", got)
+	}
+	if !after.role(t, roleID(fn.Name))[grant{"lambda:InvokeFunction", "${CibaFunction.Arn}", ""}] {
+		t.Error("a new access is not granted")
+	}
+	if got, want := after.Resources[queue].Properties["VisibilityTimeout"], (fleet.Steward().Queue.VisibilityTimeout + time.Minute).Seconds(); got != want {
+		t.Errorf("visibility time-out is %v, want %v", got, want)
+	}
+	for id := range before.Resources {
+		if id != functionID(fn.Name) && id != roleID(fn.Name) && id != queue && !cmp.Equal(before.Resources[id], after.Resources[id]) {
+			t.Errorf("%s changes too", id)
+		}
+	}
 }
 
 // environment compares keys: those of the fleet, without what this deployment has no value for.
