@@ -1,0 +1,95 @@
+package run_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/infra/local/visitor"
+	"github.com/steward-iam/steward/shared/oktatest"
+)
+
+// inside is what a person must never be shown of a failure.
+var inside = regexp.MustCompile(`(?i)localhost|127\.0\.0\.1|dial tcp|\bEOF\b|reset by peer|exception|goroutine|panic|\.go:|<<<|https?://|unmarshal|invalid character|context deadline|arn:aws`)
+
+// TestEveryDependencyFails lets each dependency of a read fail in each way. The person gets a sentence and no groups; when the
+// dependency is back, so is the answer.
+func TestEveryDependencyFails(t *testing.T) {
+	ways := map[string]tap.Fault{
+		"500":     {Status: http.StatusInternalServerError},
+		"429":     {Status: http.StatusTooManyRequests},
+		"garbage": {Body: "<<<"},
+		"reset":   {Reset: true},
+	}
+	if !testing.Short() {
+		ways["timeout"] = tap.Fault{DelayMS: 60000}
+	}
+	for name, dependency := range map[string]tap.Fault{
+		"Token Vault":    {Service: tap.Auth0, Match: "POST /oauth/token"},
+		"Okta":           {Service: tap.Okta},
+		"FGA":            {Service: tap.FGA, Match: "check"},
+		"FGA token":      {Service: tap.FGA, Match: "POST /oauth/token"},
+		"session row":    {Service: tap.AWS, Match: "DynamoDB_20120810.GetItem"},
+		"audit":          {Service: tap.AWS, Match: "DynamoDB_20120810.PutItem"},
+		"secrets":        {Service: tap.AWS, Match: "secretsmanager."},
+		"fga-authorizer": {Service: tap.AWS, Match: "/functions/fga-authorizer/"},
+		"agent runtime":  {Service: tap.AWS, Match: "POST /agents/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, run.Options{})
+			for way, fault := range ways {
+				if name == "agent runtime" && way == "timeout" {
+					continue // a model may think for a minute
+				}
+				for _, function := range []string{"okta-groups", "fga-authorizer"} {
+					f.Lambda.Kill(function) // so that nothing is remembered
+				}
+				alice := signIn(t, f, "alice")
+				f.Org.RevokeTokens(oktatest.Alice) // nor a token kept
+				f.Tenant.ExpireOktaTokens()
+				fault.Service, fault.Match = dependency.Service, dependency.Match
+				if err := f.Tap.Add(fault); err != nil {
+					t.Fatal(err)
+				}
+				a, err := alice.Say(t.Context(), "What are my Okta groups?")
+				said := a.Text + strings.Join(a.Errors, " ")
+				if err != nil {
+					said += err.Error() // a refusal with a status and its sentence
+					said = strings.NewReplacer(f.ChatURL, "").Replace(said)
+				}
+				t.Logf("%s: %s (%v)", way, said, a.Took)
+				if len(said) < 20 || inside.MatchString(said) {
+					t.Errorf("%s: got %q, want a sentence and nothing from inside", way, said)
+				}
+				if strings.Contains(said, "Engineering") {
+					t.Errorf("%s: got the groups: %q", way, said)
+				}
+				f.Tap.Clear()
+				recovered(t, alice, way)
+			}
+			for _, s := range f.Lambda.Stats() {
+				if s.Crashes > 0 {
+					t.Errorf("%s crashed %d times", s.Function, s.Crashes)
+				}
+			}
+		})
+	}
+}
+
+// recovered asks until the answer is there again. What was under way when the dependency came back may fail once more.
+func recovered(t *testing.T, v *visitor.Visitor, after string) {
+	t.Helper()
+	var a visitor.Answer
+	for range 5 {
+		if a = say(t, v, "What are my Okta groups?"); strings.Contains(a.Text, "Engineering") {
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	t.Errorf("after %s: got %q, want the groups again", after, a.Text)
+}
