@@ -8,8 +8,6 @@
 // and repeat themselves, the same way for the same number. CONSOLE_LINKING=on lets Bedrock console sessions be linked.
 // FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
 // agent instead of the built-in planner. It is the only thing that ever leaves this computer, and nothing else is asked of AWS.
-//
-//nolint:forbidigo // a command: the environment is its input, the terminal its output
 package main
 
 import (
@@ -72,7 +70,10 @@ func serve(ctx context.Context, root string, build bool) error {
 			return err
 		}
 	}
-	logFile, err := os.Create(filepath.Join(root, "build", "local.log"))
+	if err := os.MkdirAll(filepath.Join(root, "build"), 0o750); err != nil {
+		return fmt.Errorf("log of the functions: %w", err)
+	}
+	logFile, err := os.Create(filepath.Join(root, "build", "local.log")) //nolint:gosec // our own file
 	if err != nil {
 		return fmt.Errorf("log of the functions: %w", err)
 	}

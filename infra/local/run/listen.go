@@ -66,7 +66,7 @@ func (l *loopback) accept(from net.Listener) {
 }
 
 func (l *loopback) port() int {
-	return l.listeners[0].Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
+	return l.listeners[0].Addr().(*net.TCPAddr).Port
 }
 
 // url is the address for people and functions.

@@ -196,7 +196,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 			}})
 		}
 	}
-	f.poll()
+	f.poll(ctx)
 	if err := f.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -320,8 +320,8 @@ func (f *Fleet) serve(ln net.Listener, h http.Handler) {
 }
 
 // poll is the event source mapping between the queue and the functions it feeds.
-func (f *Fleet) poll() {
-	ctx, stop := context.WithCancel(context.Background())
+func (f *Fleet) poll(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stop = stop
 	for _, fn := range f.opts.Fleet.Functions {
 		if !fn.Queue {
@@ -330,7 +330,7 @@ func (f *Fleet) poll() {
 		f.pollers.Go(func() {
 			p := awstest.Poller{Queue: queueName, Function: fn.Name, BatchSize: fn.BatchSize, ReportBatchItemFailures: true}
 			if err := f.AWS.Poll(ctx, p); err != nil {
-				f.log.Error("the queue is not polled", "function", fn.Name, "err", err)
+				f.log.ErrorContext(ctx, "the queue is not polled", "function", fn.Name, "err", err)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -52,17 +53,16 @@ func start(p *pool, inv *invocation) (*instance, error) {
 	if err := os.MkdirAll(i.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of an instance: %w", err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the Runtime API: %w", err)
 	}
 	i.server = &http.Server{Handler: i.routes(), ReadHeaderTimeout: time.Minute}
 	i.out = &lineWriter{logs: p.lambda.opts.Logs, function: p.fn.Name, instance: i.id}
-	i.cmd = exec.Command(p.fn.Bootstrap) //nolint:gosec // the binaries we built
-	i.cmd.Dir, i.cmd.Env = i.dir, i.env(ln.Addr().String())
-	i.cmd.Stdout, i.cmd.Stderr = i.out, i.out
-	i.cmd.WaitDelay = time.Second
-	i.cmd.SysProcAttr = ownGroup()
+	i.cmd = &exec.Cmd{
+		Path: p.fn.Bootstrap, Args: []string{p.fn.Bootstrap}, Dir: i.dir, Env: i.env(ln.Addr().String()),
+		Stdout: i.out, Stderr: i.out, WaitDelay: time.Second, SysProcAttr: ownGroup(),
+	}
 
 	i.work <- inv
 	i.started = time.Now()
@@ -344,7 +344,7 @@ func reply(w http.ResponseWriter, status int, body string) {
 
 // peakRSS is the most memory the live process held so far; 0 where the system does not say.
 func (i *instance) peakRSS() int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(i.cmd.Process.Pid) + "/status")
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(i.cmd.Process.Pid) + "/status") //nolint:gosec // a number
 	if err != nil {
 		return 0
 	}
