@@ -57,7 +57,7 @@ func shown(rec audit.Record) entry {
 
 // sentence turns an id such as "reset_password" into "Reset password".
 func sentence(id string) string {
-	words := strings.ReplaceAll(id, "_", " ")
+	words := strings.ReplaceAll(strings.ReplaceAll(id, "_", " "), "okta", "Okta")
 	if words == "" {
 		return ""
 	}

@@ -139,7 +139,7 @@ const STEP_ICONS = { model: "think", rationale: "think", call: "bolt", result: "
 function stepNode(step) {
   const meta = [];
   if (step.ms) meta.push(seconds(step.ms));
-  if (step.input_tokens || step.output_tokens) meta.push((step.input_tokens || 0) + " in, " + (step.output_tokens || 0) + " out");
+  if (step.input_tokens || step.output_tokens) meta.push((step.input_tokens || 0) + " tokens in, " + (step.output_tokens || 0) + " out");
   return el("li", { class: "step", "data-step": step.step },
     el("span", { class: "step-icon" }, icon(STEP_ICONS[step.step] || "dash")),
     el("div", {},
@@ -571,7 +571,7 @@ function eventNode(e) {
   if (words) details.push(words);
   const detail = el("div", { class: "event-detail" }, details.join(" · "));
   const id = e.reference || e.okta_request;
-  if (id) detail.append(details.length ? " · " : "", el("code", { title: e.reference ? "Reference" : "Okta request" }, id));
+  if (id) detail.append(details.length ? " · " : "", el("code", { title: (e.reference ? "Reference " : "Okta request ") + id }, id.length > 12 ? id.slice(0, 11) + "…" : id));
   return el("li", { class: "event", "data-tone": t, "data-testid": "activity-entry" },
     el("span", { class: "event-icon" }, icon(TONES[t])),
     el("span", { class: "event-title" }, e.title + (e.stage === "request" ? ", asked for" : e.stage === "decision" ? ", " + e.decision : "")),
