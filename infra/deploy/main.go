@@ -65,7 +65,10 @@ func main() {
 // tell writes every fault that was found, each with its cause beneath it.
 func tell(w io.Writer, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost error is meant
-		for _, e := range joined.Unwrap() {
+		for i, e := range joined.Unwrap() {
+			if i > 0 {
+				_, _ = fmt.Fprintln(w)
+			}
 			tell(w, e)
 		}
 		return
