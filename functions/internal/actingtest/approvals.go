@@ -107,10 +107,10 @@ func (w *World) Settle(consume Consume, a approval.Approval, meanwhile func()) a
 	return a
 }
 
-// Drain lets an hour pass and delivers whatever still comes.
+// Drain lets eight minutes pass, longer than any message stays away, and delivers whatever still comes.
 func (w *World) Drain(consume Consume) {
 	w.T.Helper()
-	for range 60 {
+	for range 8 {
 		w.Forward(time.Minute)
 		for w.Deliver(w.T.Context(), consume) > 0 {
 		}
