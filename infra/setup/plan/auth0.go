@@ -103,9 +103,9 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 		p.Plain[f.Auth0.Domain.Host] = true
 	}
 	client := p.Client()
-	announced, err := discover(ctx, client, issuer)
+	announced, err := Discover(ctx, client, issuer)
 	if err != nil {
-		return nil, nil, trouble("Auth0", err)
+		return nil, nil, Trouble("Auth0", err)
 	}
 	if announced != issuer {
 		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but what answers there calls itself %s. Give the tenant's canonical domain (Settings > Custom Domains shows it), not another one", issuer, announced)}
@@ -125,7 +125,7 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 		}
 	}
 	if err != nil {
-		return nil, nil, trouble("Auth0", err)
+		return nil, nil, Trouble("Auth0", err)
 	}
 	if from := issuerOf(token); from != "" && from != issuer {
 		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but the machine's token was issued by %s. Nothing is changed in a tenant that was not meant", issuer, from)}
@@ -138,8 +138,8 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 	return m, strings.Fields(scope), nil
 }
 
-// discover is the issuer that a tenant's discovery document announces.
-func discover(ctx context.Context, c *http.Client, issuer string) (string, error) {
+// Discover is the issuer that a tenant's discovery document announces.
+func Discover(ctx context.Context, c *http.Client, issuer string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+".well-known/openid-configuration", nil)
 	if err != nil {
 		return "", err
@@ -175,8 +175,8 @@ func issuerOf(token secret.String) string {
 	return claims.Issuer
 }
 
-// trouble puts a service's error into words.
-func trouble(who string, err error) error {
+// Trouble puts a service's error into words.
+func Trouble(who string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -234,7 +234,7 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 	if status(err) == http.StatusNotFound {
 		step.Action, step.Details = Create, []string{"authorization details: " + want.DetailType}
 		step.apply = func(ctx context.Context) error {
-			return trouble("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
+			return Trouble("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
 				Name: sdk.String("Steward approvals"), Identifier: &want.Identifier, SigningAlgorithm: sdk.String("RS256"),
 				AuthorizationDetails: &[]management.ResourceServerAuthorizationDetails{{Type: &want.DetailType}},
 			}))
@@ -243,7 +243,7 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 		return nil
 	}
 	if err != nil {
-		return trouble("Auth0", err)
+		return Trouble("Auth0", err)
 	}
 	var types []string
 	for _, t := range deref(have.AuthorizationDetails) {
@@ -254,7 +254,7 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 		step.Action, step.Details = Update, []string{"authorization details: add " + want.DetailType}
 		step.apply = func(ctx context.Context) error {
 			all := append(deref(have.AuthorizationDetails), management.ResourceServerAuthorizationDetails{Type: &want.DetailType})
-			return trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
+			return Trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
 		}
 	}
 	p.add(step)
@@ -286,14 +286,14 @@ func (w *world) findClient(ctx context.Context) (*management.Client, error) {
 		if status(err) == http.StatusNotFound {
 			return nil, &reach.Trouble{Say: fmt.Sprintf("There is no application %s in %s; correct auth0.application.client_id, or leave it out and setup makes one", want.ClientID, w.auth0.issuer), Err: err}
 		}
-		return c, trouble("Auth0", err)
+		return c, Trouble("Auth0", err)
 	}
 	var ours []*management.Client
 	foreign := ""
 	for page := 0; ; page++ {
 		list, err := w.auth0.Client.List(ctx, management.Page(page), management.PerPage(100), management.IncludeTotals(true))
 		if err != nil {
-			return nil, trouble("Auth0", err)
+			return nil, Trouble("Auth0", err)
 		}
 		for _, c := range list.Clients {
 			switch {
@@ -339,7 +339,7 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 			c.TokenEndpointAuthMethod = sdk.String("client_secret_post")
 			c.ClientMetadata = &map[string]any{markerKey: marker}
 			if err := w.auth0.Client.Create(ctx, c); err != nil {
-				return trouble("Auth0", err)
+				return Trouble("Auth0", err)
 			}
 			w.auth0.clientID = c.GetClientID()
 			return nil
@@ -357,7 +357,7 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 			if method := have.GetTokenEndpointAuthMethod(); method == "none" || method == "" && have.ClientAuthenticationMethods == nil {
 				c.TokenEndpointAuthMethod = sdk.String("client_secret_post")
 			}
-			return trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, c))
+			return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, c))
 		}
 	}
 	p.add(step)
@@ -443,7 +443,7 @@ func (w *world) planClientSecret(ctx context.Context, p *Plan) error {
 	read := func(ctx context.Context) (secret.String, error) {
 		c, err := w.auth0.Client.Read(ctx, w.auth0.clientID)
 		if err != nil {
-			return secret.String{}, trouble("Auth0", err)
+			return secret.String{}, Trouble("Auth0", err)
 		}
 		if c.GetClientSecret() == "" {
 			return secret.String{}, &reach.Trouble{Say: "Auth0 does not tell the application's secret: the machine application lacks the scope read:client_keys"}
@@ -477,7 +477,7 @@ func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.
 		return nil
 	}
 	if err != nil {
-		return trouble("AWS Secrets Manager", err)
+		return Trouble("AWS Secrets Manager", err)
 	}
 	step.Action = Create
 	if have != nil {
@@ -499,7 +499,7 @@ func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.
 		if err != nil {
 			return err
 		}
-		return trouble("AWS Secrets Manager", w.Store.Put(ctx, string(to), value))
+		return Trouble("AWS Secrets Manager", w.Store.Put(ctx, string(to), value))
 	}
 	p.add(step)
 	return nil
@@ -529,7 +529,7 @@ func (w *world) planGrants(ctx context.Context, p *Plan) error {
 				return &reach.Trouble{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
 			}
 			if err != nil {
-				return trouble("Auth0", err)
+				return Trouble("Auth0", err)
 			}
 			// Grants posted for users have been seen to come back as grants for clients, so it is read again.
 			back, err := w.findGrant(ctx, g.GetAudience())
@@ -560,7 +560,7 @@ func (w *world) planGrants(ctx context.Context, p *Plan) error {
 							all := append(have.GetAuthorizationDetailsTypes(), types...)
 							change.AuthorizationDetailsTypes = &all
 						}
-						return trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
+						return Trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
 					}
 				}
 			}
@@ -579,7 +579,7 @@ func (w *world) findGrant(ctx context.Context, audience string) (*management.Cli
 func UserGrant(ctx context.Context, m *management.Management, clientID, audience string) (*management.ClientGrant, error) {
 	list, err := m.ClientGrant.List(ctx, management.Parameter("client_id", clientID), management.Parameter("audience", audience))
 	if err != nil {
-		return nil, trouble("Auth0", err)
+		return nil, Trouble("Auth0", err)
 	}
 	for _, g := range list.ClientGrants {
 		if g.GetSubjectType() == "user" && g.GetClientID() == clientID && g.GetAudience() == audience {
@@ -612,7 +612,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 				"authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
 			}
 			if err := w.auth0.Request(ctx, http.MethodPost, w.auth0.URI("connections"), &made); err != nil {
-				return trouble("Auth0", err)
+				return Trouble("Auth0", err)
 			}
 			w.auth0.connectionID, _ = made["id"].(string)
 			return nil
@@ -650,7 +650,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 			change := map[string]any{
 				"options": options, "authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
 			}
-			return trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
+			return Trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
 		}
 	}
 	p.add(step)
@@ -721,7 +721,7 @@ func (c *Connection) OktaHost() string {
 func RawConnection(ctx context.Context, m *management.Management, name string) (*Connection, error) {
 	var found []*Connection
 	if err := m.Request(ctx, http.MethodGet, m.URI("connections"), &found, management.Parameter("name", name)); err != nil {
-		return nil, trouble("Auth0", err)
+		return nil, Trouble("Auth0", err)
 	}
 	for _, c := range found {
 		if c.Name == name {
@@ -735,7 +735,7 @@ func RawConnection(ctx context.Context, m *management.Management, name string) (
 func EnabledFor(ctx context.Context, m *management.Management, connectionID, clientID string) (bool, error) {
 	list, err := m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100))
 	if err != nil {
-		return false, trouble("Auth0", err)
+		return false, Trouble("Auth0", err)
 	}
 	for {
 		for _, c := range deref(list.Clients) {
@@ -747,7 +747,7 @@ func EnabledFor(ctx context.Context, m *management.Management, connectionID, cli
 			return false, nil
 		}
 		if list, err = m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100), management.From(list.Next)); err != nil {
-			return false, trouble("Auth0", err)
+			return false, Trouble("Auth0", err)
 		}
 	}
 }
@@ -764,7 +764,7 @@ func (w *world) planEnabled(ctx context.Context, p *Plan) error {
 		}
 	}
 	step.apply = func(ctx context.Context) error {
-		return trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}))
+		return Trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}))
 	}
 	p.add(step)
 	return nil
@@ -774,7 +774,7 @@ func (w *world) planEnabled(ctx context.Context, p *Plan) error {
 func PushOn(ctx context.Context, m *management.Management) (bool, error) {
 	factors, err := m.Guardian.MultiFactor.List(ctx)
 	if err != nil {
-		return false, trouble("Auth0", err)
+		return false, Trouble("Auth0", err)
 	}
 	return slices.ContainsFunc(factors, func(f *management.MultiFactor) bool { return f.GetName() == "push-notification" && f.GetEnabled() }), nil
 }
@@ -788,7 +788,7 @@ func (w *world) planPush(ctx context.Context, p *Plan) error {
 	if !on {
 		step.Action, step.Details = Update, []string{"turn on"}
 		step.apply = func(ctx context.Context) error {
-			return trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
+			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
 		}
 	}
 	p.add(step)
@@ -800,7 +800,7 @@ func (w *world) planPolicy(ctx context.Context, p *Plan) error {
 	step := Step{Resource: "Auth0 MFA policy", Action: Nothing}
 	policy, err := w.auth0.Guardian.MultiFactor.Policy(ctx)
 	if err != nil {
-		return trouble("Auth0", err)
+		return Trouble("Auth0", err)
 	}
 	if all := deref(policy); len(all) > 0 {
 		step.Action = Update
@@ -809,7 +809,7 @@ func (w *world) planPolicy(ctx context.Context, p *Plan) error {
 			"(other applications that count on this policy need an Action that asks for MFA)",
 		}
 		step.apply = func(ctx context.Context) error {
-			return trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
+			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
 		}
 	}
 	p.add(step)

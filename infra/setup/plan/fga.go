@@ -65,7 +65,7 @@ func FGAToken(ctx context.Context, c *http.Client, issuer, clientID string, key 
 		}
 		return token, &reach.Trouble{Say: fmt.Sprintf("%s answered %d %s when asked for a token", issuer, r.Status, r.Code), Err: err}
 	}
-	return token, trouble("FGA", err)
+	return token, Trouble("FGA", err)
 }
 
 // FGAClient is openfga's own client, with our patience instead of its retries.
@@ -103,7 +103,7 @@ func fgaTrouble(what string, err error) error {
 		}
 		return &reach.Trouble{Say: text, Err: err}
 	}
-	return trouble("FGA", err)
+	return Trouble("FGA", err)
 }
 
 func (w *world) planStore(ctx context.Context, p *Plan) error {

@@ -71,7 +71,7 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	req.Header.Set("Authorization", scheme+token.Reveal())
 	resp, err := c.Do(req)
 	if err != nil {
-		return trouble("Okta", err)
+		return Trouble("Okta", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	switch resp.StatusCode {
