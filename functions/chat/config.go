@@ -33,6 +33,8 @@ type settings struct {
 
 	BaseURL          *url.URL // this, or
 	BaseURLParameter string   // the Systems Manager parameter that holds it, known only after the function URL is
+
+	Linking bool // console sessions may be linked; not for production
 }
 
 // parseConfig reads the environment and names all its faults.
@@ -59,9 +61,16 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 		s.OktaGroups = r.String("OKTA_GROUPS_FUNCTION_NAME")
 		s.CIBA = r.String("CIBA_FUNCTION_NAME")
 	}
+	var linking error
+	switch on := r.Optional("CONSOLE_LINKING", "off"); on {
+	case "on", "off":
+		s.Linking = on == "on"
+	default:
+		linking = errors.New("CONSOLE_LINKING: want on or off")
+	}
 	var base error
 	if url, _ := lookup("APP_BASE_URL"); (url == "") == (s.BaseURLParameter == "") {
 		base = errors.New("APP_BASE_URL: want this or APP_BASE_URL_PARAMETER, and only one of them")
 	}
-	return s, errors.Join(r.Err(), base)
+	return s, errors.Join(r.Err(), base, linking)
 }

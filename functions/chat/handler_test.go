@@ -31,11 +31,14 @@ import (
 	"github.com/steward-iam/steward/shared/awstest"
 	"github.com/steward-iam/steward/shared/bedrocktest"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
 )
 
 const (
 	clientSecret = "canary-client-secret-7c1d"
+	tokenKey     = "canary-token-key-0123456789abcdef0123456789"
 	alice        = "alice@example.com"
 	aliceSub     = "oidc|okta-corp|00ualice000000000001"
 	bob          = "bob@example.com"
@@ -51,6 +54,7 @@ type world struct {
 	aws       *awstest.Server
 	bedrock   *bedrocktest.Server
 	approvals *dynamo.Approvals
+	sessions  *dynamo.Sessions
 	log       *bytes.Buffer
 
 	mu     sync.Mutex
@@ -109,7 +113,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 				Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}, Range: awstest.Key{Name: "item"}}}},
 			{Name: "audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}},
 		},
-		Secrets:    map[string]string{"auth0": clientSecret, "key": "canary-token-key-0123456789abcdef0123456789"},
+		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey},
 		Parameters: map[string]string{"/steward/base-url": w.base},
 		Invoke:     w.invoke,
 		Fallback:   w.bedrock,
@@ -131,7 +135,8 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 		t.Fatal(err)
 	}
 	from := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
-	w.approvals = dynamo.NewApprovals(dynamodb.NewFromConfig(from), "sessions")
+	db := dynamodb.NewFromConfig(from)
+	w.approvals, w.sessions = dynamo.NewApprovals(db, "sessions"), dynamo.NewSessions(db, "sessions")
 	w.app = newHandler(cfg, from, slog.New(slog.NewTextHandler(&locked{Writer: io.MultiWriter(w.log, t.Output())}, nil)), w.clock)
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.app}}
 	server.Start()
@@ -590,6 +595,55 @@ func flowOf(b *browser) (flow []*http.Cookie) {
 	return flow
 }
 
+func TestConsoleLinking(t *testing.T) {
+	begin(t).browser().get("/link?session=abc").wants(t, 404)
+
+	w := begin(t, func(env map[string]string) { env["CONSOLE_LINKING"] = "on" })
+	box, err := seal.New(secret.New(tokenKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const console = session.ID("301234567890123")
+	code := func(id session.ID) string {
+		c, err := session.LinkCode(box, id, w.clock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	post := func(b *browser, id session.ID, code string, headers ...string) answer {
+		return b.do(http.MethodPost, "/link", url.Values{"session": {string(id)}, "code": {code}}.Encode(), append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
+	}
+	if to := w.browser().location(w.browser().get("/link?session=" + string(console))); to != w.base+"/" {
+		t.Errorf("signed out, /link leads to %s", to)
+	}
+	b := w.browser().signIn(alice)
+	b.get("/link?session=%3Cscript%3E").wants(t, 400)
+	b.get("/link").wants(t, 400)
+	b.get("/link?session="+string(console)).wants(t, 200, alice, `data-testid="link-code"`, `value="301234567890123"`)
+	post(b, console, "AAAA-AAAA").wants(t, 422, "not the code")
+	post(b, "another-session", code(console)).wants(t, 422, "not the code")
+	post(b, console, code(console), "Origin", "https://evil.example").wants(t, 403)
+	if _, err := w.sessions.Session(t.Context(), console); err == nil {
+		t.Fatal("linked without its code")
+	}
+	post(b, console, " "+strings.ToLower(code(console))).wants(t, 200, "acts for alice@example.com")
+	post(b, console, code(console)).wants(t, 200)
+	s, err := w.sessions.Session(t.Context(), console)
+	if err != nil || s.Owner.Subject != aliceSub || !s.Live(w.clock()) || len(s.RefreshToken) == 0 {
+		t.Fatalf("session %+v, %v", s.ID, err)
+	}
+	b.ask("What are my Okta groups?").wants(t, 200)
+	if w.events[0].SessionID == string(console) {
+		t.Error("the browser talks in the console's session")
+	}
+	post(w.browser().signIn(bob), console, code(console)).wants(t, 409, "Somebody else")
+	b.location(b.do(http.MethodPost, "/logout", ""))
+	if _, err := w.sessions.Session(t.Context(), console); err == nil {
+		t.Error("the console's session outlives the login")
+	}
+}
+
 func TestNotSignedIn(t *testing.T) {
 	w := begin(t)
 	for _, cookie := range []string{"", "steward=", "steward=" + strings.Repeat("A", 52), "steward=../../x", "steward=" + strings.Repeat("A", 5000)} {
@@ -880,6 +934,7 @@ func TestConfig(t *testing.T) {
 		"both":                {map[string]string{"APP_BASE_URL_PARAMETER": "/p"}, []string{"APP_BASE_URL"}},
 		"plain http":          {map[string]string{"APP_BASE_URL": "http://app.example"}, []string{"APP_BASE_URL"}},
 		"http on loopback":    {map[string]string{"APP_BASE_URL": "http://localhost:3000"}, nil},
+		"linking by halves":   {map[string]string{"CONSOLE_LINKING": "yes"}, []string{"CONSOLE_LINKING"}},
 		"another runtime":     {map[string]string{"AGENT_RUNTIME": "other"}, []string{"AGENT_RUNTIME"}},
 		"harness lacks all":   {map[string]string{"AGENT_RUNTIME": "harness"}, []string{"HARNESS_ARN", "OKTA_GROUPS_FUNCTION_NAME", "CIBA_FUNCTION_NAME"}},
 		"every fault at once": {map[string]string{"SESSION_TABLE_NAME": "", "AUTH0_ISSUER_URL": "x"}, []string{"SESSION_TABLE_NAME", "AUTH0_ISSUER_URL"}},

@@ -72,8 +72,8 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Activity:   trail,
 		Audit:      trail,
 		Agent:      runtime(cfg, from),
+		Linking:    cfg.Linking,
 		Log:        log,
 		Now:        now,
 	})
 }
-

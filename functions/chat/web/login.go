@@ -314,7 +314,9 @@ func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
 	rest := []func() error{func() error { return a.cancelAll(ctx, l) }}
 	for _, id := range l.Sessions {
 		rows = append(rows, func() error { return a.Sessions.DeleteSession(ctx, id) })
-		rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
+		if _, err := session.ParseID(string(id)); err == nil { // the console ends its own
+			rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
+		}
 	}
 	if !refresh.IsZero() {
 		rest = append(rest, func() error { return a.Auth.Revoke(ctx, refresh) })

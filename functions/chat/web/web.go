@@ -9,6 +9,7 @@
 //	GET  /api/approvals             the person's approvals, newest first
 //	POST /api/approvals/{id}/cancel
 //	GET  /api/activity              the person's own audit trail
+//	GET  /link, POST /link          only where linking is on: binds a session of the Bedrock console to the person
 //	GET  /healthz, /static/
 //
 // The browser holds one opaque cookie and nothing else of value. Every address is built from the configured base URL,
@@ -45,6 +46,7 @@ type Sessions interface {
 	Login(ctx context.Context, key session.LoginKey) (session.Login, error)
 	PutLogin(ctx context.Context, l session.Login) error
 	SetCurrent(ctx context.Context, key session.LoginKey, id session.ID) error
+	AddSession(ctx context.Context, key session.LoginKey, id session.ID) error
 	DeleteLogin(ctx context.Context, key session.LoginKey) error
 	Session(ctx context.Context, id session.ID) (session.Session, error)
 	PutSession(ctx context.Context, s session.Session) error
@@ -95,6 +97,7 @@ type Config struct {
 	Activity   Activity
 	Audit      audit.Recorder
 	Agent      agent.Runtime
+	Linking    bool // whether console sessions may be linked; see link.go
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -147,6 +150,10 @@ func New(cfg Config) *App {
 	mux.HandleFunc("GET /api/approvals", a.approvals)
 	mux.HandleFunc("POST /api/approvals/{id}/cancel", a.cancel)
 	mux.HandleFunc("GET /api/activity", a.activity)
+	if cfg.Linking {
+		mux.HandleFunc("GET /link", a.link)
+		mux.HandleFunc("POST /link", a.linked)
+	}
 	for path, allow := range map[string]string{"/api/chat": "POST", "/api/chat/new": "POST", "/api/approvals": "GET", "/api/approvals/{id}/cancel": "POST", "/api/activity": "GET"} {
 		mux.HandleFunc(path, notAllowed(allow))
 	}
