@@ -5,7 +5,7 @@
 //
 // Environment: STEWARD_PORT_BASE (3000) is the first of six ports. AGENT_RUNTIME is classic or harness. STEWARD_CONNECTED=none lets
 // people begin without a connected Okta account, to see that step. STEWARD_UNPLEASANT=<number> makes the fakes throttle, page small
-// and repeat themselves, the same way for the same number. CONSOLE_LINKING=on lets Bedrock console sessions be linked.
+// and repeat themselves, the same way for the same number. CONSOLE_LINKING=true lets Bedrock console sessions be linked.
 // FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
 // agent instead of the built-in planner. It is the only thing that ever leaves this computer, and nothing else is asked of AWS.
 package main
@@ -143,7 +143,7 @@ func options(root string, getenv func(string) string) (run.Options, error) {
 		}
 	}
 	choice("STEWARD_CONNECTED", "none", &o.NotConnected)
-	choice("CONSOLE_LINKING", "on", &o.ConsoleLinking)
+	choice("CONSOLE_LINKING", "true", &o.ConsoleLinking)
 	return o, errors.Join(faults...)
 }
 
@@ -205,11 +205,11 @@ func invoke(ctx context.Context, root, function, eventFile string) error {
 		return fmt.Errorf("state of the run: %w", err)
 	}
 	target := state.AWS + "/2015-03-31/functions/" + url.PathEscape(function) + "/invocations"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(string(event)))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(string(event))) //nolint:gosec // the address our own file names
 	if err != nil {
 		return fmt.Errorf("invoke: %w", err)
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := http.DefaultClient.Do(r) //nolint:gosec // the same
 	if err != nil {
 		return fmt.Errorf("invoke: %w", err)
 	}

@@ -212,19 +212,18 @@ func stream(w http.ResponseWriter, in *bufio.Reader) error {
 	out, buf := http.NewResponseController(w), make([]byte, 32<<10)
 	for {
 		n, err := in.Read(buf)
-		if n > 0 {
-			if _, werr := w.Write(buf[:n]); werr != nil {
-				return nil // no body is allowed (304, HEAD) or the client went away
-			}
+		if _, werr := w.Write(buf[:n]); werr != nil { // no body is allowed (304, HEAD) or the client went away
+			break
 		}
 		if errors.Is(err, io.EOF) {
-			return nil
+			break
 		}
 		if err != nil {
 			return err
 		}
-		_ = out.Flush() // the same
+		_ = out.Flush() // as with Write
 	}
+	return nil
 }
 
 func refuse(w http.ResponseWriter, status int, message string) {

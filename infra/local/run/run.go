@@ -370,10 +370,10 @@ func (f *Fleet) writeState() error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	f.closers = append(f.closers, func() error {
-		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, body) { // another run's by now
-			return nil
+		if now, _ := os.ReadFile(path); bytes.Equal(now, body) { //nolint:gosec // our own file, if it is not another run's by now
+			return os.Remove(path)
 		}
-		return os.Remove(path)
+		return nil
 	})
 	return nil
 }

@@ -13,8 +13,8 @@ const (
 	queueName    = "steward-approvals"
 	deadLetters  = "steward-approvals-dead"
 
-	auth0Secret = "steward/auth0-client-secret"
-	fgaSecret   = "steward/fga-client-secret" //nolint:gosec // its name
+	auth0Secret = "steward/auth0-client-secret" //nolint:gosec // its name
+	fgaSecret   = "steward/fga-client-secret"   //nolint:gosec // its name
 	tokenKey    = "steward/token-key"
 
 	auth0Client = "steward-local"
@@ -60,7 +60,7 @@ func (f *Fleet) values() map[fleet.Source]string {
 		fleet.BaseURL:         f.ChatURL,
 	}
 	if f.opts.ConsoleLinking {
-		v[fleet.ConsoleLinking] = "on"
+		v[fleet.ConsoleLinking] = "true"
 	}
 	return v
 }

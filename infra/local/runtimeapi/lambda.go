@@ -48,8 +48,9 @@ const MaxPayload = 6 << 20
 type Lambda struct {
 	opts  Options
 	pools map[string]*pool
-	dir   string // the functions' /tmp and working directories
-	stop  context.CancelFunc
+	dir   string        // the functions' /tmp and working directories
+	over  chan struct{} // closed by Close
+	once  sync.Once
 	wg    sync.WaitGroup
 }
 
@@ -66,7 +67,7 @@ func New(opts Options, functions ...Function) (*Lambda, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Lambda{opts: opts, pools: map[string]*pool{}}
+	l := &Lambda{opts: opts, pools: map[string]*pool{}, over: make(chan struct{})}
 	for _, f := range functions {
 		f.MemoryMB, f.Timeout = cmp.Or(f.MemoryMB, 128), cmp.Or(f.Timeout, 3*time.Second)
 		path, err := filepath.Abs(f.Bootstrap)
@@ -81,9 +82,7 @@ func New(opts Options, functions ...Function) (*Lambda, error) {
 		return nil, fmt.Errorf("directory for the functions: %w", err)
 	}
 	l.dir = dir
-	ctx, stop := context.WithCancel(context.Background())
-	l.stop = stop
-	l.wg.Go(func() { l.reap(ctx) })
+	l.wg.Go(l.reap)
 	return l, nil
 }
 
@@ -146,7 +145,7 @@ func (l *Lambda) InvokeStream(ctx context.Context, name string, payload []byte) 
 		return nil, fmt.Errorf("invoke %q: payload is over %d bytes", name, MaxPayload)
 	}
 	inv := newInvocation(payload)
-	if err := p.dispatch(inv); err != nil {
+	if err := p.dispatch(inv); err != nil { //nolint:contextcheck // the process outlives the caller
 		return nil, fmt.Errorf("invoke %q: %w", name, err)
 	}
 	select {
@@ -179,7 +178,7 @@ func (l *Lambda) Kill(name string) int {
 
 // Close ends every process and waits for them.
 func (l *Lambda) Close() error {
-	l.stop()
+	l.once.Do(func() { close(l.over) })
 	for _, p := range l.pools {
 		p.close()
 	}
@@ -191,12 +190,12 @@ func (l *Lambda) Close() error {
 }
 
 // reap ends instances that nobody needed for a while.
-func (l *Lambda) reap(ctx context.Context) {
+func (l *Lambda) reap() {
 	tick := time.NewTicker(max(l.opts.IdleAfter/4, 10*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-l.over:
 			return
 		case now := <-tick.C:
 			for _, p := range l.pools {

@@ -325,7 +325,7 @@ func (f *Fault) strike(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 	status := cmp.Or(f.Status, http.StatusOK)
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, cmp.Or(f.Body, f.ownBody(status)))
+	_, _ = io.WriteString(w, cmp.Or(f.Body, f.ownBody(status))) //nolint:gosec // garbage is what it is for
 }
 
 // ownBody is an error body as the service would write it.
