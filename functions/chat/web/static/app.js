@@ -185,7 +185,7 @@ class Answer {
     }
     this.list.append(stepNode(step));
     const calls = this.entry.steps.filter((s) => s.step === "call").length;
-    this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "") + (this.entry.ms ? " · " + seconds(this.entry.ms) : "");
+    this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "");
     if (step.connect) offerConnect(this.node);
     if (step.step === "call" && this.waiting.isConnected) this.waiting.lastChild.textContent = step.title;
   }
