@@ -1,0 +1,103 @@
+// Package e2e tells whole stories against the laptop run: the shipped binaries, the real OpenFGA, the fakes, and in front of them a
+// real browser. Every test starts a fleet of its own on free ports; all share one build of the functions and one Chromium.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/infra/local/visitor"
+)
+
+var bin string // of the functions
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "steward-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	bin = dir
+	code := 1
+	if err := run.Build(context.Background(), bin, nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	stopBrowser()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func start(t *testing.T, opts run.Options) *run.Fleet {
+	t.Helper()
+	opts.Bin = bin
+	f, err := run.Start(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("the functions said:\n%s", f.Lambda.Logs())
+		}
+	})
+	return f
+}
+
+func signIn(t *testing.T, f *run.Fleet, email string) *visitor.Visitor {
+	t.Helper()
+	v, err := visitor.SignIn(t.Context(), f.ChatURL, email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// post sends JSON and returns the answer, which must be a success.
+func post(t *testing.T, url string, header map[string]string, in any) []byte {
+	t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	out, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		t.Fatalf("POST %s: got %d %s, %v", url, res.StatusCode, out, err)
+	}
+	return out
+}
+
+// tuple is a grant as OpenFGA's HTTP API writes it.
+func tuple(user, relation, object string) map[string]string {
+	return map[string]string{"user": user, "relation": relation, "object": object}
+}
+
+// change writes to the store, or deletes from it, over OpenFGA's own HTTP API; what is "writes" or "deletes".
+func change(t *testing.T, f *run.Fleet, what string, tuples ...map[string]string) {
+	t.Helper()
+	post(t, f.FGAURL+"/stores/"+f.OpenFGA.StoreID+"/write", nil, map[string]any{what: map[string]any{"tuple_keys": tuples}})
+}
