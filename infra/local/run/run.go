@@ -170,14 +170,14 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	f.ChatURL, f.Auth0URL, f.OktaURL = ports[0].url(), ports[1].url(), ports[2].url()
 	f.FGAURL, f.AWSURL, f.ControlURL = ports[3].url(), ports[4].url(), ports[5].url()
 
-	secrets := map[string]string{auth0Secret: rand.Text(), fgaSecret: rand.Text(), tokenKey: rand.Text() + rand.Text()}
+	secrets := map[string]string{auth0Secret: rand.Text(), fgaSecret: rand.Text(), tokenKey: rand.Text() + rand.Text(), setupSecret: rand.Text()}
 	for _, value := range secrets {
 		if opts.Secret != nil {
 			opts.Secret(value)
 		}
 	}
 	f.startOkta()
-	f.startAuth0(secrets[auth0Secret])
+	f.startAuth0(secrets[auth0Secret], secrets[setupSecret])
 	if err := f.startFGA(ctx, ports[3], secrets[fgaSecret]); err != nil {
 		return nil, err
 	}
@@ -216,12 +216,13 @@ func (f *Fleet) startOkta() {
 	f.Org = oktatest.New(oktatest.Options{BaseURL: f.OktaURL, Seed: cmp.Or(f.opts.Seed, 1), PageSize: size, Log: f.log.With("fake", "okta")})
 }
 
-func (f *Fleet) startAuth0(clientSecret string) {
+func (f *Fleet) startAuth0(clientSecret, setupKey string) {
 	app := auth0test.WebApp(auth0Client, clientSecret, f.ChatURL+"/callback", f.ChatURL+"/connect/callback")
 	app.AllowedLogoutURLs = []string{f.ChatURL, f.ChatURL + "/"}
 	f.Tenant = auth0test.New(auth0test.Options{
-		Issuer: f.Auth0URL, Clients: []auth0test.Client{app}, People: People(), Connection: connection,
-		Seed: f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, Log: f.log.With("fake", "auth0"),
+		Issuer: f.Auth0URL, Clients: []auth0test.Client{app, auth0test.Machine(setupClient, setupKey)}, People: People(), Connection: connection,
+		Grants: []auth0test.ClientGrant{{ClientID: setupClient, Audience: auth0test.ManagementAPI}},
+		Seed:   f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, Log: f.log.With("fake", "auth0"),
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			switch f.Org.UserState(p.OktaUserID).Status {
 			case oktatest.Suspended, oktatest.Deprovisioned:

@@ -16,8 +16,10 @@ const (
 	auth0Secret = "steward/auth0-client-secret" //nolint:gosec // its name
 	fgaSecret   = "steward/fga-client-secret"   //nolint:gosec // its name
 	tokenKey    = "steward/token-key"
+	setupSecret = "steward/setup-client-secret"
 
 	auth0Client = "steward-local"
+	setupClient = "steward-setup" // may use the Management API, for infra/setup
 	connection  = "okta-corp"
 	fgaClient   = "steward-fga"
 
