@@ -63,18 +63,31 @@ func (r Report) Wrong() (wrong []Finding) {
 	return wrong
 }
 
-// Print shows the report as a table.
+// Print shows the report as a table: check, result, what is wrong and the setting to change. What was skipped for one reason stands
+// together at the end.
 func (r Report) Print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	counts := map[Status]int{}
+	skipped := map[string][]string{}
+	var reasons []string
 	for _, f := range r.Findings {
 		counts[f.Status]++
+		if f.Status == Skipped {
+			if skipped[f.Reason] == nil {
+				reasons = append(reasons, f.Reason)
+			}
+			skipped[f.Reason] = append(skipped[f.Reason], f.Check)
+			continue
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", f.Check, f.Status, cmp.Or(f.Wrong, f.Reason, f.What))
 		if f.Setting != "" {
 			_, _ = fmt.Fprintf(w, "\t\t-> %s\n", f.Setting)
 		}
 	}
 	_ = w.Flush()
+	for _, reason := range reasons {
+		_, _ = fmt.Fprintf(out, "\nskipped: %s:\n  %s\n", reason, strings.Join(skipped[reason], " "))
+	}
 	_, _ = fmt.Fprintf(out, "\n%d ok, %d wrong, %d waiting for those, %d skipped.\n", counts[OK], counts[Wrong], counts[Blocked], counts[Skipped])
 }
 

@@ -82,7 +82,17 @@ func start(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = w.fga.Close() })
 
-	w.file, err = tenant.Parse([]byte(fmt.Sprintf(`
+	if w.file, err = tenant.Parse([]byte(w.yaml())); err != nil {
+		t.Fatal(err)
+	}
+	w.fault = &faults{base: http.DefaultTransport}
+	w.patient = &reach.Patient{Base: w.fault, Sleep: func(context.Context, time.Duration) error { return nil }}
+	return w
+}
+
+// yaml is the file of this installation.
+func (w *world) yaml() string {
+	return fmt.Sprintf(`
 auth0:
   domain: %s
   management: {client_id: admin, client_secret: "env:ADMIN_SECRET"}
@@ -101,13 +111,7 @@ fga:
     - {user: "user:alice@example.com", relation: read_okta, object: "okta:groups"}
     - {user: "user:alice@example.com", relation: self_service, object: "okta:main"}
     - {user: "user:frank@example.com", relation: admin, object: "okta:main"}
-`, w.tenant.URL, w.okta.URL, w.fga.URL)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.fault = &faults{base: http.DefaultTransport}
-	w.patient = &reach.Patient{Base: w.fault, Sleep: func(context.Context, time.Duration) error { return nil }}
-	return w
+`, w.tenant.URL, w.okta.URL, w.fga.URL)
 }
 
 func (w *world) secretsManager() *secretsmanager.Client {

@@ -37,6 +37,7 @@ const (
 	MyAccountScope = "create:me:connected_accounts"
 	Back           = "back_channel" // the code flow, with a secret
 
+	secretPost  = "client_secret_post"
 	nonRotating = "non-rotating"
 	expiring    = "expiring"
 	day         = 24 * 60 * 60
@@ -336,7 +337,7 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 		step.apply = func(ctx context.Context) error {
 			c := w.wantedClient(nil)
 			c.Name, c.AppType = &want.Name, sdk.String("regular_web")
-			c.TokenEndpointAuthMethod = sdk.String("client_secret_post")
+			c.TokenEndpointAuthMethod = sdk.String(secretPost)
 			c.ClientMetadata = &map[string]any{markerKey: marker}
 			if err := w.auth0.Client.Create(ctx, c); err != nil {
 				return Trouble("Auth0", err)
@@ -354,9 +355,7 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 		step.Action = Update
 		step.apply = func(ctx context.Context) error {
 			c := w.wantedClient(have)
-			if method := have.GetTokenEndpointAuthMethod(); method == "none" || method == "" && have.ClientAuthenticationMethods == nil {
-				c.TokenEndpointAuthMethod = sdk.String("client_secret_post")
-			}
+			c.TokenEndpointAuthMethod = sdk.String(secretPost)
 			return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, c))
 		}
 	}
@@ -402,7 +401,7 @@ func (w *world) clientDiff(have *management.Client) (d diff) {
 	d.set("grants", !sameSet(have.GetGrantTypes(), grantTypes()), "%s", change(have.GetGrantTypes(), grantTypes()))
 	d.set("first party", !have.GetIsFirstParty(), "turn on")
 	d.set("OIDC conformant", !have.GetOIDCConformant(), "turn on")
-	d.set("authentication", have.GetTokenEndpointAuthMethod() == "none", "by client secret instead of none")
+	d.set("authentication", have.GetTokenEndpointAuthMethod() != secretPost, "by client secret, posted, instead of %s", cmp.Or(have.GetTokenEndpointAuthMethod(), "another method"))
 	d.set("refresh tokens", r.GetRotationType() != nonRotating, "turn rotation off")
 	d.set("refresh tokens", r.GetExpirationType() != expiring || r.GetInfiniteTokenLifetime() || r.GetInfiniteIdleTokenLifetime(), "let them expire")
 	d.set("refresh tokens", r.GetTokenLifetime() != want.RefreshTokenDays*day || r.GetIdleTokenLifetime() != want.IdleDays*day, "%d days, %d without use", want.RefreshTokenDays, want.IdleDays)
