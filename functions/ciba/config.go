@@ -13,7 +13,7 @@ type config struct {
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: acting.Read(r)}
+	cfg := config{Config: acting.ReadDoor(r, acting.Read(r))}
 	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
 		cfg.ApprovalQueueURL = u.String()
 	}

@@ -50,6 +50,7 @@ type handler struct {
 	phone     phone
 	queue     line
 	box       func(context.Context) (*seal.Box, error)
+	door      acting.Door
 	log       *slog.Logger
 	now       func() time.Time
 }
@@ -57,7 +58,7 @@ type handler struct {
 func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
 		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: &ciba.Client{Auth0: c.Auth0},
-		queue: queue.New(c.AWS, queueURL), box: c.Box, log: log, now: now,
+		queue: queue.New(c.AWS, queueURL), box: c.Box, door: c.Door, log: log, now: now,
 	}
 }
 
@@ -85,7 +86,7 @@ func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response
 		text, err = h.answer(ctx, event)
 	}
 	if err != nil {
-		say, _ := fault.Answer(ctx, acting.About(h.log, err), err)
+		say, _ := fault.Answer(ctx, acting.About(h.log, err), h.door.Words(ctx, event, err))
 		return event.Reprompt(say), nil
 	}
 	return event.Answer(text), nil

@@ -9,6 +9,6 @@ type config struct{ acting.Config }
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: acting.Read(r)}
+	cfg := config{Config: acting.ReadDoor(r, acting.Read(r))}
 	return cfg, r.Err()
 }

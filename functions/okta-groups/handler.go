@@ -21,12 +21,13 @@ type handler struct {
 	desk  *actor.Desk
 	okta  *okta.Client
 	audit audit.Recorder
+	door  acting.Door
 	log   *slog.Logger
 	now   func() time.Time
 }
 
 func newHandler(c *acting.Clients, log *slog.Logger, now func() time.Time) *handler {
-	return &handler{desk: c.Desk, okta: c.Okta, audit: c.Audit, log: log, now: now}
+	return &handler{desk: c.Desk, okta: c.Okta, audit: c.Audit, door: c.Door, log: log, now: now}
 }
 
 // margin is what is kept of the function's time for answering.
@@ -51,7 +52,7 @@ func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response
 		text, err = h.answer(ctx, event)
 	}
 	if err != nil {
-		say, _ := fault.Answer(ctx, acting.About(h.log, err), err)
+		say, _ := fault.Answer(ctx, acting.About(h.log, err), h.door.Words(ctx, event, err))
 		return event.Reprompt(say), nil
 	}
 	return event.Answer(text), nil

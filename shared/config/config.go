@@ -66,6 +66,15 @@ func (r *Reader) Enum(key string, allowed ...string) string {
 	return v
 }
 
+// OptionalSwitch is true for "on" and false for "off" or where the key is not set.
+func (r *Reader) OptionalSwitch(key string) bool {
+	v := r.Optional(key, "off")
+	if v != "on" && v != "off" {
+		r.fault(key, "is %q, want on or off", v)
+	}
+	return v == "on"
+}
+
 // URL is a required absolute URL without query or fragment: https, or http where the host is this machine.
 func (r *Reader) URL(key string) *url.URL {
 	v := r.String(key)

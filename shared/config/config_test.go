@@ -64,6 +64,12 @@ func TestOptional(t *testing.T) {
 	if got := r.Optional("OTHER", "email"); got != "email" {
 		t.Errorf("OTHER = %q", got)
 	}
+	if r.OptionalSwitch("NONE") || r.Err() != nil {
+		t.Errorf("a switch that is not set is on, or a fault: %v", r.Err())
+	}
+	if bad := config.Read(env(map[string]string{"LINKING": "yes"})); bad.OptionalSwitch("LINKING") || bad.Err() == nil {
+		t.Error("a switch took yes for an answer")
+	}
 	if u := r.OptionalURL("NONE"); u != nil || r.Err() != nil {
 		t.Errorf("NONE = %v, %v", u, r.Err())
 	}

@@ -18,6 +18,7 @@ import (
 // linkWindow is how long a code is shown; it is taken for one window more.
 const linkWindow = 10 * time.Minute
 
+// consoleID is what InvokeAgent takes for a session id.
 var consoleID = regexp.MustCompile(`^[0-9A-Za-z._:-]{2,100}$`)
 
 // Marker makes a text that only holders of the token key can make.

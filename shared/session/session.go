@@ -14,7 +14,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"strings"
 	"time"
 
 	"github.com/steward-iam/steward/shared/fault"
@@ -33,10 +32,10 @@ const idLength = 43
 // NewID makes an unguessable id, 215 bits of it random.
 func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
 
-// ParseID accepts what [NewID] can have made and the ids other callers of an agent use, as far as they fit the table's
-// key; an id that opens nothing is found out by reading the table.
+// ParseID accepts what can be the session id of an agent's call: ours, and, for console sessions that a person has bound
+// to themselves, any that Bedrock makes. Keys of the table's other rows hold a #, so that none can be named by an id.
 func ParseID(s string) (ID, error) {
-	if len(s) != idLength || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if !consoleID.MatchString(s) {
 		return "", NotSignedIn(nil)
 	}
 	return ID(s), nil

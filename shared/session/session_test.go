@@ -21,7 +21,7 @@ func TestIDs(t *testing.T) {
 	}
 	good := string(session.NewID())
 	for name, s := range map[string]string{
-		"empty": "", "short": good[:42], "long": good + "A", "dot": "." + good[1:], "colon": ":" + good[1:], "a row's key": "owner#" + good[6:],
+		"empty": "", "short": "a", "long": strings.Repeat("a", 101), "a row's key": "owner#" + good[6:],
 		"blank": " " + good[1:], "newline": good[:42] + "\n", "not ASCII": good[:41] + "é", "NUL": good[:42] + "\x00",
 	} {
 		if _, err := session.ParseID(s); fault.KindOf(err) != fault.Unauthenticated {
@@ -34,7 +34,7 @@ func FuzzParseID(f *testing.F) {
 	f.Add(string(session.NewID()))
 	f.Add("login#x")
 	f.Fuzz(func(t *testing.T, s string) {
-		if id, err := session.ParseID(s); err == nil && (string(id) != s || strings.ContainsAny(s, "#:. /\n") || len(s) != 43) {
+		if id, err := session.ParseID(s); err == nil && (string(id) != s || strings.ContainsAny(s, "# /\n") || len(s) < 2 || len(s) > 100) {
 			t.Errorf("%q was taken", s)
 		}
 	})

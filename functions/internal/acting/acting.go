@@ -40,6 +40,10 @@ type Config struct {
 	AuthorizerName    string
 	FGAUserClaim      fga.Claim
 	TokenKeySecretARN string
+
+	BaseURL          *url.URL // for telling people where to sign in; this or
+	BaseURLParameter string   // the parameter that holds it, or neither
+	ConsoleLinking   bool
 }
 
 // Read takes the keys that every acting function needs; r collects what is wrong.
@@ -58,6 +62,14 @@ func Read(r *config.Reader) Config {
 	}
 }
 
+// ReadDoor takes the keys of the functions that the agent calls, which tell people where to sign in.
+func ReadDoor(r *config.Reader, cfg Config) Config {
+	cfg.BaseURL = r.OptionalURL("APP_BASE_URL")
+	cfg.BaseURLParameter = r.Optional("APP_BASE_URL_PARAMETER", "")
+	cfg.ConsoleLinking = r.OptionalSwitch("CONSOLE_LINKING")
+	return cfg
+}
+
 // Clients are made once and shared by every call.
 type Clients struct {
 	AWS       aws.Config
@@ -68,6 +80,7 @@ type Clients struct {
 	Approvals *dynamo.Approvals
 	Audit     audit.Recorder
 	Box       func(context.Context) (*seal.Box, error)
+	Door      Door
 }
 
 // New makes the clients and asks for nothing yet. They share the clock now.
@@ -97,6 +110,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Audit:     trail{dynamo.NewAudit(table, cfg.AuditTable)},
 		Box:       seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeySecretARN) }),
 	}
+	c.Door = Door{Base: address(cfg, awsCfg), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
 	c.Desk = &actor.Desk{
 		Sessions:   c.Sessions,
 		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},

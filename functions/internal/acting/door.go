@@ -1,0 +1,72 @@
+package acting
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parameter"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Door is what they find who call without being signed in: where to sign in and, in the Bedrock console's test window
+// and only where it is switched on, how to bind that window to oneself.
+type Door struct {
+	Base    func(context.Context) (*url.URL, error) // nil where the function does not know the app's address
+	Linking bool
+	Box     func(context.Context) (*seal.Box, error)
+	Now     func() time.Time
+}
+
+// testAlias is the alias of the test window: the working draft.
+const testAlias = "TSTALIASID"
+
+// Words gives a refusal of kind Unauthenticated the address to go to. Every other error passes as it is, and so does
+// this one where the address cannot be had.
+func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) error {
+	if fault.KindOf(err) != fault.Unauthenticated || d.Base == nil {
+		return err
+	}
+	base, baseErr := d.Base(ctx)
+	if baseErr != nil {
+		return err
+	}
+	say := fmt.Sprintf("Nobody is signed in here. Please sign in at %s and ask there.", base)
+	if d.Linking && event.Agent.Alias == testAlias {
+		id, idErr := session.ParseID(event.SessionID)
+		box, boxErr := d.Box(ctx)
+		if idErr == nil && boxErr == nil {
+			if code, codeErr := session.LinkCode(box, id, d.Now()); codeErr == nil {
+				page := base.JoinPath("link")
+				page.RawQuery = url.Values{"session": {string(id)}}.Encode()
+				say = fmt.Sprintf("Nobody is signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)
+			}
+		}
+	}
+	return fault.New(fault.Unauthenticated, say, err)
+}
+
+// address is where the app is: configured, or read once from the parameter that the deployment fills.
+func address(cfg Config, from aws.Config) func(context.Context) (*url.URL, error) {
+	switch {
+	case cfg.BaseURL != nil:
+		return func(context.Context) (*url.URL, error) { return cfg.BaseURL, nil }
+	case cfg.BaseURLParameter == "":
+		return nil
+	}
+	store := parameter.New(from)
+	return func(ctx context.Context) (*url.URL, error) {
+		value, err := store.Get(ctx, cfg.BaseURLParameter)
+		if err != nil {
+			return nil, err
+		}
+		return config.ParseURL(value)
+	}
+}
