@@ -212,18 +212,15 @@ func stream(w http.ResponseWriter, in *bufio.Reader) error {
 	out, buf := http.NewResponseController(w), make([]byte, 32<<10)
 	for {
 		n, err := in.Read(buf)
-		if _, werr := w.Write(buf[:n]); werr != nil { // no body is allowed (304, HEAD) or the client went away
-			break
-		}
-		if errors.Is(err, io.EOF) {
-			break
+		_, werr := w.Write(buf[:n])
+		if werr != nil || errors.Is(err, io.EOF) {
+			return nil //nolint:nilerr // no body is allowed (304, HEAD), the client went away, or this was all
 		}
 		if err != nil {
 			return err
 		}
 		_ = out.Flush() // as with Write
 	}
-	return nil
 }
 
 func refuse(w http.ResponseWriter, status int, message string) {

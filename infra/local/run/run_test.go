@@ -146,11 +146,11 @@ func TestFleetDrivesTheRun(t *testing.T) {
 		return changed
 	}
 	t.Run("timeout", func(t *testing.T) {
-		f := start(t, run.Options{Fleet: with(func(fn *fleet.Function) { fn.Timeout = time.Millisecond })})
+		f := start(t, run.Options{Fleet: with(func(fn *fleet.Function) { fn.Timeout = time.Nanosecond })})
 		_, _ = signIn(t, f, "alice").Say(t.Context(), "What are my Okta groups?")
 		for _, s := range f.Lambda.Stats() {
 			if s.Function == fleet.OktaGroups && s.Timeouts == 0 {
-				t.Errorf("got %+v, want it to run out of its millisecond", s)
+				t.Errorf("got %+v, want it to run out of its nanosecond", s)
 			}
 		}
 	})
