@@ -21,8 +21,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
-
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -60,7 +58,7 @@ type Client struct {
 	now      func() time.Time
 
 	mu       sync.Mutex
-	provider *oidc.Provider
+	provider *provider
 }
 
 // New makes a Client. Nothing is fetched yet.

@@ -7,8 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -46,7 +46,7 @@ func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error)
 	if err != nil {
 		return "", err
 	}
-	u, err := url.Parse(p.Endpoint().AuthURL)
+	u, err := url.Parse(p.authURL)
 	if err != nil {
 		return "", fmt.Errorf("auth0: authorization endpoint: %w", err)
 	}
@@ -176,9 +176,14 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken,
 	if err != nil {
 		return IDToken{}, err
 	}
-	v := p.VerifierContext(c.detached(), &oidc.Config{ClientID: c.clientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256}, Now: c.now})
+	keys := &keySet{remote: p.keys}
+	v := oidc.NewVerifier(c.issuer, keys, &oidc.Config{ClientID: c.clientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256}, Now: c.now})
 	token, err := v.Verify(ctx, raw.Reveal())
-	if err != nil {
+	switch {
+	case keys.unreachable != nil:
+		return IDToken{}, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 keys: %w", keys.unreachable))
+	case err != nil:
+		// The verifier's own words repeat claims, and those are personal.
 		return IDToken{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("id_token does not verify"))
 	}
 	var claims struct {
@@ -202,8 +207,14 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken,
 	}, nil
 }
 
+// provider is what discovery tells.
+type provider struct {
+	authURL string
+	keys    oidc.KeySet
+}
+
 // discover reads the tenant's metadata once; a failed try is tried again by the next caller.
-func (c *Client) discover(ctx context.Context) (*oidc.Provider, error) {
+func (c *Client) discover(ctx context.Context) (*provider, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.provider != nil {
@@ -213,11 +224,32 @@ func (c *Client) discover(ctx context.Context) (*oidc.Provider, error) {
 	if err != nil {
 		return nil, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 discovery: %w", err))
 	}
-	c.provider = p
-	return p, nil
+	var metadata struct {
+		JWKS string `json:"jwks_uri"`
+	}
+	if err := p.Claims(&metadata); err != nil || metadata.JWKS == "" {
+		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: no jwks_uri"))
+	}
+	// Keys are fetched later, beyond any one request, and again when a token names a key that is not known yet.
+	c.provider = &provider{
+		authURL: p.Endpoint().AuthURL,
+		keys:    oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), c.http), metadata.JWKS),
+	}
+	return c.provider, nil
 }
 
-// detached is the context in which go-oidc fetches keys later: with our client, beyond any one request.
-func (c *Client) detached() context.Context {
-	return oidc.ClientContext(context.Background(), &http.Client{Timeout: timeout, Transport: c.http.Transport})
+// keySet tells a signature that does not fit from keys that could not be had: the first is a forgery, the second is no
+// answer at all. It serves one verification.
+type keySet struct {
+	remote      oidc.KeySet
+	unreachable error
+}
+
+// VerifySignature is oidc.KeySet's.
+func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.remote.VerifySignature(ctx, jwt)
+	if err != nil && strings.HasPrefix(err.Error(), "fetching keys") {
+		k.unreachable = err
+	}
+	return payload, err
 }

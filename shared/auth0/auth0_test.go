@@ -1,0 +1,467 @@
+package auth0_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secret"
+)
+
+const (
+	clientID     = "steward-local"
+	clientSecret = "s3cr3t-synthetic"
+	callback     = "http://localhost:3000/callback"
+	linked       = "http://localhost:3000/connect/callback"
+	alice        = "alice@example.com"
+)
+
+func clientOf(t *testing.T, issuer string, now func() time.Time) *auth0.Client {
+	t.Helper()
+	u, err := url.Parse(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth0.New(auth0.Config{
+		Issuer: u, ClientID: clientID, Now: now, HTTP: &http.Client{Timeout: 2 * time.Second},
+		Secret: func(context.Context) (secret.String, error) { return secret.New(clientSecret), nil },
+	})
+}
+
+func tenant(t *testing.T) (*auth0test.Server, *auth0.Client) {
+	s := auth0test.Start(t, auth0test.Options{
+		Clients:   []auth0test.Client{auth0test.WebApp(clientID, clientSecret, callback, linked)},
+		People:    []auth0test.Person{{Email: alice, EmailVerified: true, Name: "Alice", OktaUserID: "00ualice000000000001"}},
+		OktaToken: func(p auth0test.Person, _ []string) (string, time.Duration) { return "okta-" + p.OktaUserID, time.Hour },
+	})
+	return s, clientOf(t, s.URL, nil)
+}
+
+// browse walks the browser's part of a flow: it opens the page, presses the button of the form, and returns the query
+// that comes back to the application.
+func browse(t *testing.T, page string, press func(form string) (path string, fields url.Values)) url.Values {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), "http://localhost:3000/") {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	resp, err := b.Get(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	path, fields := press(string(body))
+	u := *resp.Request.URL
+	u.Path, u.RawQuery = path, ""
+	if resp, err = b.PostForm(u.String(), fields); err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		t.Fatalf("status %d: %v", resp.StatusCode, err)
+	}
+	return to.Query()
+}
+
+var hidden = regexp.MustCompile(`name="(state|ticket)" value="([^"]*)"`)
+
+func TestSignIn(t *testing.T) {
+	s, c := tenant(t)
+	verifier, nonce := auth0.NewVerifier(), secret.New("n-1")
+	page, err := c.AuthCodeURL(t.Context(), auth0.AuthRequest{RedirectURI: callback, State: secret.New("st-1"), Nonce: nonce, Verifier: verifier, Connection: "okta-corp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := browse(t, page, func(form string) (string, url.Values) {
+		return "/u/login", url.Values{"state": {hidden.FindStringSubmatch(form)[2]}, "person": {alice}}
+	})
+	if back.Get("state") != "st-1" {
+		t.Fatalf("came back with %v", back)
+	}
+	code := secret.New(back.Get("code"))
+	if _, err := c.Code(t.Context(), code, callback, auth0.NewVerifier()); err == nil {
+		t.Error("another verifier redeemed the code")
+	}
+	tokens, err := c.Code(t.Context(), code, callback, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Code(t.Context(), code, callback, verifier); fault.KindOf(auth0.Fault(err)) != fault.Unauthenticated {
+		t.Errorf("the code was redeemed twice: %v", err)
+	}
+	id, err := c.VerifyIDToken(t.Context(), tokens.IDToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := auth0.IDToken{Subject: "oidc|okta-corp|00ualice000000000001", Email: alice, EmailVerified: true, Name: "Alice", Nonce: id.Nonce, IssuedAt: id.IssuedAt, Expiry: id.Expiry}
+	if id != want || !id.Nonce.Equal(nonce) || id.IssuedAt.IsZero() || !id.Expiry.After(id.IssuedAt) {
+		t.Errorf("id_token %+v, want %+v", id, want)
+	}
+
+	// The same refresh token: other audiences, Okta's token, the end.
+	refresh := tokens.RefreshToken
+	me, err := c.Refresh(t.Context(), refresh, c.MyAccountAudience(), auth0.MyAccountScope)
+	if err != nil || me.Scope != auth0.MyAccountScope {
+		t.Fatalf("My Account: scope %q, %v", me.Scope, err)
+	}
+	if _, err := c.FederatedToken(t.Context(), refresh, "okta-corp"); !notConnected(err) {
+		t.Errorf("before connecting: %v", err)
+	}
+	connect(t, c, me.AccessToken)
+	got, err := c.FederatedToken(t.Context(), refresh, "okta-corp")
+	if err != nil || got.AccessToken.Reveal() != "okta-00ualice000000000001" || got.ExpiresIn <= 59*time.Minute || got.Scope == "" {
+		t.Errorf("Okta token %v for %s, %v", got.AccessToken.IsZero(), got.ExpiresIn, err)
+	}
+	for _, r := range s.Requests() { // only the documented fields are exchanged
+		if r.Form["grant_type"] == auth0test.GrantTokenVault {
+			delete(r.Form, "scope")
+			if len(r.Form) != 7 {
+				t.Errorf("exchange with %v", r.Form)
+			}
+		}
+	}
+	for range 2 { // revoking a dead one is no error
+		if err := c.Revoke(t.Context(), refresh); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Refresh(t.Context(), refresh, "", ""); fault.KindOf(auth0.Fault(err)) != fault.Unauthenticated {
+		t.Errorf("after revoking: %v", err)
+	}
+	if got, want := c.LogoutURL("http://localhost:3000/"), s.URL+"/v2/logout?client_id=steward-local&returnTo=http%3A%2F%2Flocalhost%3A3000%2F"; got != want {
+		t.Errorf("logout %s, want %s", got, want)
+	}
+}
+
+func notConnected(err error) bool {
+	e, ok := errors.AsType[*auth0.Error](err)
+	return ok && e.NotConnected()
+}
+
+func connect(t *testing.T, c *auth0.Client, me secret.String) {
+	t.Helper()
+	verifier := auth0.NewVerifier()
+	ticket, err := c.StartConnect(t.Context(), me, auth0.ConnectRequest{Connection: "okta-corp", RedirectURI: linked, State: secret.New("st-2"), Verifier: verifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := browse(t, ticket.URL, func(form string) (string, url.Values) {
+		return "/connected-accounts/connect", url.Values{"ticket": {hidden.FindStringSubmatch(form)[2]}, "person": {alice}, "decision": {"approve"}}
+	})
+	code := secret.New(back.Get("connect_code"))
+	if back.Get("state") != "st-2" || code.IsZero() {
+		t.Fatalf("came back with %v", back)
+	}
+	if err := c.CompleteConnect(t.Context(), me, ticket.AuthSession, code, linked, verifier); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CompleteConnect(t.Context(), me, ticket.AuthSession, code, linked, verifier); err == nil {
+		t.Error("a connect_code was redeemed twice")
+	}
+}
+
+func TestAuthCodeURL(t *testing.T) {
+	s, c := tenant(t)
+	// RFC 7636 appendix B
+	r := auth0.AuthRequest{RedirectURI: callback, State: secret.New("st"), Nonce: secret.New("no"), Verifier: secret.New("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), Connection: "okta-corp"}
+	got, err := c.AuthCodeURL(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := url.Values{
+		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {callback}, "scope": {"openid profile email offline_access"},
+		"state": {"st"}, "nonce": {"no"}, "code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}, "connection": {"okta-corp"},
+	}
+	if d := cmp.Diff(want, u.Query()); d != "" || u.Scheme+"://"+u.Host+u.Path != s.URL+"/authorize" {
+		t.Errorf("%s (-want +got):\n%s", got, d)
+	}
+	for name, change := range map[string]func(*auth0.AuthRequest){
+		"state": func(r *auth0.AuthRequest) { r.State = secret.String{} }, "nonce": func(r *auth0.AuthRequest) { r.Nonce = secret.String{} }, "verifier": func(r *auth0.AuthRequest) { r.Verifier = secret.String{} },
+	} {
+		r := r
+		change(&r)
+		if _, err := c.AuthCodeURL(t.Context(), r); err == nil {
+			t.Errorf("a sign-in without %s", name)
+		}
+	}
+	if v := auth0.NewVerifier().Reveal(); len(v) != 52 || v == auth0.NewVerifier().Reveal() {
+		t.Errorf("verifier %q", v)
+	}
+}
+
+// access_denied means four things; status, code and description tell which.
+func TestWhatARefusalMeans(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+		want   auth0.Error
+		kind   fault.Kind
+		says   string
+	}{
+		"wrong secret, as documented": {401, nil, `{"error":"invalid_client","error_description":"x"}`, auth0.Error{Status: 401, Code: "invalid_client", Description: "x"}, fault.Internal, "not set up right"},
+		"wrong secret, as seen":       {401, nil, `{"error":"access_denied","error_description":"Unauthorized"}`, auth0.Error{Status: 401, Code: "access_denied", Description: "Unauthorized"}, fault.Internal, "not set up right"},
+		"a policy":                    {403, nil, `{"error":"access_denied","error_description":"Denied by policy"}`, auth0.Error{Status: 403, Code: "access_denied", Description: "Denied by policy"}, fault.Internal, "not set up right"},
+		"a limit":                     {429, http.Header{"Retry-After": {"7"}}, `{"error":"too_many_requests"}`, auth0.Error{Status: 429, Code: "too_many_requests", RetryAfter: 7 * time.Second}, fault.Upstream, "busy"},
+		"a limit, as seen":            {429, nil, `{"error":"access_denied","error_description":"Too Many Requests"}`, auth0.Error{Status: 429, Code: "access_denied", Description: "Too Many Requests"}, fault.Upstream, "busy"},
+		"a limit as a refusal":        {403, nil, `{"error":"access_denied","error_description":"Too Many Requests"}`, auth0.Error{Status: 403, Code: "access_denied", Description: "Too Many Requests"}, fault.Upstream, "busy"},
+		"grant off":                   {403, nil, `{"error":"unauthorized_client"}`, auth0.Error{Status: 403, Code: "unauthorized_client"}, fault.Internal, "not set up right"},
+		"second factor wanted":        {401, nil, `{"error":"mfa_required"}`, auth0.Error{Status: 401, Code: "mfa_required"}, fault.Internal, "not set up right"},
+		"dead refresh token":          {403, nil, `{"error":"invalid_grant"}`, auth0.Error{Status: 403, Code: "invalid_grant"}, fault.Unauthenticated, "sign in again"},
+		"something else":              {400, nil, `{"error":"invalid_request"}`, auth0.Error{Status: 400, Code: "invalid_request"}, fault.Internal, "not set up right"},
+		"slow_down":                   {400, http.Header{"Retry-After": {"10"}}, `{"error":"slow_down","interval":15}`, auth0.Error{Status: 400, Code: "slow_down", RetryAfter: 10 * time.Second, Interval: 15 * time.Second}, fault.Internal, ""},
+		"absurd waits":                {429, http.Header{"Retry-After": {"-5"}}, `{"error":"too_many_requests","interval":1e300}`, auth0.Error{Status: 429, Code: "too_many_requests", Interval: 24 * time.Hour}, fault.Upstream, "busy"},
+		"a problem document":          {403, nil, `{"type":"https://auth0.com/api-errors/A0E-403","title":"Insufficient Scope"}`, auth0.Error{Status: 403, Code: "Insufficient Scope", Description: "https://auth0.com/api-errors/A0E-403"}, fault.Internal, "not set up right"},
+		"down":                        {503, nil, `<html>Bad gateway</html>`, auth0.Error{Status: 503}, fault.Upstream, "did not answer"},
+		"down, in JSON":               {500, nil, `{"error":"server_error"}`, auth0.Error{Status: 500, Code: "server_error"}, fault.Upstream, "did not answer"},
+		"a proxy":                     {403, nil, `Forbidden`, auth0.Error{Status: 403}, fault.Upstream, "did not answer"},
+		"a redirect":                  {307, http.Header{"Location": {"https://elsewhere.test/"}}, ``, auth0.Error{Status: 307}, fault.Upstream, "did not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				calls.Add(1)
+				if r.FormValue("client_id") != clientID || r.FormValue("client_secret") != clientSecret || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+					t.Errorf("form %v", r.Form)
+				}
+				maps.Copy(w.Header(), tc.header)
+				w.WriteHeader(tc.status)
+				_, _ = io.WriteString(w, tc.body)
+			}))
+			defer web.Close()
+			err := clientOf(t, web.URL, nil).Form(t.Context(), auth0.EndpointToken, url.Values{"x": {"y"}}, nil)
+			got, ok := errors.AsType[*auth0.Error](err)
+			if !ok || *got != tc.want || calls.Load() != 1 {
+				t.Fatalf("got %+v after %d calls, want %+v", err, calls.Load(), tc.want)
+			}
+			f, ok := errors.AsType[*fault.Error](auth0.Fault(err))
+			if !ok || f.Kind != tc.kind || !strings.Contains(f.Say, tc.says) {
+				t.Errorf("fault %+v, want %s %q", f, tc.kind, tc.says)
+			}
+			if tc.want.Description != "" && strings.Contains(err.Error(), tc.want.Description) {
+				t.Errorf("the log would have Auth0's words: %v", err)
+			}
+		})
+	}
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"HTML": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, "<p>")
+		},
+		"half of JSON": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token":"canary`)
+		},
+		"no token": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{}`)
+		},
+		"reset":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"nothing": func(http.ResponseWriter) { time.Sleep(300 * time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+			defer web.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			_, err := clientOf(t, web.URL, nil).FederatedToken(ctx, secret.New("refresh-canary"), "okta-corp")
+			if fault.KindOf(auth0.Fault(err)) != fault.Upstream || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), clientSecret) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	down := auth0.New(auth0.Config{Issuer: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, Secret: func(context.Context) (secret.String, error) {
+		return secret.String{}, fault.New(fault.Internal, "no value yet", nil)
+	}})
+	if err := auth0.Fault(down.Form(t.Context(), auth0.EndpointToken, url.Values{}, nil)); fault.KindOf(err) != fault.Internal {
+		t.Errorf("without a secret: %v", err)
+	}
+}
+
+// issuer is a tenant whose tokens a test writes by itself.
+type issuer struct {
+	url   string
+	key   *rsa.PrivateKey
+	fails atomic.Bool // the keys cannot be had
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issuer{key: key}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.URL.Path == "/.well-known/openid-configuration":
+			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url + "/", "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/oauth/token", "jwks_uri": i.url + "/keys"})
+		case i.fails.Load():
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]any{"keys": []map[string]any{{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "k1", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}})
+		}
+	}))
+	t.Cleanup(web.Close)
+	i.url = web.URL
+	return i
+}
+
+// sign makes a token of claims; change alters header and claims first.
+func (i *issuer) sign(t *testing.T, key *rsa.PrivateKey, change func(header, claims map[string]any)) secret.String {
+	t.Helper()
+	now := time.Now().Unix()
+	header := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "k1"}
+	claims := map[string]any{"iss": i.url + "/", "aud": clientID, "sub": "oidc|okta-corp|00u1", "iat": now, "exp": now + 3600, "email": "canary@example.com"}
+	change(header, claims)
+	h, _ := json.Marshal(header)
+	c, _ := json.Marshal(claims)
+	signed := b64(h) + "." + b64(c)
+	if header["alg"] == "none" {
+		return secret.New(signed + ".")
+	}
+	sum := sha256.Sum256([]byte(signed))
+	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.New(signed + "." + b64(sig))
+}
+
+func TestVerifyIDToken(t *testing.T) {
+	i := newIssuer(t)
+	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(name string, value any) func(_, c map[string]any) {
+		return func(_, c map[string]any) { c[name] = value }
+	}
+	as := func(name string, value any) func(h, _ map[string]any) {
+		return func(h, _ map[string]any) { h[name] = value }
+	}
+	for name, tc := range map[string]struct {
+		token secret.String
+		kind  fault.Kind
+	}{
+		"good":                            {i.sign(t, i.key, func(_, _ map[string]any) {}), ""},
+		"several audiences":               {i.sign(t, i.key, set("aud", []string{clientID, "api"})), ""},
+		"no email":                        {i.sign(t, i.key, func(_, c map[string]any) { delete(c, "email") }), ""},
+		"alg none":                        {i.sign(t, i.key, as("alg", "none")), fault.Unauthenticated},
+		"HMAC with the public key's name": {i.sign(t, i.key, as("alg", "HS256")), fault.Unauthenticated},
+		"another key":                     {i.sign(t, foreign, func(_, _ map[string]any) {}), fault.Unauthenticated},
+		"an unknown key":                  {i.sign(t, foreign, as("kid", "k2")), fault.Unauthenticated},
+		"another issuer":                  {i.sign(t, i.key, set("iss", "https://evil.test/")), fault.Unauthenticated},
+		"issuer, no slash":                {i.sign(t, i.key, set("iss", i.url)), fault.Unauthenticated},
+		"another audience":                {i.sign(t, i.key, set("aud", "other")), fault.Unauthenticated},
+		"no audience":                     {i.sign(t, i.key, set("aud", "")), fault.Unauthenticated},
+		"expired":                         {i.sign(t, i.key, set("exp", time.Now().Unix()-1)), fault.Unauthenticated},
+		"no expiry":                       {i.sign(t, i.key, func(_, c map[string]any) { delete(c, "exp") }), fault.Unauthenticated},
+		"no subject":                      {i.sign(t, i.key, set("sub", "")), fault.Unauthenticated},
+		"email that is none":              {i.sign(t, i.key, set("email", 7)), fault.Unauthenticated},
+		"empty":                           {secret.String{}, fault.Unauthenticated},
+		"no token":                        {secret.New("a.b.c"), fault.Unauthenticated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id, err := clientOf(t, i.url, nil).VerifyIDToken(t.Context(), tc.token)
+			if fault.KindOf(err) != tc.kind {
+				t.Fatalf("got %v, want %q", err, tc.kind)
+			}
+			if (err == nil) != (id.Subject == "oidc|okta-corp|00u1") {
+				t.Errorf("got %+v, %v", id, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("the log would have a claim: %v", err)
+			}
+		})
+	}
+	t.Run("keys unreachable", func(t *testing.T) { // is no forgery: it could not be looked at
+		i.fails.Store(true)
+		c := clientOf(t, i.url, nil)
+		token := i.sign(t, i.key, func(_, _ map[string]any) {})
+		if _, err := c.VerifyIDToken(t.Context(), token); fault.KindOf(err) != fault.Upstream {
+			t.Errorf("got %v", err)
+		}
+		i.fails.Store(false)
+		if _, err := c.VerifyIDToken(t.Context(), token); err != nil {
+			t.Errorf("once they can be had: %v", err)
+		}
+	})
+	t.Run("discovery unreachable", func(t *testing.T) {
+		if _, err := clientOf(t, "http://127.0.0.1:1", nil).VerifyIDToken(t.Context(), i.sign(t, i.key, func(_, _ map[string]any) {})); fault.KindOf(err) != fault.Upstream {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("keys rotate", func(t *testing.T) {
+		s, c := tenant(t)
+		for range 3 {
+			tokens, err := c.Refresh(t.Context(), secret.New(s.SignIn(clientID, alice)), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.VerifyIDToken(t.Context(), tokens.IDToken); err != nil {
+				t.Error(err)
+			}
+			s.RotateKeys()
+		}
+	})
+}
+
+func FuzzVerifyIDToken(f *testing.F) {
+	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Add("")
+	i := &issuer{}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url + "/", "jwks_uri": i.url + "/keys", "keys": []any{}})
+	}))
+	f.Cleanup(web.Close)
+	i.url = web.URL
+	u, _ := url.Parse(web.URL)
+	c := auth0.New(auth0.Config{Issuer: u, ClientID: clientID})
+	f.Fuzz(func(t *testing.T, token string) {
+		if id, err := c.VerifyIDToken(t.Context(), secret.New(token)); err == nil {
+			t.Errorf("%q verified as %+v", token, id)
+		}
+	})
+}
