@@ -34,6 +34,8 @@ const (
 	slowerBy        = 5 * time.Second // section 11
 	maxInterval     = 60 * time.Second
 	skew            = 60 * time.Second
+
+	maxDetail = 255 // characters of a value in authorization_details
 )
 
 // Client starts and polls requests at one tenant.
@@ -83,7 +85,11 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 		"requested_expiry": {strconv.Itoa(int(r.Expiry / time.Second))},
 	}
 	if c.DetailType != "" {
-		details, err := json.Marshal([]map[string]any{{"type": c.DetailType, "instruction": r.Instruction}})
+		// The one object, in the schema that the stock Guardian app can show.
+		details, err := json.Marshal([]map[string]any{{
+			"type": c.DetailType, "instruction": shorten(r.Instruction, maxDetail),
+			"properties": map[string]any{"change": map[string]any{"display": true, "display_order": 1, "name": "Change", "value": r.BindingMessage}},
+		}})
 		if err != nil {
 			return Started{}, fmt.Errorf("ciba: authorization details: %w", err)
 		}
@@ -254,5 +260,5 @@ func shorten(s string, room int) string {
 	if room < 3 {
 		return s[:max(room, 0)]
 	}
-	return s[:room-2] + ".."
+	return strings.ToValidUTF8(s[:room-2], "") + ".."
 }
