@@ -108,9 +108,16 @@ func tell(out io.Writer, p *plan.Plan, f tenant.File) {
 	r := p.Result()
 	_, _ = fmt.Fprintf(out, "\nFor cdk.json, under the stage:\n")
 	for _, kv := range [][2]string{
-		{"auth0IssuerUrl", r.Issuer}, {"auth0ClientId", r.ClientID}, {"auth0Connection", r.Connection}, {"oktaOrgUrl", f.Okta.URL.String()},
-		{"fgaApiUrl", f.FGA.APIURL.String()}, {"fgaStoreId", r.FGAStoreID}, {"fgaModelId", r.FGAModelID},
-		{"fgaTokenIssuerUrl", f.FGA.TokenIssuer.String()}, {"fgaAudience", f.FGA.Audience}, {"fgaClientId", f.FGA.Checker.ClientID},
+		{"auth0IssuerUrl", r.Issuer},
+		{"auth0ClientId", r.ClientID},
+		{"auth0Connection", r.Connection},
+		{"oktaOrgUrl", f.Okta.URL.String()},
+		{"fgaApiUrl", f.FGA.APIURL.String()},
+		{"fgaStoreId", r.FGAStoreID},
+		{"fgaModelId", r.FGAModelID},
+		{"fgaTokenIssuerUrl", f.FGA.TokenIssuer.String()},
+		{"fgaAudience", f.FGA.Audience},
+		{"fgaClientId", f.FGA.Checker.ClientID},
 	} {
 		if kv[1] != "" {
 			_, _ = fmt.Fprintf(out, "  %q: %q,\n", kv[0], kv[1])

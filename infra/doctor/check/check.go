@@ -192,7 +192,7 @@ func checks() []check {
 }
 
 // cdkKeys are where the environment's values are set.
-var cdkKeys = map[string]string{
+var cdkKeys = map[string]string{ //nolint:gosec // names of keys, no values
 	"AUTH0_ISSUER_URL": "auth0IssuerUrl", "AUTH0_CLIENT_ID": "auth0ClientId", "AUTH0_CONNECTION_NAME": "auth0Connection",
 	"OKTA_ORG_URL": "oktaOrgUrl", "FGA_API_URL": "fgaApiUrl", "FGA_STORE_ID": "fgaStoreId", "FGA_MODEL_ID": "fgaModelId",
 	"FGA_TOKEN_ISSUER_URL": "fgaTokenIssuerUrl", "FGA_AUDIENCE": "fgaAudience", "FGA_CLIENT_ID": "fgaClientId", "FGA_USER_CLAIM": "fgaUserClaim",

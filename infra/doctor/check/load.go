@@ -27,7 +27,7 @@ func Local(path string) (env map[string]string, endpoint string, err error) {
 	if err := json.Unmarshal(raw, &run); err != nil {
 		return nil, "", fmt.Errorf("read %s: %w", path, err)
 	}
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // names of secrets, no values
 		"AUTH0_ISSUER_URL": run.Auth0 + "/", "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": "steward/auth0-client-secret",
 		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": run.Okta,
 		"FGA_API_URL": run.FGA, "FGA_STORE_ID": run.Store, "FGA_MODEL_ID": run.Model, "FGA_TOKEN_ISSUER_URL": run.FGA,

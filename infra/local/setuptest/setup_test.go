@@ -2,6 +2,7 @@ package setuptest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -187,6 +188,7 @@ func TestRefusals(t *testing.T) {
 			u.Host = "localhost:" + u.Port()
 			w.file.Auth0.Domain.URL = &u
 		}, "calls itself"},
+		"token of another tenant": {func(w *world) { w.fault.issuer = "https://other.auth0.com/" }, "was issued by https://other.auth0.com/"},
 		"no tenant there": {func(w *world) {
 			u := *w.file.Auth0.Domain.URL
 			u.Host = "127.0.0.1:1"
@@ -289,6 +291,7 @@ type faults struct {
 	nth, seen  int
 	lost       bool
 	limitEvery int
+	issuer     string // of the machine's token, instead of the tenant's own
 	all        int
 }
 
@@ -298,6 +301,11 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 	target := r.Header.Get("X-Amz-Target")
 	if f.all++; f.limitEvery > 0 && f.all%f.limitEvery == 0 && target == "" {
 		return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"2"}}, Body: io.NopCloser(strings.NewReader("{}")), Request: r}, nil
+	}
+	if f.issuer != "" && strings.HasSuffix(r.URL.Path, "/oauth/token") {
+		claims := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + f.issuer + `"}`))
+		body := fmt.Sprintf(`{"access_token":"e30.%s.c2ln","scope":"%s"}`, claims, strings.Join(plan.ManagementScopes, " "))
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 	}
 	changes := r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/oauth/token") && !strings.HasSuffix(r.URL.Path, "/read")
 	if target != "" {

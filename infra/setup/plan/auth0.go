@@ -27,7 +27,7 @@ import (
 const (
 	GrantCode       = "authorization_code"
 	GrantRefresh    = "refresh_token"
-	GrantTokenVault = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
+	GrantTokenVault = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token" //nolint:gosec // its name
 	GrantCIBA       = "urn:openid:params:grant-type:ciba"
 )
 

@@ -77,7 +77,7 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	switch resp.StatusCode {
 	case http.StatusOK:
 		if err := json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into); err != nil {
-			return errors.New("Okta's answer is not the JSON it should be")
+			return &reach.Trouble{Say: "Okta's answer is not the JSON it should be", Err: err}
 		}
 		return nil
 	case http.StatusNotFound:
@@ -89,7 +89,7 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	case http.StatusTooManyRequests:
 		return &reach.Trouble{Say: "Okta is busy: its rate limit did not end in time; wait a minute"}
 	}
-	return fmt.Errorf("Okta answered %d", resp.StatusCode)
+	return &reach.Trouble{Say: fmt.Sprintf("Okta answered %d", resp.StatusCode)}
 }
 
 // planOkta says what an administrator has to do in the Okta org. Only a super administrator may grant scopes, in the Admin Console,
