@@ -151,7 +151,7 @@ func TestOnlyDeclaredEnvironment(t *testing.T) {
 }
 
 func TestFunctionsFail(t *testing.T) {
-	l := start(t, runtimeapi.Options{}, func(f *runtimeapi.Function) { f.Timeout = 300 * time.Millisecond })
+	l := start(t, runtimeapi.Options{}, func(f *runtimeapi.Function) { f.Timeout = 2 * time.Second })
 	for _, tt := range []struct {
 		name, event, kind, message string
 		survives                   bool
@@ -159,7 +159,7 @@ func TestFunctionsFail(t *testing.T) {
 		{"error", `{"do":"error","text":"sorry"}`, "errorString", "sorry", true},
 		{"panic", `{"do":"panic","text":"ouch"}`, "string", "ouch", false},
 		{"exit", `{"do":"exit"}`, "Runtime.ExitError", "Runtime exited with error: exit status 3", false},
-		{"time out", `{"do":"sleep","ms":5000}`, "Sandbox.Timedout", "Task timed out after 0.30 seconds", false},
+		{"time out", `{"do":"sleep","ms":9000}`, "Sandbox.Timedout", "Task timed out after 2.00 seconds", false},
 		{"too big", `{"do":"big"}`, "Function.ResponseSizeTooLarge", "exceeded", true},
 		{"event of the wrong type", `[]`, "UnmarshalTypeError", "cannot unmarshal", true},
 	} {
