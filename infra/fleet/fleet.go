@@ -74,8 +74,8 @@ const (
 	ResourceSessions      Resource = "session table"
 	ResourceSessionsIndex Resource = "session table, index by owner"
 	ResourceAudit         Resource = "audit table"
-	ResourceAuth0Secret   Resource = "Auth0 client secret"
-	ResourceFGASecret     Resource = "FGA client secret"
+	ResourceAuth0Secret   Resource = "Auth0 client secret" //nolint:gosec // the words for it, not the thing
+	ResourceFGASecret     Resource = "FGA client secret"   //nolint:gosec // the words for it, not the thing
 	ResourceTokenKey      Resource = "token key"
 	ResourceQueue         Resource = "approval queue"
 	ResourceAuthorizer    Resource = "function fga-authorizer"

@@ -21,7 +21,7 @@ const (
 	key              = "Key"
 	sessionTable     = "SessionTable"
 	auditTable       = "AuditTable"
-	auth0Secret      = "Auth0ClientSecret"
+	auth0Secret      = "Auth0ClientSecret" //nolint:gosec // a logical id
 	fgaSecret        = "FgaClientSecret"
 	tokenKey         = "TokenKey"
 	queue            = "ApprovalQueue"
