@@ -637,14 +637,6 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func TestParseConfig(t *testing.T) {
-	_, err := parseConfig(func(string) (string, bool) { return "", false })
-	for _, k := range []string{
-		"SESSION_TABLE_NAME", "AUDIT_TABLE_NAME", "AUTH0_ISSUER_URL", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET_ARN", "AUTH0_CONNECTION_NAME",
-		"OKTA_ORG_URL", "FGA_AUTHORIZER_FUNCTION_NAME", "FGA_USER_CLAIM", "TOKEN_KEY_SECRET_ARN", "APPROVAL_QUEUE_URL",
-	} {
-		if err == nil || !strings.Contains(err.Error(), k+": is missing") {
-			t.Errorf("an empty environment does not name %s: %v", k, err)
-		}
-	}
+func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
+	actingtest.CheckEnvironment(t, "ApprovalWorkerFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
 }

@@ -453,20 +453,6 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 	}
 }
 
-func TestParseConfig(t *testing.T) {
-	keys := []string{
-		"SESSION_TABLE_NAME", "AUDIT_TABLE_NAME", "AUTH0_ISSUER_URL", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET_ARN", "AUTH0_CONNECTION_NAME",
-		"OKTA_ORG_URL", "FGA_AUTHORIZER_FUNCTION_NAME", "FGA_USER_CLAIM", "TOKEN_KEY_SECRET_ARN", "APPROVAL_QUEUE_URL",
-	}
-	_, err := parseConfig(func(string) (string, bool) { return "", false })
-	for _, k := range keys {
-		if err == nil || !strings.Contains(err.Error(), k+": is missing") {
-			t.Errorf("an empty environment does not name %s: %v", k, err)
-		}
-	}
-	w := start(t)
-	cfg, err := parseConfig(w.Lookup)
-	if err != nil || cfg.ApprovalQueueURL != w.Env["APPROVAL_QUEUE_URL"] {
-		t.Errorf("%+v, %v", cfg, err)
-	}
+func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
+	actingtest.CheckEnvironment(t, "CibaFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -462,37 +461,33 @@ func TestATokenMovedIntoAnotherSessionIsRefused(t *testing.T) {
 	wants(t, w.ask(alice, "list_user_groups"), "internal", "The stored sign-in cannot be read.")
 }
 
-func TestParseConfig(t *testing.T) {
-	env := map[string]string{
-		"SESSION_TABLE_NAME": "s", "AUDIT_TABLE_NAME": "a", "AUTH0_ISSUER_URL": "https://acme.us.auth0.com/", "AUTH0_CLIENT_ID": "c",
-		"AUTH0_CLIENT_SECRET_ARN": "arn", "AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": "https://acme.okta.com", "FGA_AUTHORIZER_FUNCTION_NAME": "f",
-		"FGA_USER_CLAIM": "email", "TOKEN_KEY_SECRET_ARN": "arn",
+func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
+	actingtest.CheckEnvironment(t, "OktaGroupsFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
+}
+
+func TestParseConfigRefuses(t *testing.T) {
+	w := start(t)
+	if _, err := parseConfig(w.Lookup); err != nil {
+		t.Error(err)
 	}
-	parse := func(change map[string]string) string {
-		all := maps.Clone(env)
-		maps.Copy(all, change)
-		_, err := parseConfig(func(k string) (string, bool) { v, ok := all[k]; return v, ok })
-		if err == nil {
-			return ""
+	for key, value := range map[string]string{"OKTA_ORG_URL": "http://acme.okta.com", "AUTH0_ISSUER_URL": "acme.us.auth0.com", "FGA_USER_CLAIM": "name"} {
+		good := w.Env[key]
+		w.Env[key] = value
+		if _, err := parseConfig(w.Lookup); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s=%s: %v", key, value, err)
 		}
-		return err.Error()
+		w.Env[key] = good
 	}
-	if got := parse(nil); got != "" {
-		t.Error(got)
-	}
-	_, err := parseConfig(func(string) (string, bool) { return "", false })
-	for k := range env {
-		if err == nil || !strings.Contains(err.Error(), k+": is missing") {
-			t.Errorf("an empty environment does not name %s: %v", k, err)
-		}
-	}
-	for name, change := range map[string]map[string]string{
-		"plain http":    {"OKTA_ORG_URL": "http://acme.okta.com"},
-		"no URL":        {"AUTH0_ISSUER_URL": "acme.us.auth0.com"},
-		"unknown claim": {"FGA_USER_CLAIM": "name"},
-	} {
-		if parse(change) == "" {
-			t.Errorf("%s was taken", name)
-		}
+}
+
+func TestWhoeverIsNotSignedInIsToldWhere(t *testing.T) {
+	w := start(t)
+	w.Env["APP_BASE_URL"] = "https://steward.example.com/"
+	w.restart()
+	wants(t, w.ask(session.NewID(), "list_user_groups"), "unauthenticated", "sign in at https://steward.example.com/")
+	alice := w.SignIn("alice")
+	w.Auth0.RevokeRefreshTokens(string(actingtest.Subject("alice")))
+	if r := w.ask(alice, "list_user_groups"); r.Kind != "unauthenticated" || strings.Contains(r.Text, "Nobody") {
+		t.Errorf("somebody we know is told %q", r.Text)
 	}
 }

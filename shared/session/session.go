@@ -14,6 +14,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/steward-iam/steward/shared/fault"
@@ -99,7 +101,14 @@ func (l Login) Live(now time.Time) bool {
 	return l.Key != "" && l.Owner.Subject != "" && now.Before(l.ExpiresAt)
 }
 
+// ErrNotSignedIn is in the chain of every error of [NotSignedIn], and of no other.
+var ErrNotSignedIn = errors.New("no live session")
+
 // NotSignedIn is the answer to every call without a live session: none given, unknown, expired, ended.
 func NotSignedIn(cause error) error {
-	return fault.New(fault.Unauthenticated, "Nobody is signed in here. Please open Steward in the browser, sign in, and ask there.", cause)
+	err := ErrNotSignedIn
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", ErrNotSignedIn, cause)
+	}
+	return fault.New(fault.Unauthenticated, "Nobody is signed in here. Please open Steward in the browser, sign in, and ask there.", err)
 }

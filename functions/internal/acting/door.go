@@ -2,6 +2,7 @@ package acting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -28,10 +29,10 @@ type Door struct {
 // testAlias is the alias of the test window: the working draft.
 const testAlias = "TSTALIASID"
 
-// Words gives a refusal of kind Unauthenticated the address to go to. Every other error passes as it is, and so does
-// this one where the address cannot be had.
+// Words gives a refusal for want of a live session the address to go to. Every other error passes as it is, also that of
+// somebody we know whose sign-in has ended elsewhere; and so does this one where the address cannot be had.
 func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) error {
-	if fault.KindOf(err) != fault.Unauthenticated || d.Base == nil {
+	if !errors.Is(err, session.ErrNotSignedIn) || d.Base == nil {
 		return err
 	}
 	base, baseErr := d.Base(ctx)

@@ -195,7 +195,7 @@ func (w *World) Lookup(key string) (string, bool) { v, ok := w.Env[key]; return 
 func (w *World) Clients() *acting.Clients {
 	w.T.Helper()
 	r := config.Read(w.Lookup)
-	cfg := acting.Read(r)
+	cfg := acting.ReadDoor(r, acting.Read(r))
 	must(w.T, r.Err())
 	c, err := acting.New(context.Background(), cfg, w.Now)
 	must(w.T, err)
