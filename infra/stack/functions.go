@@ -163,7 +163,7 @@ func (b *builder) value(s fleet.Source) *string {
 		return nil
 	case fleet.ConsoleLinking:
 		if b.ConsoleLinking {
-			return text("true")
+			return text("on")
 		}
 		return nil
 	}
