@@ -62,11 +62,12 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 
 func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
 	var ref approval.Ref
-	if err := acting.Together(
-		func() (err error) { ref, err = h.user(ctx, who, call.Arg("user")); return err },
-		// People may name themselves by any of their names, so their own id has to be known.
-		func() error { _, err := h.desk.Own(ctx, who); return err },
-	); err != nil {
+	said := call.Arg("user")
+	steps := []func() error{func() (err error) { ref, err = h.user(ctx, who, said); return err }}
+	if !who.IsMe(said) { // people may name themselves by any of their names, so their own id has to be known
+		steps = append(steps, func() error { _, err := h.desk.Own(ctx, who); return err })
+	}
+	if err := acting.Together(steps...); err != nil {
 		return change{}, err
 	}
 	c := change{target: ref, self: ref.ID == who.Session.OktaUserID}
@@ -137,6 +138,7 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 	return change{target: app, party: party}, err
 }
 
+// user leaves who alone unless it is they who are named.
 func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (approval.Ref, error) {
 	kind := string(actiongroup.TargetUser)
 	if who.IsMe(said) {

@@ -62,7 +62,7 @@ func (f *Fleet) values() map[fleet.Source]string {
 		fleet.BaseURL:         f.ChatURL,
 	}
 	if f.opts.ConsoleLinking {
-		v[fleet.ConsoleLinking] = "true"
+		v[fleet.ConsoleLinking] = "on"
 	}
 	return v
 }
