@@ -104,17 +104,7 @@ func TestLocalRun(t *testing.T) {
 		t.Errorf("doctor: exit %d:\n%s", exit, out)
 	}
 
-	// steward.local.yaml, with the ports of this run and a machine of our own.
-	machine := auth0test.Machine("steward-setup", "canary-local-machine")
-	fleet.Tenant.Configure(func(s *auth0test.Settings) {
-		scopes := s.APIs[fleet.Auth0URL+"/api/v2/"].Scopes
-		g := &auth0test.ClientGrant{ID: "cgr_setup", ClientID: machine.ID, Audience: fleet.Auth0URL + "/api/v2/", SubjectType: "client"}
-		for _, scope := range scopes {
-			g.Scope = append(g.Scope, scope.Value)
-		}
-		s.Clients[machine.ID] = &machine
-		s.Grants = append(s.Grants, g)
-	})
+	// steward.local.yaml, with the ports of this run.
 	raw, err := os.ReadFile("../../setup/steward.local.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -123,29 +113,28 @@ func TestLocalRun(t *testing.T) {
 	for port, url := range map[int]string{3000: fleet.ChatURL, 3001: fleet.Auth0URL, 3002: fleet.OktaURL, 3003: fleet.FGAURL} {
 		text = strings.ReplaceAll(text, fmt.Sprintf("http://localhost:%d", port), url)
 	}
-	text = strings.ReplaceAll(text, "secretsmanager:steward/setup-client-secret", "env:SETUP_SECRET")
 	file := filepath.Join(t.TempDir(), "steward.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"AWS_ENDPOINT_URL=" + fleet.AWSURL, "SETUP_SECRET=canary-local-machine"}
+	env := []string{"AWS_ENDPOINT_URL=" + fleet.AWSURL}
 	if out, exit := execute(t, setup, "", env, "-config", file, "-yes"); exit != 0 || strings.Contains(out, "+ create") {
 		t.Errorf("setup: exit %d:\n%s", exit, out)
 	}
 	if out, exit := execute(t, setup, "", env, "-config", file, "-plan"); exit != 0 || !strings.Contains(out, "Nothing to change.") {
 		t.Errorf("setup again: exit %d:\n%s", exit, out)
 	}
-	if out, exit = execute(t, doctor, "", env, "-local", state, "-config", file); exit != 0 || !strings.Contains(out, "52 ok, 0 wrong") {
+	if out, exit = execute(t, doctor, "", nil, "-local", state, "-config", file); exit != 0 || !strings.Contains(out, "52 ok, 0 wrong") {
 		t.Errorf("doctor: exit %d:\n%s", exit, out)
 	}
 
 	fleet.Tenant.Configure(func(s *auth0test.Settings) { s.Guardian.Policies = []string{"all-applications"} })
 	var report check.Report
-	out, exit = execute(t, doctor, "", env, "-local", state, "-config", file, "-json")
+	out, exit = execute(t, doctor, "", nil, "-local", state, "-config", file, "-json")
 	if err := json.NewDecoder(bytes.NewReader([]byte(out))).Decode(&report); err != nil || exit != 1 || len(report.Wrong()) != 1 || report.Wrong()[0].Check != "auth0.mfa-policy" {
 		t.Errorf("doctor -json: exit %d, %v:\n%s", exit, err, out)
 	}
-	if out, exit := execute(t, doctor, "", env, "-local", "gone.json", "-config", file); exit != 2 || !strings.Contains(out, "make local") {
+	if out, exit := execute(t, doctor, "", nil, "-local", "gone.json", "-config", file); exit != 2 || !strings.Contains(out, "make local") {
 		t.Errorf("doctor without a run: exit %d:\n%s", exit, out)
 	}
 }
