@@ -105,7 +105,6 @@ func gateOf(call actiongroup.Call, a Actor) Gate {
 	switch op.Target {
 	case actiongroup.TargetNone:
 		g.Exact = true
-		return g
 	case actiongroup.TargetArea:
 		g.Exact = true
 		g.Groups = [][]fga.Check{{fga.ForArea(a.User, op.Relation, fga.TypeOkta+":"+string(op.Area))}}
@@ -123,15 +122,15 @@ func gateOf(call actiongroup.Call, a Actor) Gate {
 				fga.ForArea(a.User, fga.ReadOkta, fga.TypeOkta+":"+string(op.Area)),
 			}}
 		}
-		return g
-	}
-	lookUp(op.Area)
-	// The other party of a change is named too.
-	if u := call.Arg("user"); u != "" && !a.IsMe(u) {
-		lookUp(actiongroup.AreaUsers)
-	}
-	if op.Target != actiongroup.TargetGroup && call.Arg("group") != "" {
-		lookUp(actiongroup.AreaGroups)
+	case actiongroup.TargetGroup, actiongroup.TargetApp:
+		lookUp(op.Area)
+		// The other party of a change is named too.
+		if u := call.Arg("user"); u != "" && !a.IsMe(u) {
+			lookUp(actiongroup.AreaUsers)
+		}
+		if op.Target == actiongroup.TargetApp && call.Arg("group") != "" {
+			lookUp(actiongroup.AreaGroups)
+		}
 	}
 	return g
 }
@@ -147,20 +146,19 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 		return Actor{}, false, err
 	}
 	guess, early := d.recall(id)
-	var gate Gate
+	guessed := gateOf(call, guess)
 	decided := make(chan error, 1)
 	if early {
-		gate = gateOf(call, guess)
-		go func() { decided <- d.pass(ctx, gate) }()
+		go func() { decided <- d.pass(ctx, guessed) }()
 	}
 	a, err = d.Identify(ctx, id)
 	if err != nil {
 		return Actor{}, false, err
 	}
 	if early && guess.User == a.User && guess.Session.OktaUserID == a.Session.OktaUserID {
-		return a, gate.Exact, <-decided
+		return a, guessed.Exact, <-decided
 	}
-	gate = gateOf(call, a)
+	gate := gateOf(call, a)
 	return a, gate.Exact, d.pass(ctx, gate)
 }
 
