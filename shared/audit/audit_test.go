@@ -21,7 +21,7 @@ func TestIDsSortByTime(t *testing.T) {
 			t.Errorf("%q has %d characters", id, len(id))
 		}
 	}
-	if audit.NewID(at) == audit.NewID(at) {
+	if first, second := audit.NewID(at), audit.NewID(at); first == second {
 		t.Error("two ids of one moment are the same")
 	}
 	same := audit.IDOf(at.Add(300*time.Microsecond), "x")

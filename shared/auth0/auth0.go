@@ -30,7 +30,7 @@ type Endpoint string
 
 // The endpoints that take the client's credentials.
 const (
-	EndpointToken       Endpoint = "oauth/token"
+	EndpointToken       Endpoint = "oauth/token" //nolint:gosec // a path
 	EndpointRevoke      Endpoint = "oauth/revoke"
 	EndpointBackchannel Endpoint = "bc-authorize"
 )

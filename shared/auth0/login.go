@@ -230,10 +230,10 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	if err := p.Claims(&metadata); err != nil || metadata.JWKS == "" {
 		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: no jwks_uri"))
 	}
-	// Keys are fetched later, beyond any one request, and again when a token names a key that is not known yet.
+	// Keys are fetched later, and again when a token names a key that is not known yet.
 	c.provider = &provider{
 		authURL: p.Endpoint().AuthURL,
-		keys:    oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), c.http), metadata.JWKS),
+		keys:    oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), c.http), metadata.JWKS), //nolint:contextcheck // beyond any one request
 	}
 	return c.provider, nil
 }

@@ -18,8 +18,8 @@ import (
 // The words of the Token Vault exchange (Auth0 docs, "Refresh token exchange with Token Vault").
 const (
 	grantFederated     = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
-	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"
-	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token"
+	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"                      //nolint:gosec // a name
+	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token" //nolint:gosec // a name
 )
 
 // Federated is a token of the upstream provider, out of the vault.

@@ -54,7 +54,7 @@ func start(t *testing.T, change ...func(*auth0test.Options)) *phone {
 		c(&o)
 	}
 	p.Server = auth0test.Start(t, o)
-	p.Client.Auth0 = clientOf(p.URL, p.now)
+	p.Auth0 = clientOf(p.URL, p.now)
 	return p
 }
 
