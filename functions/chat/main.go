@@ -14,11 +14,11 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
@@ -33,7 +33,7 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	from, err := config.LoadDefaultConfig(context.Background())
+	from, err := awsclient.Load(context.Background())
 	if err != nil {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)

@@ -10,13 +10,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/httpbinding"
+
+	"github.com/steward-iam/steward/shared/awsclient"
 )
 
 // A person waits for the answer, so the pauses between attempts are short.
@@ -25,36 +29,43 @@ const (
 	maxPause    = 400 * time.Millisecond
 )
 
+// maxAnswer is the most that a function can answer.
+const maxAnswer = 6 << 20
+
 // Invoker calls functions. It is safe for concurrent use.
-type Invoker struct{ client *lambda.Client }
+type Invoker struct{ client *awsclient.Client }
 
 // New makes an Invoker and calls nobody.
 func New(cfg aws.Config) *Invoker {
-	return &Invoker{client: lambda.NewFromConfig(cfg, func(o *lambda.Options) {
-		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-			s.MaxAttempts, s.MaxBackoff = maxAttempts, maxPause
-			s.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
-		})
-	})}
+	return &Invoker{client: awsclient.New(cfg, awsclient.Service{ID: "Lambda", Name: "lambda"}, retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxPause
+		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
+	}))}
 }
 
 // Invoke runs the function synchronously. A function that fails is not an error of Invoke: functionError is then not
 // empty ("Unhandled" as a rule), and the answer holds the runtime's error object.
 func (i *Invoker) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
-	out, err := i.client.Invoke(ctx, &lambda.InvokeInput{
-		FunctionName:   &functionName,
-		InvocationType: types.InvocationTypeRequestResponse,
-		Payload:        payload,
+	resp, err := i.client.Do(ctx, awsclient.Call{
+		Method: http.MethodPost,
+		Path:   "/2015-03-31/functions/" + httpbinding.EscapePath(functionName, true) + "/invocations",
+		Header: http.Header{"Content-Type": {"application/octet-stream"}, "X-Amz-Invocation-Type": {"RequestResponse"}},
+		Body:   payload,
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("invoke function %s: %w", functionName, err)
 	}
-	return out.Payload, aws.ToString(out.FunctionError), nil
+	defer func() { _ = resp.Body.Close() }()
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, "", fmt.Errorf("read the answer of function %s: %w", functionName, err)
+	}
+	return answer, resp.Header.Get("X-Amz-Function-Error"), nil
 }
 
 // notRun says which errors prove that the function has not been started.
 func notRun(err error) aws.Ternary {
-	if _, ok := errors.AsType[*types.TooManyRequestsException](err); ok {
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "TooManyRequestsException" {
 		return aws.TrueTernary
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {

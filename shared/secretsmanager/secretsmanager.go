@@ -12,26 +12,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
 
+	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// fetchTimeout bounds one fetch, the SDK's retries included.
+// fetchTimeout bounds one fetch, repetitions included.
 const fetchTimeout = 4 * time.Second
 
 // Source reads and remembers secret values. It is safe for concurrent use; however many ask for the same secret at
 // once, AWS is asked once. Failures are not remembered.
 type Source struct {
-	client *sdk.Client
+	client *awsclient.Client
 	mu     sync.Mutex
 	known  map[string]*entry
 }
@@ -44,7 +43,8 @@ type entry struct {
 
 // New makes a Source and asks for nothing.
 func New(cfg aws.Config) *Source {
-	return &Source{client: sdk.NewFromConfig(cfg), known: map[string]*entry{}}
+	service := awsclient.Service{ID: "Secrets Manager", Name: "secretsmanager"}
+	return &Source{client: awsclient.New(cfg, service, nil), known: map[string]*entry{}}
 }
 
 // Get returns the current value of the secret with the given ARN, without the blanks that pasting leaves around it. The
@@ -94,15 +94,15 @@ func (s *Source) load(ctx context.Context, arn string, e *entry) {
 }
 
 func (s *Source) fetch(ctx context.Context, arn string) (secret.String, error) {
-	out, err := s.client.GetSecretValue(ctx, &sdk.GetSecretValueInput{SecretId: &arn})
-	if err != nil {
+	var out struct{ SecretString string }
+	if err := s.client.JSON(ctx, "secretsmanager.GetSecretValue", map[string]string{"SecretId": arn}, &out); err != nil {
 		// The answer both to a secret without a version and to an ARN that names none.
-		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
+		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "ResourceNotFoundException" {
 			return secret.String{}, empty(arn, err)
 		}
 		return secret.String{}, unreadable(arn, err)
 	}
-	value := secret.New(strings.TrimSpace(aws.ToString(out.SecretString)))
+	value := secret.New(strings.TrimSpace(out.SecretString))
 	if value.IsZero() {
 		return secret.String{}, empty(arn, nil)
 	}
@@ -126,13 +126,21 @@ func errOr(err, other error) error {
 	return other
 }
 
-// suffix is what Secrets Manager adds to a name to make an ARN: a hyphen and six random characters.
-var suffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+// suffix is what Secrets Manager adds to a name to make an ARN: a hyphen and six letters or digits.
+const suffix = len("-AbCdEf")
 
 // Name is the name of the secret in an ARN, as a person finds it in the console; anything else is returned as it is.
 func Name(arn string) string {
-	if _, name, ok := strings.Cut(arn, ":secret:"); ok {
-		return suffix.ReplaceAllString(name, "")
+	_, name, ok := strings.Cut(arn, ":secret:")
+	if !ok {
+		return arn
 	}
-	return arn
+	if cut := len(name) - suffix; cut >= 0 && name[cut] == '-' && strings.IndexFunc(name[cut+1:], other) < 0 {
+		return name[:cut]
+	}
+	return name
+}
+
+func other(r rune) bool {
+	return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9')
 }

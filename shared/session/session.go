@@ -37,7 +37,7 @@ func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
 // ParseID accepts what can be the session id of an agent's call: ours, and, for console sessions that a person has bound
 // to themselves, any that Bedrock makes. Keys of the table's other rows hold a #, so that none can be named by an id.
 func ParseID(s string) (ID, error) {
-	if !consoleID.MatchString(s) {
+	if !consoleID(ID(s)) {
 		return "", NotSignedIn(nil)
 	}
 	return ID(s), nil

@@ -9,14 +9,13 @@ import (
 	"net/url"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fga"
@@ -85,9 +84,9 @@ type Clients struct {
 
 // New makes the clients and asks for nothing yet. They share the clock now.
 func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error) {
-	awsCfg, err := awsconfig.LoadDefaultConfig(ctx)
+	awsCfg, err := awsclient.Load(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("AWS configuration: %w", err)
+		return nil, err
 	}
 	orgClient, err := okta.New(okta.Options{OrgURL: cfg.OktaOrg, TryTimeout: 6 * time.Second, Timeout: 15 * time.Second, Now: now})
 	if err != nil {
