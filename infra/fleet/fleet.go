@@ -183,6 +183,11 @@ func Steward() Fleet {
 				Functions: []string{FGAAuthorizer}, Field: "level", Values: []string{"ERROR"}, Threshold: 3, Window: 5 * time.Minute,
 			},
 			{
+				// A function answers a fault instead of failing, so Lambda's own count of errors does not see it.
+				Name: "AnsweredWithOurFault", Description: "People are told that something went wrong on our side; the log says what.",
+				Functions: []string{Chat, OktaGroups, CIBA, ApprovalWorker}, Field: "level", Values: []string{"ERROR"}, Threshold: 5, Window: 5 * time.Minute,
+			},
+			{
 				Name: "DeniedBurst", Description: "Many requests were denied at once: a probe, or a permission that was lost.",
 				Functions: []string{OktaGroups, CIBA, ApprovalWorker}, Field: "kind", Values: []string{"denied"}, Threshold: 20, Window: 5 * time.Minute,
 			},

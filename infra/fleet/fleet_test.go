@@ -36,8 +36,8 @@ func TestSignalsMatchLogs(t *testing.T) {
 		{"FGA says no", fleet.FGAAuthorizer, logged(slog.LevelInfo, "checked"), nil},
 		{"a person is denied", fleet.OktaGroups, answered(fault.Denied, "can_read"), []string{"DeniedBurst"}},
 		{"a change is denied", fleet.CIBA, answered(fault.Denied, "can_delete"), []string{"DeniedBurst"}},
-		{"Okta is busy", fleet.OktaGroups, answered(fault.Upstream, "okta groups: rate_limited, status 429, code E0000047"), []string{"OktaRateLimited"}},
-		{"Okta is down", fleet.OktaGroups, answered(fault.Upstream, "okta groups: unavailable, status 503"), nil},
+		{"Okta is busy", fleet.OktaGroups, answered(fault.Upstream, "okta groups: rate_limited, status 429, code E0000047"), []string{"AnsweredWithOurFault", "OktaRateLimited"}},
+		{"Okta is down", fleet.OktaGroups, answered(fault.Upstream, "okta groups: unavailable, status 503"), []string{"AnsweredWithOurFault"}},
 		{"nobody answers a push", fleet.ApprovalWorker, logged(slog.LevelInfo, "approval ended", "status", "expired"), []string{"ApprovalExpiring"}},
 		{"an approval is done", fleet.ApprovalWorker, logged(slog.LevelInfo, "approval ended", "status", "done"), nil},
 	}
