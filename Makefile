@@ -11,6 +11,9 @@ STAGE     ?= dev
 # Every module is built as it would be alone: what go.work would pick does not reach a shipped binary.
 export GOWORK := off
 export CGO_ENABLED ?= 0
+# The CDK warns of every Node.js it has not been tried with, over a screenful.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 # lambda.norpc leaves out the old RPC mode of aws-lambda-go, and with it half of every binary.
 BUILDFLAGS := -tags=lambda.norpc -trimpath -buildvcs=false -ldflags='-s -w -buildid='
@@ -84,8 +87,38 @@ $(LINT):
 	@GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: synth
-synth: build ## CloudFormation in cdk.out/ for AGENT=classic|harness STAGE=dev|prod; no credentials needed
+synth: ## CloudFormation in cdk.out/ for AGENT=classic|harness STAGE=dev|prod; no credentials needed
 	@$(CDK) synth --quiet --output cdk.out -c agent=$(AGENT) -c stage=$(STAGE)
+
+DEPLOY = cd infra && go run ./deploy -agent $(AGENT) -stage $(STAGE)
+
+.PHONY: deploy
+deploy: ## create or update the stack, after asking the account what would go wrong
+	@$(DEPLOY) deploy
+
+.PHONY: diff
+diff: ## what a deployment would change
+	@$(DEPLOY) diff
+
+.PHONY: destroy
+destroy: ## remove the stack; prod keeps its data
+	@$(DEPLOY) destroy
+
+.PHONY: secrets
+secrets: ## fill the Auth0 and FGA client secrets, typed unseen
+	@$(DEPLOY) secrets
+
+CONFIG ?= steward.yaml
+
+.PHONY: setup
+setup: ## bring Auth0 and FGA to what CONFIG=steward.yaml says, after showing a plan (PLAN=1 only shows it, YES=1 asks nothing)
+	@cd infra && go build -o ../build/setup ./setup
+	@build/setup -config "$(CONFIG)" $(if $(PLAN),-plan) $(if $(YES),-yes)
+
+.PHONY: doctor
+doctor: ## try every link and name the setting that is wrong (STACK=steward-dev: a deployed stack; JSON=1; CIBA=1 rings a phone)
+	@cd infra && go build -o ../build/doctor ./doctor
+	@build/doctor -config "$(CONFIG)" $(if $(STACK),-stack "$(STACK)") $(if $(JSON),-json) $(if $(CIBA),-ciba)
 
 .PHONY: golden
 golden: ## rewrite the golden files
@@ -104,6 +137,14 @@ soak: ## 200 approvals with the worker killed at random, the long form
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for m in shared functions; do (cd $$m && for p in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p; done; done); done
+
+.PHONY: conform
+conform: ## what other people's tools say: moto, the fga CLI, cfn-lint, cdk-nag (needs Python and Node)
+	@.ci/fga
+	@.ci/moto
+	@.ci/cfn-lint
+	@.ci/cdk-nag
+	@.ci/emulate
 
 .PHONY: vuln
 vuln: ## govulncheck (needs vuln.go.dev)
