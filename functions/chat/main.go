@@ -44,7 +44,7 @@ func main() {
 // newHandler puts the app together. It calls nobody: keys and secrets are fetched when first needed.
 func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) http.Handler {
 	secrets := secretsmanager.New(from)
-	db := dynamodb.NewFromConfig(from)
+	db := dynamodb.NewFromConfig(awsclient.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
 	trail := dynamo.NewAudit(db, cfg.AuditTable)
 	box := once(func(ctx context.Context) (*seal.Box, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,5 +189,34 @@ func TestABodyIsRead(t *testing.T) {
 	}
 	if awsclient.Plain(cfg.HTTPClient) != cfg.HTTPClient {
 		t.Error("wrapped twice")
+	}
+}
+
+// A table that hangs costs one try, not the function's whole time.
+func TestBriefGivesUpOnATryThatHangs(t *testing.T) {
+	var tries atomic.Int32
+	hung := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries.Add(1) == 1 {
+			<-hung
+			return
+		}
+		_, _ = w.Write([]byte("ok"))
+	}))
+	defer srv.Close()
+	defer close(hung)
+	client := awsclient.Brief(aws.Config{}).HTTPClient
+	for try := range 2 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if (err == nil) != (try == 1) {
+			t.Errorf("try %d: %v", try+1, err)
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
 	}
 }

@@ -3,6 +3,7 @@ package awsclient
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -24,6 +25,17 @@ func Plain(next aws.HTTPClient) aws.HTTPClient {
 		return p
 	}
 	return plain{next}
+}
+
+// tryTimeout bounds one try of a call that is answered at once or not at all. The SDK repeats what may be repeated.
+const tryTimeout = 3 * time.Second
+
+// Brief is cfg for services that answer in milliseconds, such as tables and queues: one that hangs is given up and
+// tried again, rather than taking the whole time a function has.
+func Brief(cfg aws.Config) aws.Config {
+	cfg = cfg.Copy()
+	cfg.HTTPClient = plain{awshttp.NewBuildableClient().WithTimeout(tryTimeout)}
+	return cfg
 }
 
 type plain struct{ next aws.HTTPClient }

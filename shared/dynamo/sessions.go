@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -61,7 +62,11 @@ func (s *Sessions) create(ctx context.Context, it item) error {
 	_, err := s.table.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.table.name, Item: it, ConditionExpression: aws.String("attribute_not_exists(session_id)"),
 	})
-	return classify(err, "put")
+	err = classify(err, "put")
+	if errors.Is(err, errCondition) { // ids are random: what is there is our own, of a try whose answer was lost
+		return fault.New(fault.Conflict, "The sign-in could not be completed. Please sign in again.", err)
+	}
+	return err
 }
 
 // Session reads a session. Without one the error is of kind Unauthenticated. Whether it still lives is for the caller

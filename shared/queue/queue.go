@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -24,7 +25,7 @@ type Queue struct {
 }
 
 // New sends to the queue at url.
-func New(cfg aws.Config, url string) *Queue { return &Queue{client: sqs.NewFromConfig(cfg), url: url} }
+func New(cfg aws.Config, url string) *Queue { return &Queue{client: sqs.NewFromConfig(awsclient.Brief(cfg)), url: url} }
 
 // Send makes m visible to the worker after delay, in whole seconds.
 func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duration) error {

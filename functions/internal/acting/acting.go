@@ -93,7 +93,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		return nil, fmt.Errorf("okta client: %w", err)
 	}
 	secrets := secretsmanager.New(awsCfg)
-	table := dynamodb.NewFromConfig(awsCfg)
+	table := dynamodb.NewFromConfig(awsclient.Brief(awsCfg))
 	c := &Clients{
 		AWS:  awsCfg,
 		Okta: orgClient,
