@@ -90,7 +90,7 @@ $(LINT):
 synth: ## CloudFormation in cdk.out/ for AGENT=classic|harness STAGE=dev|prod; no credentials needed
 	@$(CDK) synth --quiet --output cdk.out -c agent=$(AGENT) -c stage=$(STAGE)
 
-DEPLOY = cd infra && go run ./deploy -agent $(AGENT) -stage $(STAGE)
+DEPLOY = cd infra && go run ./deploy $(if $(FORCE_CLASSIC),-force-classic) -agent $(AGENT) -stage $(STAGE)
 
 .PHONY: deploy
 deploy: ## create or update the stack, after asking the account what would go wrong
@@ -123,6 +123,7 @@ doctor: ## try every link and name the setting that is wrong (STACK=steward-dev:
 .PHONY: golden
 golden: ## rewrite the golden files
 	@cd infra && go test ./stack -update
+	@cd infra && go test ./cost -update
 	@cd functions && go test ./chat/... -update
 
 .PHONY: bench
