@@ -158,8 +158,9 @@ func (h *handler) advance(ctx context.Context, m approval.Message) error {
 		return h.approved(ctx, who, &a, m)
 	case approval.Executing:
 		return h.carryOut(ctx, who, &a, m, true)
+	default:
+		return fmt.Errorf("no path for status %q", a.Status)
 	}
-	return fmt.Errorf("no path for status %q", a.Status)
 }
 
 func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approval.Message) error {
@@ -422,8 +423,9 @@ func (h *handler) settled(ctx context.Context, a approval.Approval) error {
 			return h.record(ctx, a, audit.Decision, string(a.Status))
 		}
 		return h.record(ctx, a, audit.Execute, string(a.Status))
+	default:
+		return nil
 	}
-	return nil
 }
 
 // record adds what became of a. The record's id is that of the state itself, so that it is there once however often it

@@ -54,9 +54,11 @@ func (w *world) ends(a approval.Approval, status approval.Status, says string) a
 func user(id, name string) approval.Ref {
 	return approval.Ref{Type: "okta_user", ID: id, Label: name + "@example.com"}
 }
+
 func group(id, name string) approval.Ref {
 	return approval.Ref{Type: "okta_group", ID: id, Label: name}
 }
+
 func app(id, name string) approval.Ref { return approval.Ref{Type: "okta_app", ID: id, Label: name} }
 
 // change is one elevated operation and how it shows in Okta.
@@ -207,7 +209,8 @@ func TestEveryOperationIsCarriedOut(t *testing.T) {
 	}
 }
 
-// A worker is killed at each call it makes, before the call gets out and after it was taken. Another takes over.
+// A worker is killed at each call it makes, and another takes over: before the first call gets out, and after each was
+// taken but not answered, which is before the next.
 func TestAKilledWorker(t *testing.T) {
 	for _, c := range changes() {
 		if testing.Short() && c.Operation != "reset_password" && c.Operation != "add_to_group" {
@@ -215,7 +218,7 @@ func TestAKilledWorker(t *testing.T) {
 		}
 		t.Run(c.name(), func(t *testing.T) {
 			for n, last := 1, false; !last; n++ {
-				for _, after := range []bool{false, true} {
+				for _, after := range []bool{false, true}[min(n-1, 1):] {
 					w := start(t)
 					a := c.asked(w)
 					w.Decide("frank", "approve")

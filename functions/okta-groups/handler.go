@@ -146,9 +146,10 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 			return target{}, actor.WhichGroup(said, candidates)
 		}
 		return target{object: fga.GroupObject(string(g.ID)), label: g.Name, group: g.ID}, nil
+	default:
+		area := string(call.Operation.Area)
+		return target{object: fga.TypeOkta + ":" + area, label: area}, nil
 	}
-	area := string(call.Operation.Area)
-	return target{object: fga.TypeOkta + ":" + area, label: area}, nil
 }
 
 // checks are what must be allowed on the object itself.
@@ -162,8 +163,9 @@ func (h *handler) checks(who actor.Actor, call actiongroup.Call, on target) []fg
 		return checks
 	case actiongroup.TargetGroup:
 		return []fga.Check{fga.ForGroup(who.User, call.Operation.Relation, string(on.group))}
+	default:
+		return []fga.Check{fga.ForArea(who.User, call.Operation.Relation, on.object)}
 	}
-	return []fga.Check{fga.ForArea(who.User, call.Operation.Relation, on.object)}
 }
 
 // refused records a refusal of somebody we know. What cannot be recorded is still a refusal.

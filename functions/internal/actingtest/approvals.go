@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -63,7 +64,7 @@ type Consume = func(context.Context, events.SQSEvent) (events.SQSEventResponse, 
 func (w *World) Deliver(ctx context.Context, consume Consume) int {
 	w.T.Helper()
 	client, url := w.Queue()
-	out, err := client.ReceiveMessage(w.T.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10})
+	out, err := client.ReceiveMessage(w.T.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10}) //nolint:contextcheck // the queue outlives the worker
 	must(w.T, err)
 	if len(out.Messages) == 0 {
 		return 0
@@ -82,7 +83,7 @@ func (w *World) Deliver(ctx context.Context, consume Consume) int {
 	}
 	for _, m := range out.Messages {
 		if ctx.Err() == nil && !failed[aws.ToString(m.MessageId)] {
-			_, err := client.DeleteMessage(w.T.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle})
+			_, err := client.DeleteMessage(w.T.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}) //nolint:contextcheck // as above
 			must(w.T, err)
 		}
 	}
@@ -132,9 +133,13 @@ func (w *World) Alter(a approval.Approval, attribute, value string) {
 // IDToken is a genuine id_token of a person, issued now to this application or to "other-app".
 func (w *World) IDToken(name, client string) string {
 	w.T.Helper()
-	resp, err := http.PostForm(w.Env["AUTH0_ISSUER_URL"]+"oauth/token", url.Values{
+	form := url.Values{
 		"grant_type": {"refresh_token"}, "client_id": {client}, "client_secret": {clientSecret}, "refresh_token": {w.Auth0.SignIn(client, email(name))},
-	})
+	}
+	req, err := http.NewRequestWithContext(w.T.Context(), http.MethodPost, w.Env["AUTH0_ISSUER_URL"]+"oauth/token", strings.NewReader(form.Encode()))
+	must(w.T, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
 	must(w.T, err)
 	defer resp.Body.Close()
 	var tokens struct {

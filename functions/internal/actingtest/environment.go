@@ -24,7 +24,7 @@ func CheckEnvironment(t *testing.T, logicalID string, parse func(lookup func(str
 		t.Fatalf("no templates: %v", globErr)
 	}
 	for _, file := range templates {
-		b, err2 := os.ReadFile(file)
+		b, err2 := os.ReadFile(file) //nolint:gosec // of this repository
 		must(t, err2)
 		var template struct {
 			Resources map[string]struct {

@@ -138,7 +138,7 @@ func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
 	w.base = serve(t, w.ToAWS)
 
 	for k, v := range map[string]string{
-		"AWS_ENDPOINT_URL": w.base, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_ENDPOINT_URL": w.base, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", //nolint:gosec // of no account
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "2", "AWS_CA_BUNDLE": "", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 	} {
 		t.Setenv(k, v)
@@ -258,10 +258,12 @@ func (w *World) Trail(name string) []audit.Record {
 	return all
 }
 
-// Grant and Revoke change what a person may do.
+// Grant lets a person do something.
 func (w *World) Grant(name, relation, object string) {
 	w.FGA.Grant("user:"+email(name), relation, object)
 }
+
+// Revoke takes a grant away.
 func (w *World) Revoke(name, relation, object string) {
 	w.FGA.Revoke("user:"+email(name), relation, object)
 }
