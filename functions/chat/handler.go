@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
@@ -70,7 +69,7 @@ func runtime(cfg settings, from aws.Config) agent.Runtime {
 	if cfg.Runtime == runtimeClassic {
 		return agent.NewClassic(bedrockagentruntime.NewFromConfig(from), cfg.AgentID, cfg.AgentAlias)
 	}
-	return agent.NewHarness(bedrockagentcore.NewFromConfig(from), cfg.HarnessARN, tools{
+	return agent.NewHarness(from, cfg.HarnessARN, tools{
 		invoke:    lambdainvoke.New(from).Invoke,
 		functions: map[string]string{actiongroup.GroupOkta: cfg.OktaGroups, actiongroup.GroupCIBA: cfg.CIBA},
 	})

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -92,12 +91,17 @@ const (
 	maxTraceArg  = 200  // characters
 )
 
-// sessionIDs fit both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_] here. Ours have 43.
-var sessionIDs = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{32,99}$`)
+// fits says whether a session id suits both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_] here,
+// a hyphen never first. Ours have 43.
+func fits(sessionID string) bool {
+	return len(sessionID) >= 33 && len(sessionID) <= 100 && sessionID[0] != '-' && strings.IndexFunc(sessionID, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-'
+	}) < 0
+}
 
 func (t Turn) validate() error {
 	switch {
-	case !sessionIDs.MatchString(t.SessionID):
+	case !fits(t.SessionID):
 		return fault.New(fault.Internal, "", fmt.Errorf("session id of %d characters fits no agent runtime", len(t.SessionID)))
 	case strings.TrimSpace(t.Message) == "":
 		return fault.New(fault.Invalid, "Please type a message.", nil)

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime/types"
+
+	"github.com/steward-iam/steward/shared/awsclient"
 )
 
 // ClassicClient is the one call of *bedrockagentruntime.Client in use.
@@ -28,7 +30,7 @@ func NewClassic(client ClassicClient, agentID, aliasID string) *Classic {
 	retryer := newRetryer()
 	return &Classic{
 		client: client, agentID: agentID, aliasID: aliasID,
-		options: func(o *bedrockagentruntime.Options) { o.Retryer, o.HTTPClient = retryer, plainBody{o.HTTPClient} },
+		options: func(o *bedrockagentruntime.Options) { o.Retryer, o.HTTPClient = retryer, awsclient.Plain(o.HTTPClient) },
 	}
 }
 

@@ -72,6 +72,14 @@ func asFault(ctx context.Context, doing string, err error) error {
 	}
 }
 
+// code is the service's name for what went wrong, "" if it is nothing that a service said.
+func code(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
 // serviceError prints what an operator needs and unwraps to the whole.
 type serviceError struct {
 	doing string

@@ -13,18 +13,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/fault"
 )
-
-// HarnessClient is the two calls of *bedrockagentcore.Client in use.
-type HarnessClient interface {
-	InvokeHarness(context.Context, *bedrockagentcore.InvokeHarnessInput, ...func(*bedrockagentcore.Options)) (*bedrockagentcore.InvokeHarnessOutput, error)
-	StopRuntimeSession(context.Context, *bedrockagentcore.StopRuntimeSessionInput, ...func(*bedrockagentcore.Options)) (*bedrockagentcore.StopRuntimeSessionOutput, error)
-}
 
 // ToolRunner runs one call: it invokes the function of the event's action group with the event, as Classic would.
 type ToolRunner interface {
@@ -37,10 +29,8 @@ type ToolRunner interface {
 //	                                   ▲                                      │
 //	                                   └────────────── at most maxRounds ─────┘
 type Harness struct {
-	client  HarnessClient
-	arn     string
-	tools   ToolRunner
-	options func(*bedrockagentcore.Options)
+	wire  harnessWire
+	tools ToolRunner
 }
 
 const (
@@ -49,19 +39,16 @@ const (
 	settleLimit  = 10 * time.Second
 )
 
-// NewHarness makes a Harness. The client's HTTP client must have no overall time limit (the SDK's default has none).
-func NewHarness(client HarnessClient, harnessARN string, tools ToolRunner) *Harness {
-	retryer := newRetryer()
-	return &Harness{
-		client: client, arn: harnessARN, tools: tools,
-		options: func(o *bedrockagentcore.Options) { o.Retryer, o.HTTPClient = retryer, plainBody{o.HTTPClient} },
-	}
+// NewHarness makes a Harness. An HTTP client in the configuration must have no overall time limit (the SDK's has none).
+func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
+	return &Harness{wire: newHarnessWire(cfg, harnessARN), tools: tools}
 }
 
 // Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered.
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
-		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
+		prompt := t.prompt()
+		content := []block{{Text: &prompt}}
 		said := false
 		for range maxRounds {
 			calls, err := h.invoke(ctx, t.SessionID, content, &said, emit)
@@ -85,15 +72,15 @@ func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 
 // End stops the session's runtime; the conversation ends with it.
 func (h *Harness) End(ctx context.Context, sessionID string) error {
-	_, err := h.client.StopRuntimeSession(ctx, &bedrockagentcore.StopRuntimeSessionInput{AgentRuntimeArn: &h.arn, RuntimeSessionId: &sessionID}, h.options)
-	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
+	err := h.wire.stop(ctx, sessionID)
+	if code(err) == "ResourceNotFoundException" {
 		return nil
 	}
 	return asFault(ctx, "stop the harness session", err)
 }
 
 // settle answers the open calls of a turn that ends here, so that the session can take the next message.
-func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
+func (h *Harness) settle(ctx context.Context, sessionID string, results []block) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	said := false
@@ -110,47 +97,44 @@ type toolUse struct {
 //
 // One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
 // and a call that was answered within the stream is none of ours.
-func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, said *bool, emit func(Event) bool) ([]*toolUse, error) {
-	out, err := h.client.InvokeHarness(ctx, &bedrockagentcore.InvokeHarnessInput{
-		HarnessArn:       &h.arn,
-		RuntimeSessionId: &sessionID,
-		Messages:         []types.HarnessMessage{{Role: types.HarnessConversationRoleUser, Content: content}},
-	}, h.options)
+func (h *Harness) invoke(ctx context.Context, sessionID string, content []block, said *bool, emit func(Event) bool) ([]*toolUse, error) {
+	stream, err := h.wire.invoke(ctx, sessionID, content)
 	if err != nil {
 		return nil, asFault(ctx, "invoke harness", err)
 	}
-	stream := out.GetStream()
-	defer stream.Close()
+	defer stream.close()
 
 	var (
 		calls []*toolUse
-		open  = map[int32]*toolUse{}
-		stop  types.HarnessStopReason
+		open  = map[int]*toolUse{}
+		stop  string
 		gap   = *said // what another message says starts on a line of its own
 	)
-	for event := range stream.Events() {
-		switch e := event.(type) {
-		case *types.InvokeHarnessStreamOutputMemberMessageStart:
+	for {
+		kind, e, err := stream.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, asFault(ctx, "read the harness's answer", err)
+		}
+		switch kind {
+		case "messageStart":
 			gap = *said
 			clear(open)
-		case *types.InvokeHarnessStreamOutputMemberContentBlockStart:
-			switch start := e.Value.Start.(type) {
-			case *types.HarnessContentBlockStartMemberToolUse:
-				use := &toolUse{id: aws.ToString(start.Value.ToolUseId), name: aws.ToString(start.Value.Name)}
-				if start.Value.Type == "" || start.Value.Type == types.HarnessToolUseTypeToolUse {
+		case "contentBlockStart":
+			if start := e.Start.ToolUse; start != nil {
+				use := &toolUse{id: start.ToolUseID, name: start.Name}
+				if start.Type == "" || start.Type == typeOurs {
 					calls = append(calls, use)
 				}
-				open[aws.ToInt32(e.Value.ContentBlockIndex)] = use
-			case *types.HarnessContentBlockStartMemberToolResult:
-				calls = slices.DeleteFunc(calls, func(u *toolUse) bool { return u.id == aws.ToString(start.Value.ToolUseId) })
+				open[e.ContentBlockIndex] = use
 			}
-		case *types.InvokeHarnessStreamOutputMemberContentBlockDelta:
-			switch delta := e.Value.Delta.(type) {
-			case *types.HarnessContentBlockDeltaMemberText:
-				text := delta.Value
-				if text == "" {
-					continue
-				}
+			if answered := e.Start.ToolResult; answered != nil {
+				calls = slices.DeleteFunc(calls, func(u *toolUse) bool { return u.id == answered.ToolUseID })
+			}
+		case "contentBlockDelta":
+			if text := e.Delta.Text; text != "" {
 				if gap {
 					text, gap = "\n\n"+text, false
 				}
@@ -158,30 +142,27 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 				if !emit(Text{text}) {
 					return nil, nil
 				}
-			case *types.HarnessContentBlockDeltaMemberToolUse:
-				use := open[aws.ToInt32(e.Value.ContentBlockIndex)]
-				if use == nil {
-					continue
-				}
-				if use.input.WriteString(aws.ToString(delta.Value.Input)); use.input.Len() > maxToolInput {
+			}
+			if use := open[e.ContentBlockIndex]; use != nil && e.Delta.ToolUse != nil {
+				if use.input.WriteString(e.Delta.ToolUse.Input); use.input.Len() > maxToolInput {
 					return nil, fault.New(fault.Upstream, "The assistant asked for something far too long. Please ask again.", errors.New("tool input too long"))
 				}
 			}
-		case *types.InvokeHarnessStreamOutputMemberMessageStop:
-			stop = e.Value.StopReason
-		case *types.InvokeHarnessStreamOutputMemberMetadata:
-			if !emit(usage(e.Value)) {
+		case "messageStop":
+			stop = e.StopReason
+		case "metadata":
+			if !emit(Trace{
+				Step: StepModel, InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens,
+				Duration: time.Duration(e.Metrics.LatencyMs) * time.Millisecond,
+			}) {
 				return nil, nil
 			}
 		}
 	}
-	if err := stream.Err(); err != nil { // an exception within the stream shows only here
-		return nil, asFault(ctx, "read the harness's answer", err)
-	}
-	if stop == "" { // the SDK takes a connection that broke off for an end
+	if stop == "" { // a connection that broke off between two frames looks like an end
 		return nil, asFault(ctx, "read the harness's answer", io.ErrUnexpectedEOF)
 	}
-	if stop != types.HarnessStopReasonToolUse { // every other reason, unknown ones too, is an end
+	if stop != stopForTools { // every other reason, unknown ones too, is an end
 		return nil, nil
 	}
 	return calls, nil
@@ -189,7 +170,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 
 // call runs one tool and returns its result for the harness. Whatever goes wrong is a result too: a call without one
 // would leave the session unusable.
-func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result types.HarnessContentBlock, listening bool) {
+func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result block, listening bool) {
 	f, ok := actiongroup.Lookup(use.name)
 	if !ok {
 		return use.failed("There is no such tool."), true
@@ -208,7 +189,7 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 	since := time.Now()
 	response, err := h.tools.Run(ctx, actiongroup.Event{
 		MessageVersion: "1.0",
-		Agent:          actiongroup.Agent{Name: "steward", ID: harnessID(h.arn), Alias: "DEFAULT", Version: "1"},
+		Agent:          actiongroup.Agent{Name: "steward", ID: harnessID(h.wire.arn), Alias: "DEFAULT", Version: "1"},
 		InputText:      t.Message,
 		SessionID:      t.SessionID,
 		ActionGroup:    f.Group,
@@ -226,24 +207,18 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 		result = use.failed(response.Text())
 	default:
 		done.Text = clip(response.Text(), maxTraceText)
-		result = use.answered(types.HarnessToolUseStatusSuccess, response.Text())
+		result = use.answered(statusSuccess, response.Text())
 	}
 	return result, emit(done)
 }
 
-func (u *toolUse) answered(status types.HarnessToolUseStatus, text string) types.HarnessContentBlock {
-	return &types.HarnessContentBlockMemberToolResult{Value: types.HarnessToolResultBlock{
-		ToolUseId: &u.id,
-		Status:    status,
-		Content:   []types.HarnessToolResultContentBlock{&types.HarnessToolResultContentBlockMemberText{Value: text}},
-	}}
+func (u *toolUse) answered(status, text string) block {
+	return block{ToolResult: &toolResult{ToolUseID: u.id, Status: status, Content: []block{{Text: &text}}}}
 }
 
-func (u *toolUse) failed(text string) types.HarnessContentBlock {
-	return u.answered(types.HarnessToolUseStatusError, text)
-}
+func (u *toolUse) failed(text string) block { return u.answered(statusError, text) }
 
-func refuseAll(calls []*toolUse) (results []types.HarnessContentBlock) {
+func refuseAll(calls []*toolUse) (results []block) {
 	for _, call := range calls {
 		results = append(results, call.failed("Not run: the person has left."))
 	}
@@ -294,17 +269,6 @@ func parameters(f actiongroup.Function, input []byte) ([]actiongroup.Parameter, 
 		params = append(params, actiongroup.Parameter{Name: name, Type: kind, Value: value})
 	}
 	return params, nil
-}
-
-func usage(m types.HarnessMetadataEvent) Trace {
-	step := Trace{Step: StepModel}
-	if m.Usage != nil {
-		step.InputTokens, step.OutputTokens = int(aws.ToInt32(m.Usage.InputTokens)), int(aws.ToInt32(m.Usage.OutputTokens))
-	}
-	if m.Metrics != nil {
-		step.Duration = time.Duration(aws.ToInt64(m.Metrics.LatencyMs)) * time.Millisecond
-	}
-	return step
 }
 
 func harnessID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 	"github.com/google/go-cmp/cmp"
 
@@ -100,7 +99,7 @@ func over(t *testing.T, name string, h http.Handler, fns *functions) agent.Runti
 	t.Cleanup(server.Close)
 	cfg := awsConfig(server.URL, server.Client())
 	if name == "harness" {
-		return agent.NewHarness(bedrockagentcore.NewFromConfig(cfg), harnessARN, fns)
+		return agent.NewHarness(cfg, harnessARN, fns)
 	}
 	return agent.NewClassic(bedrockagentruntime.NewFromConfig(cfg), "AB12CD34EF", "PRODALIAS1")
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
@@ -72,7 +71,7 @@ func classicOver(s *streams) agent.Runtime {
 }
 
 func harnessOver(s *streams, tools agent.ToolRunner) agent.Runtime {
-	return agent.NewHarness(bedrockagentcore.NewFromConfig(awsConfig("http://fake.invalid", &http.Client{Transport: s})), harnessARN, tools)
+	return agent.NewHarness(awsConfig("http://fake.invalid", &http.Client{Transport: s}), harnessARN, tools)
 }
 
 func TestClassicToleratesWhatItDoesNotKnow(t *testing.T) {
