@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/steward-iam/steward/functions/internal/acting"
@@ -62,34 +61,12 @@ func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func()
 	}
 }
 
-const (
-	margin    = 1500 * time.Millisecond // kept of the function's time for answering
-	firstPoll = 6 * time.Second         // CIBA's five, counted from the push, which is sent a moment later
-)
+// firstPoll is CIBA's five seconds, counted from the push, which is sent a moment later.
+const firstPoll = 6 * time.Second
 
-// Handle answers one call of the agent. It never returns an error: an error would end the person's turn without a word.
-func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response actiongroup.Response, _ error) {
-	event, err := actiongroup.Decode(payload)
-	defer func() {
-		if r := recover(); r != nil {
-			h.log.ErrorContext(ctx, "panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
-			response = event.Reprompt("Something went wrong on our side. Please try again.")
-		}
-	}()
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancel()
-	}
-	var text string
-	if err == nil {
-		text, err = h.answer(ctx, event)
-	}
-	if err != nil {
-		say, _ := fault.Answer(ctx, acting.About(h.log, err), h.door.Words(ctx, event, err))
-		return event.Reprompt(say), nil
-	}
-	return event.Answer(text), nil
+// Handle answers one call of the agent.
+func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (actiongroup.Response, error) {
+	return acting.Handle(ctx, h.log, h.door, payload, h.answer)
 }
 
 // answer is the path of every elevated change.
@@ -197,7 +174,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 
 // abandon ends an approval that could not be sent. The cause is what the person reads.
 func (h *handler) abandon(ctx context.Context, a approval.Approval, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), margin/2)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acting.Margin/2)
 	defer cancel()
 	a.Result = "It could not be sent to the phone; nothing was changed."
 	if err := h.approvals.Move(ctx, &a, approval.Failed, h.now()); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/functions/internal/actingtest"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
@@ -432,7 +433,7 @@ func TestTheAnswerComesInTime(t *testing.T) {
 	w := start(t)
 	frank := w.SignIn("frank")
 	w.ToAuth0.Fail(actingtest.Fault{Match: "/bc-authorize", Delay: time.Minute})
-	ctx, cancel := context.WithTimeout(t.Context(), margin+500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), acting.Margin+500*time.Millisecond)
 	defer cancel()
 	wants(t, w.Send(ctx, w.Handle, actingtest.Event(frank, "manage_user", "action", "suspend", "user", "dave")), "upstream", "The approval could not be sent to your phone.")
 	if all := w.Approvals("frank"); len(all) != 1 || all[0].Status != approval.Failed {

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/steward-iam/steward/functions/internal/acting"
@@ -30,32 +28,9 @@ func newHandler(c *acting.Clients, log *slog.Logger, now func() time.Time) *hand
 	return &handler{desk: c.Desk, okta: c.Okta, audit: c.Audit, door: c.Door, log: log, now: now}
 }
 
-// margin is what is kept of the function's time for answering.
-const margin = 1500 * time.Millisecond
-
-// Handle answers one call of the agent. It never returns an error: an error would end the person's turn without a word.
-func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (response actiongroup.Response, _ error) {
-	event, err := actiongroup.Decode(payload)
-	defer func() {
-		if r := recover(); r != nil {
-			h.log.ErrorContext(ctx, "panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
-			response = event.Reprompt("Something went wrong on our side. Please try again.")
-		}
-	}()
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancel()
-	}
-	var text string
-	if err == nil {
-		text, err = h.answer(ctx, event)
-	}
-	if err != nil {
-		say, _ := fault.Answer(ctx, acting.About(h.log, err), h.door.Words(ctx, event, err))
-		return event.Reprompt(say), nil
-	}
-	return event.Answer(text), nil
+// Handle answers one call of the agent.
+func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (actiongroup.Response, error) {
+	return acting.Handle(ctx, h.log, h.door, payload, h.answer)
 }
 
 // answer is the path of every read.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/functions/internal/actingtest"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/audit"
@@ -347,7 +348,7 @@ func TestFaultsOfOkta(t *testing.T) {
 		w := start(t)
 		alice := w.SignIn("alice")
 		w.ToOkta.Fail(actingtest.Fault{Delay: time.Minute})
-		ctx, cancel := context.WithTimeout(t.Context(), margin+300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), acting.Margin+300*time.Millisecond)
 		defer cancel()
 		wants(t, w.Send(ctx, w.Handle, actingtest.Event(alice, "list_user_groups")), "upstream", "Okta did not answer in time.")
 	})
