@@ -92,6 +92,24 @@ type Tap struct {
 	seq      int
 	requests []*Request
 	faults   []*Fault
+	watch    func(Request, bool)
+}
+
+// Watch has see told of every request twice: before it takes effect, and, with after set, when it has but its answer is not out
+// yet. The request waits for see, which may so choose what goes wrong in between. nil ends it.
+func (t *Tap) Watch(see func(r Request, after bool)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watch = see
+}
+
+func (t *Tap) watched(r *Request, after bool) {
+	t.mu.Lock()
+	see, now := t.watch, *r
+	t.mu.Unlock()
+	if see != nil {
+		see(now, after)
+	}
 }
 
 // Add arms a fault.
@@ -161,8 +179,10 @@ func (t *Tap) Wrap(service string, next http.Handler) http.Handler {
 		if t.Latency > 0 {
 			time.Sleep(t.Latency)
 		}
+		t.watched(rec, false)
 		if fault == nil {
 			next.ServeHTTP(out, r)
+			t.watched(rec, true)
 			return
 		}
 		fault.strike(out, r, next)
