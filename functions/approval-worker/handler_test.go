@@ -256,6 +256,40 @@ func TestAKilledWorker(t *testing.T) {
 	}
 }
 
+// The table and the queue take each call, but the first answer to it is lost, so that the SDK sends it once more.
+func TestAnswersOfAWSAreLost(t *testing.T) {
+	for _, c := range changes()[:1] { // the one that may not be done twice
+		t.Run(c.name(), func(t *testing.T) {
+			for n, last := 1, false; !last; n++ {
+				w := start(t)
+				a := c.asked(w)
+				w.Decide("frank", "approve")
+				w.Forward(7 * time.Second)
+				w.ToAWS.Forget()
+				w.ToAWS.Fail(actingtest.Fault{Nth: n, Reset: true, After: true})
+				w.Deliver(t.Context(), w.Handle)
+				if last = len(w.ToAWS.Calls()) < n; last {
+					break
+				}
+				lost := w.ToAWS.Calls()[n-1]
+				w.ToAWS.Fail()
+				a = w.ends(a, approval.Done, "Okta")
+				w.Drain(w.Handle)
+				if c.times(w) != 1 || len(w.Okta.Mails()) > 1 {
+					t.Errorf("answer %d (%s) lost: it happened %d times", n, lost, c.times(w))
+				}
+				trail := map[string]int{}
+				for _, r := range w.Trail("frank") {
+					trail[string(r.Stage)+" "+r.Decision]++
+				}
+				if want := map[string]int{"decision approved": 1, "execute done": 1}; !maps.Equal(trail, want) {
+					t.Errorf("answer %d (%s) lost: trail %v", n, lost, trail)
+				}
+			}
+		})
+	}
+}
+
 // approveAll approves whatever waits on frank's phone.
 func approveAll(w *world) {
 	for _, p := range w.Pushes("frank") {

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -166,7 +167,8 @@ func (s *Approvals) ByOwner(ctx context.Context, owner session.Subject, limit in
 	return all, nil
 }
 
-// ErrMoved says that the approval is not where the caller saw it: somebody else moved it first.
+// ErrMoved says that the approval is not where the caller saw it: somebody else moved it first. A move carries a mark of
+// its own, so that a write that is sent again because its answer was lost finds itself and not somebody else.
 var ErrMoved = errors.New("the approval has moved on")
 
 // Move takes a from the state it was read in to next, with what a says of result, Okta's request and time. a is updated.
@@ -176,10 +178,10 @@ func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approva
 	}
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET #status = :next, changed_at = :now",
-		condition: "#status = :was AND digest = :digest",
+		update:    "SET #status = :next, changed_at = :now, moved_by = :me",
+		condition: "digest = :digest AND (#status = :was OR moved_by = :me)",
 		names:     map[string]string{"#status": "status"},
-		values:    item{":next": text(string(next)), ":was": text(string(a.Status)), ":now": moment(now), ":digest": text(a.Digest)},
+		values:    item{":next": text(string(next)), ":was": text(string(a.Status)), ":now": moment(now), ":digest": text(a.Digest), ":me": text(rand.Text())},
 	}
 	if a.Result != "" {
 		c.update += ", #result = :result"
@@ -231,12 +233,12 @@ func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Ti
 	until := now.Add(lease)
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET #status = :executing, claimed_until = :until, changed_at = :now",
-		condition: "digest = :digest AND (#status = :approved OR (#status = :executing AND claimed_until <= :now))",
+		update:    "SET #status = :executing, claimed_until = :until, changed_at = :now, moved_by = :me",
+		condition: "digest = :digest AND (#status = :approved OR (#status = :executing AND claimed_until <= :now) OR moved_by = :me)",
 		names:     map[string]string{"#status": "status"},
 		values: item{
 			":executing": text(string(approval.Executing)), ":approved": text(string(approval.Approved)),
-			":until": moment(until), ":now": moment(now), ":digest": text(a.Digest),
+			":until": moment(until), ":now": moment(now), ":digest": text(a.Digest), ":me": text(rand.Text()),
 		},
 	}
 	if err := s.moved(s.table.update(ctx, c)); err != nil {

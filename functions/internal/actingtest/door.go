@@ -17,6 +17,7 @@ import (
 type Fault struct {
 	Match  string // part of a call's name, see [Door.Calls]; "" is every call
 	Times  int    // how many calls are hit; 0 is all of them
+	Nth    int    // only the call of that number since the last Forget, counted from 1; 0 is any
 	Delay  time.Duration
 	Status int // answered instead of the real answer; 0 only delays
 	Header http.Header
@@ -73,7 +74,7 @@ func (d *Door) received(name string) Fault {
 	d.calls = append(d.calls, name)
 	for i := range d.faults {
 		f := &d.faults[i]
-		if !strings.Contains(name, f.Match) || f.Times < 0 {
+		if !strings.Contains(name, f.Match) || f.Times < 0 || f.Nth > 0 && f.Nth != len(d.calls) {
 			continue
 		}
 		if f.Times > 0 {
