@@ -457,3 +457,33 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
 	actingtest.CheckEnvironment(t, "CibaFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
 }
+
+// Wherever the function is killed, no change is left that would be made unasked, and the same can be asked for again once
+// the time to answer is over.
+func TestAKilledFunction(t *testing.T) {
+	for n, last := 1, false; !last; n++ {
+		w := start(t)
+		frank := w.SignIn("frank")
+		ctx := w.KillAt(n, true)
+		_, _ = w.Handle(ctx, payload(t, actingtest.Event(frank, "manage_user", "action", "suspend", "user", "dave")))
+		made, killed := w.Revive()
+		if last = !killed; last {
+			if len(made) < 8 {
+				t.Errorf("it made only %q", made)
+			}
+			break
+		}
+		all := w.Approvals("frank")
+		for _, a := range all {
+			if a.Status != approval.Pending {
+				t.Errorf("killed at call %d (%s): %s", n, made[n-1], a.Status)
+			}
+		}
+		if pushes := w.Pushes("frank"); len(pushes) > 0 && len(all) == 0 {
+			t.Errorf("killed at call %d (%s): a push without an approval", n, made[n-1])
+		}
+		w.handler = newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)
+		w.Forward(5*time.Minute + time.Second)
+		wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
+	}
+}
