@@ -93,6 +93,43 @@ type Tap struct {
 	requests []*Request
 	faults   []*Fault
 	watch    func(Request, bool)
+	record   func(Exchange)
+}
+
+// Exchange is what went over the wire, whole and with all secrets. It is kept nowhere.
+type Exchange struct {
+	Service, Method, Path, Target string
+	Request, Response             []byte
+}
+
+// Record has keep told of every exchange from now on, once it is over. nil ends it.
+func (t *Tap) Record(keep func(Exchange)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record = keep
+}
+
+// recording tees r and w, if somebody wants the exchange, and returns what to call when it is over.
+func (t *Tap) recording(service string, w *statusWriter, r *http.Request) (over func()) {
+	t.mu.Lock()
+	keep := t.record
+	t.mu.Unlock()
+	if keep == nil {
+		return func() {}
+	}
+	sent := &bytes.Buffer{}
+	w.copy = &bytes.Buffer{}
+	if r.Body != nil {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r.Body, sent), r.Body}
+	}
+	e := Exchange{Service: service, Method: r.Method, Path: r.URL.Path, Target: r.Header.Get("X-Amz-Target")}
+	return func() {
+		e.Request, e.Response = sent.Bytes(), w.copy.Bytes()
+		keep(e)
+	}
 }
 
 // Watch has see told of every request twice: before it takes effect, and, with after set, when it has but its answer is not out
@@ -169,8 +206,9 @@ func (t *Tap) Wrap(service string, next http.Handler) http.Handler {
 			return
 		}
 		begun := time.Now()
-		rec, fault := t.receive(service, r)
 		out := &statusWriter{ResponseWriter: w}
+		defer t.recording(service, out, r)()
+		rec, fault := t.receive(service, r)
 		defer func() { // also when the handler panics to drop the connection
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -389,6 +427,7 @@ func drop(w http.ResponseWriter) {
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	copy   *bytes.Buffer // nil unless recorded
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -398,6 +437,9 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Write(p []byte) (int, error) {
 	w.status = cmp.Or(w.status, http.StatusOK)
+	if w.copy != nil {
+		w.copy.Write(p)
+	}
 	return w.ResponseWriter.Write(p)
 }
 

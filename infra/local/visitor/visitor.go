@@ -195,7 +195,7 @@ func (v *Visitor) Approvals(ctx context.Context) ([]Approval, error) {
 	return all, v.JSON(ctx, http.MethodGet, "/api/approvals", nil, &all)
 }
 
-// Await waits until an approval has left the states pending and executing.
+// Await waits until an approval has come to its end.
 func (v *Visitor) Await(ctx context.Context, id string) (Approval, error) {
 	for {
 		all, err := v.Approvals(ctx)
@@ -203,12 +203,12 @@ func (v *Visitor) Await(ctx context.Context, id string) (Approval, error) {
 			return Approval{}, err
 		}
 		for _, a := range all {
-			if a.ID == id && a.Status != "pending" && a.Status != "executing" {
+			if a.ID == id && a.Status != "pending" && a.Status != "approved" && a.Status != "executing" {
 				return a, nil
 			}
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(300 * time.Millisecond): // the chat answers 429 to the impatient
 		case <-ctx.Done():
 			return Approval{}, fmt.Errorf("wait for approval %s: %w", id, ctx.Err())
 		}
