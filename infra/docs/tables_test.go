@@ -30,30 +30,37 @@ func catalogue(*testing.T) string {
 			}
 			params = append(params, name)
 		}
-		var relations []string
-		for _, op := range f.Operations {
-			if r := permission(op); !slices.Contains(relations, r) {
-				relations = append(relations, r)
-			}
-		}
 		phone := ""
 		if f.Elevated {
 			phone = "yes"
 		}
-		fmt.Fprintf(&b, "| “%s” | `%s` | %s | %s | %s |\n", cell(f.Examples[0]), f.Name, strings.Join(params, ", "), strings.Join(relations, ", "), phone)
+		fmt.Fprintf(&b, "| “%s” | `%s` | %s | %s | %s |\n", cell(f.Examples[0]), f.Name, strings.Join(params, ", "), permissions(f.Operations), phone)
 	}
 	return b.String()
 }
 
-func permission(op actiongroup.Operation) string {
-	switch op.Target {
-	case actiongroup.TargetNone:
-		return "being signed in"
-	case actiongroup.TargetArea:
-		return fmt.Sprintf("`%s` on `okta:%s`", op.Relation, op.Area)
-	default:
-		return fmt.Sprintf("`%s` on the `%s`", op.Relation, op.Target)
+// permissions are what is asked of FGA; one line for many that are named after their action.
+func permissions(operations []actiongroup.Operation) string {
+	var all []string
+	for _, op := range operations {
+		relation := op.Relation
+		if len(operations) > 3 && relation == "can_"+op.Action {
+			relation = "can_<action>"
+		}
+		var said string
+		switch op.Target {
+		case actiongroup.TargetNone:
+			said = "being signed in"
+		case actiongroup.TargetArea:
+			said = fmt.Sprintf("`%s` on `okta:%s`", relation, op.Area)
+		default:
+			said = fmt.Sprintf("`%s` on the `%s`", relation, op.Target)
+		}
+		if !slices.Contains(all, said) {
+			all = append(all, said)
+		}
 	}
+	return strings.Join(all, ", ")
 }
 
 // meaning of each key of cdk.json, with its default.
@@ -138,9 +145,15 @@ func functionsTable(*testing.T) string {
 		case fn.Queue:
 			by = fmt.Sprintf("the approval queue, %d messages at a time", fn.BatchSize)
 		}
-		fmt.Fprintf(&b, "| [`%s`](functions/%s) | %s | %s | %d MB | %d s |\n", fn.Name, fn.Name, strings.TrimPrefix(fn.Description, "Action group: "), by, fn.MemoryMB, int(fn.Timeout.Seconds()))
+		fmt.Fprintf(&b, "| [`%s`](functions/%s) | %s | %s | %d MB | %d s |\n", fn.Name, fn.Name, sentence(fn.Description), by, fn.MemoryMB, int(fn.Timeout.Seconds()))
 	}
 	return b.String()
+}
+
+// sentence is a function's description as a cell of a table.
+func sentence(description string) string {
+	text := strings.TrimSuffix(strings.TrimPrefix(description, "Action group: "), ".")
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // environment is every function's environment, and what its role may do.
