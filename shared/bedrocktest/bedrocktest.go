@@ -298,7 +298,7 @@ func refuse(w http.ResponseWriter, e *Exception) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("x-amzn-ErrorType", e.Code)
 	w.WriteHeader(status)
-	w.Write(e.payload()) //nolint:errcheck // the client went away
+	_, _ = w.Write(e.payload()) // the client may have gone away
 }
 
 // stream writes an event stream, every event flushed on its own. After the first error it writes nothing more.
@@ -377,7 +377,7 @@ func (st *stream) strike() {
 
 // exception ends the stream.
 func (st *stream) exception(e *Exception) {
-	st.s.opt.Log.InfoContext(st.r.Context(), "stream ends with an exception", "code", e.Code, "message", e.Message)
+	st.s.opt.Log.Info("stream ends with an exception", "code", e.Code, "message", e.Message)
 	st.leave()
 	st.write(eventstreamapi.ExceptionMessageType, eventstreamapi.ExceptionTypeHeader, strings.ToLower(e.Code[:1])+e.Code[1:], e.payload())
 	st.ended = true

@@ -266,5 +266,5 @@ func (s *Server) stopSession(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set(sessionHeader, sessionID)
 	w.Header().Set("Content-Type", "application/json")
-	w.Write([]byte(`{}`)) //nolint:errcheck // the client went away
+	_, _ = w.Write([]byte(`{}`)) // the client may have gone away
 }

@@ -348,7 +348,7 @@ func include(text string) string {
 func likeExample(text string) *intent {
 	words := func(s string) map[string]bool {
 		set := map[string]bool{}
-		for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9') }) {
+		for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 			set[w] = true
 		}
 		return set
