@@ -13,14 +13,14 @@ func (t *Tenant) discovery(w http.ResponseWriter, _ *http.Request) {
 	at := func(path string) string { return t.issuer + path }
 	w.Header().Set("Cache-Control", "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400")
 	writeCachedJSON(w, map[string]any{
-		"issuer":                              t.issuer,
-		"authorization_endpoint":              at("authorize"),
-		"token_endpoint":                      at("oauth/token"),
-		"userinfo_endpoint":                   at("userinfo"),
-		"jwks_uri":                            at(".well-known/jwks.json"),
-		"revocation_endpoint":                 at("oauth/revoke"),
-		"end_session_endpoint":                at("oidc/logout"),
-		"backchannel_authentication_endpoint": at("bc-authorize"),
+		"issuer":                                           t.issuer,
+		"authorization_endpoint":                           at("authorize"),
+		"token_endpoint":                                   at("oauth/token"),
+		"userinfo_endpoint":                                at("userinfo"),
+		"jwks_uri":                                         at(".well-known/jwks.json"),
+		"revocation_endpoint":                              at("oauth/revoke"),
+		"end_session_endpoint":                             at("oidc/logout"),
+		"backchannel_authentication_endpoint":              at("bc-authorize"),
 		"backchannel_token_delivery_modes_supported":       []string{"poll"},
 		"scopes_supported":                                 oidcScopes,
 		"response_types_supported":                         []string{"code"},
@@ -243,7 +243,7 @@ func (t *Tenant) signIn(w http.ResponseWriter, r *http.Request) {
 	s := &session{sid: opaque(24), sub: p.Sub, signedIn: t.now()}
 	cookie := opaque(32)
 	t.state.sessions[cookie] = s
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure but for plain HTTP on this computer
 		Name: sessionCookie, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(t.issuer, "https:"),
 	})
 	if conn := t.settings.Connections[t.loginConnection(l.request.Get("connection"))]; conn != nil && (t.opts.LoginFillsVault || conn.loginFills()) {

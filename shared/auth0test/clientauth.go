@@ -104,7 +104,8 @@ func (t *Tenant) allowed(c *Client, grant string) *oauthError {
 	if !c.allows(grant) || (c.public() && slices.Contains(confidentialOnly, grant)) {
 		return refuse(403, "unauthorized_client", "Grant type '"+grant+"' not allowed for the client.")
 	}
-	if (grant == GrantTokenVault || grant == GrantCIBA) && !(c.OIDCConformant && (c.IsFirstParty || c.AppType == "resource_server")) {
+	trusted := c.OIDCConformant && (c.IsFirstParty || c.AppType == "resource_server")
+	if (grant == GrantTokenVault || grant == GrantCIBA) && !trusted {
 		return refuse(403, "unauthorized_client", "Grant type '"+grant+"' not allowed for the client.")
 	}
 	return nil

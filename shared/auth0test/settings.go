@@ -13,7 +13,7 @@ const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
-	GrantTokenVault        = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
+	GrantTokenVault        = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token" //nolint:gosec // its name
 	GrantCIBA              = "urn:openid:params:grant-type:ciba"
 )
 

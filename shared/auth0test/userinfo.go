@@ -64,7 +64,7 @@ func (t *Tenant) logout(w http.ResponseWriter, r *http.Request) {
 		page(w, http.StatusOK, "message", map[string]any{"Title": "Signed out", "Text": "You are signed out."})
 		return
 	}
-	http.Redirect(w, r, target, http.StatusFound)
+	http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // on the client's list
 }
 
 // endSession is /oidc/logout, OpenID Connect RP-Initiated Logout 1.0: without a hint that fits the session the person is asked first.
@@ -95,7 +95,8 @@ func (t *Tenant) endSession(w http.ResponseWriter, r *http.Request) {
 		errorPage(w, http.StatusBadRequest, "invalid_request", "The post_logout_redirect_uri is not in the list of allowed logout URLs")
 		return
 	}
-	if s := t.session(r); s != nil && s.sid != sid && !(r.Method == http.MethodPost && q.Get("confirmed") == "yes" && t.guard.Check(r) == nil) {
+	confirmed := r.Method == http.MethodPost && q.Get("confirmed") == "yes" && t.guard.Check(r) == nil
+	if s := t.session(r); s != nil && s.sid != sid && !confirmed {
 		page(w, http.StatusOK, "logout", map[string]any{"Title": "Sign out?", "Fields": flat(q)})
 		return
 	}
@@ -111,14 +112,14 @@ func (t *Tenant) endSession(w http.ResponseWriter, r *http.Request) {
 		}
 		target += separator + url.Values{"state": {q.Get("state")}}.Encode()
 	}
-	http.Redirect(w, r, target, http.StatusFound)
+	http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // on the client's list
 }
 
 func (t *Tenant) endBrowserSession(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
 		delete(t.state.sessions, cookie.Value)
 	}
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(t.issuer, "https:")})
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(t.issuer, "https:")}) //nolint:gosec // Secure but for plain HTTP on this computer
 }
 
 func flat(q url.Values) map[string]string {

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"
-	typeAccessToken    = "urn:ietf:params:oauth:token-type:access_token"
-	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token"
+	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"                      //nolint:gosec // a name
+	typeAccessToken    = "urn:ietf:params:oauth:token-type:access_token"                       //nolint:gosec // a name
+	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token" //nolint:gosec // a name
 )
 
 // account is a connected account: what the Token Vault holds of one person at one connection.
