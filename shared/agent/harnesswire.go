@@ -101,7 +101,7 @@ func (w harnessWire) call(ctx context.Context, path, sessionID string, in any) (
 // invoke is InvokeHarness with one message of the person.
 func (w harnessWire) invoke(ctx context.Context, sessionID string, content []block) (*harnessStream, error) {
 	path := "/harnesses/invoke?" + url.Values{"harnessArn": {w.arn}}.Encode()
-	resp, err := w.call(ctx, path, sessionID, map[string]any{"messages": []message{{Role: "user", Content: content}}})
+	resp, err := w.call(ctx, path, sessionID, map[string]any{"messages": []message{{Role: "user", Content: content}}}) //nolint:bodyclose // harnessStream.close does
 	if err != nil {
 		return nil, err
 	}

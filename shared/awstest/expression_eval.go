@@ -17,7 +17,7 @@ func (s sizeOf) of(it item) (value, bool) { v, ok := s.path.in(it); return sized
 func (c both) holds(it item) bool         { return c.a.holds(it) && c.b.holds(it) }
 func (c either) holds(it item) bool       { return c.a.holds(it) || c.b.holds(it) }
 func (c not) holds(it item) bool          { return !c.c.holds(it) }
-func whole(n int) value { d, _ := parseNumber(strconv.Itoa(n)); return value{kind: kindN, num: d} }
+func whole(n int) value                   { d, _ := parseNumber(strconv.Itoa(n)); return value{kind: kindN, num: d} }
 
 func sized(v value, ok bool) (value, bool) {
 	if !ok {

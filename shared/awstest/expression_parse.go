@@ -386,7 +386,7 @@ func (p *parser) bounds(low, high operand) {
 	}
 	if a.kind != b.kind {
 		p.fail(fmt.Sprintf("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {%s:%s}, upper bound operand: AttributeValue: {%s:%s}", a.kind, a.member(), b.kind, b.member()))
-	} else if order, ok := a.value.compare(b.value); ok && order > 0 {
+	} else if order, ok := a.compare(b.value); ok && order > 0 {
 		p.fail(fmt.Sprintf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {%s:%s}, upper bound operand: AttributeValue: {%s:%s}", a.kind, a.member(), b.kind, b.member()))
 	}
 }

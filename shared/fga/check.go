@@ -58,7 +58,7 @@ func (c Claim) User(sub, email string, emailVerified bool) (string, error) {
 	return user, nil
 }
 
-// UserObject, GroupObject and AppObject are the objects of Okta ids.
+// UserObject is the object of an Okta user's id.
 func UserObject(id string) string { return TypeOktaUser + ":" + id }
 
 // GroupObject is the object of an Okta group's id.

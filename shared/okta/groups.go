@@ -178,10 +178,10 @@ func groupProfile(op, name string, description *string, before map[string]any) (
 	}
 	p := &sdk.GroupProfile{Name: &name, AdditionalProperties: map[string]any{}}
 	for k, v := range before {
-		switch s, isText := v.(string); {
-		case k == "name":
-		case k == "description":
-			if isText && description == nil {
+		switch k {
+		case "name":
+		case "description":
+			if s, isText := v.(string); isText && description == nil {
 				p.Description = &s
 			}
 		default:

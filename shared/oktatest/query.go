@@ -94,13 +94,13 @@ type word struct {
 func scan(s string) ([]word, error) {
 	var out []word
 	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case c == ' ':
+		switch c := s[i]; c {
+		case ' ':
 			i++
-		case c == '(' || c == ')':
+		case '(', ')':
 			out = append(out, word{text: string(c)})
 			i++
-		case c == '"':
+		case '"':
 			var b strings.Builder
 			for i++; ; i++ {
 				if i >= len(s) {

@@ -25,7 +25,9 @@ type Queue struct {
 }
 
 // New sends to the queue at url.
-func New(cfg aws.Config, url string) *Queue { return &Queue{client: sqs.NewFromConfig(awsclient.Brief(cfg)), url: url} }
+func New(cfg aws.Config, url string) *Queue {
+	return &Queue{client: sqs.NewFromConfig(awsclient.Brief(cfg)), url: url}
+}
 
 // Send makes m visible to the worker after delay, in whole seconds.
 func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duration) error {

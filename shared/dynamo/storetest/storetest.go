@@ -279,10 +279,9 @@ func testRing(t *testing.T, s *dynamo.Approvals) {
 	owner := session.Subject(rand.Text())
 	rung := 0
 	for range 10 {
-		switch err := s.Ring(t.Context(), owner, start); {
-		case err == nil:
+		if err := s.Ring(t.Context(), owner, start); err == nil {
 			rung++
-		default:
+		} else {
 			wantKind(t, "too many pushes", fault.Conflict, err)
 		}
 	}

@@ -149,7 +149,7 @@ func check(router routers.Router, r *http.Request, body []byte, rec *recorder) (
 	options := &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true}
 	in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route, Options: options}
 	// What the org refuses as malformed need not conform.
-	if err := openapi3filter.ValidateRequest(req.Context(), in); err != nil && rec.status != 400 {
+	if err := openapi3filter.ValidateRequest(r.Context(), in); err != nil && rec.status != 400 {
 		problems = append(problems, "request: "+err.Error())
 	}
 	for _, w := range statusWaivers {
@@ -161,7 +161,7 @@ func check(router routers.Router, r *http.Request, body []byte, rec *recorder) (
 		RequestValidationInput: in, Status: rec.status, Header: rec.Header(), Options: options,
 	}
 	out.SetBodyBytes(withoutNulls(rec.body.Bytes()))
-	if err := openapi3filter.ValidateResponse(req.Context(), out); err != nil {
+	if err := openapi3filter.ValidateResponse(r.Context(), out); err != nil {
 		problems = append(problems, "response: "+err.Error())
 	}
 	return problems
