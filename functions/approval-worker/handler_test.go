@@ -273,7 +273,7 @@ func TestAnswersOfAWSAreLost(t *testing.T) {
 				}
 				lost := w.ToAWS.Calls()[n-1]
 				w.ToAWS.Fail()
-				a = w.ends(a, approval.Done, "Okta")
+				w.ends(a, approval.Done, "Okta")
 				w.Drain(w.Handle)
 				if c.times(w) != 1 || len(w.Okta.Mails()) > 1 {
 					t.Errorf("answer %d (%s) lost: it happened %d times", n, lost, c.times(w))

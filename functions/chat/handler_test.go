@@ -109,8 +109,10 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	w.aws = awstest.New(awstest.Options{
 		Pleasant: true, Now: w.clock,
 		Tables: []awstest.Table{
-			{Name: "sessions", Hash: awstest.Key{Name: "session_id"}, Range: awstest.Key{Name: "item"}, TTL: "ttl",
-				Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}, Range: awstest.Key{Name: "item"}}}},
+			{
+				Name: "sessions", Hash: awstest.Key{Name: "session_id"}, Range: awstest.Key{Name: "item"}, TTL: "ttl",
+				Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}, Range: awstest.Key{Name: "item"}}},
+			},
 			{Name: "audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}},
 		},
 		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey},

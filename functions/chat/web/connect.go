@@ -69,7 +69,7 @@ func (a *App) connect(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, auth0.Fault(err))
 		return
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // Auth0's page
 }
 
 func (a *App) startConnect(w http.ResponseWriter, r *http.Request, l session.Login) (string, error) {
@@ -112,7 +112,7 @@ func (a *App) connected(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, auth0.Fault(err))
 		return
 	}
-	http.Redirect(w, r, siteOf(r).url("/")+"#connected", http.StatusSeeOther)
+	http.Redirect(w, r, siteOf(r).url("/")+"#connected", http.StatusSeeOther) //nolint:gosec // our own page
 }
 
 func (a *App) finishConnect(r *http.Request, l session.Login, f flow) error {
@@ -135,6 +135,6 @@ func (a *App) home(w http.ResponseWriter, r *http.Request, err error) bool {
 	if fault.KindOf(err) != fault.Unauthenticated {
 		return false
 	}
-	http.Redirect(w, r, siteOf(r).url("/"), http.StatusSeeOther)
+	http.Redirect(w, r, siteOf(r).url("/"), http.StatusSeeOther) //nolint:gosec // our own page
 	return true
 }

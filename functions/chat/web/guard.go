@@ -18,7 +18,7 @@ import (
 func (a *App) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &watched{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // the request carries it
 			v := recover()
 			if v == nil {
 				return

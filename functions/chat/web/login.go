@@ -52,7 +52,7 @@ func (a *App) who(r *http.Request) (session.Login, error) {
 }
 
 func (s *site) cookie(name, value string, lifetime time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(lifetime / time.Second)}
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(lifetime / time.Second)} //nolint:gosec // Secure but for plain HTTP on this computer
 	if lifetime <= 0 {
 		c.MaxAge = -1
 	}
@@ -181,7 +181,7 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	s := siteOf(r)
 	http.SetCookie(w, s.cookie(s.login, cookie.Reveal(), loginLifetime))
-	http.Redirect(w, r, s.url("/"), http.StatusSeeOther)
+	http.Redirect(w, r, s.url("/"), http.StatusSeeOther) //nolint:gosec // our own page
 }
 
 // refusal is the error a callback carries (RFC 6749 section 4.1.2.1). Its words were in the browser's hands: only a
@@ -291,7 +291,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	http.Redirect(w, r, a.Auth.LogoutURL(s.url("/")), http.StatusSeeOther)
+	http.Redirect(w, r, a.Auth.LogoutURL(s.url("/")), http.StatusSeeOther) //nolint:gosec // Auth0's page
 }
 
 // leave deletes everything a login opened, then tells those who have to know: pending approvals end, the agent

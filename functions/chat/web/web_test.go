@@ -48,6 +48,7 @@ type sessions struct {
 }
 
 func (s sessions) Login(context.Context, session.LoginKey) (session.Login, error) { return s.login() }
+
 func (s sessions) Session(_ context.Context, id session.ID) (session.Session, error) {
 	return session.Session{ID: id}, nil
 }

@@ -137,8 +137,8 @@ func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
 	w.ToAWS = &Door{next: w.AWS, power: w.power}
 	w.base = serve(t, w.ToAWS)
 
-	for k, v := range map[string]string{
-		"AWS_ENDPOINT_URL": w.base, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", //nolint:gosec // of no account
+	for k, v := range map[string]string{ //nolint:gosec // of no account
+		"AWS_ENDPOINT_URL": w.base, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "2", "AWS_CA_BUNDLE": "", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 	} {
 		t.Setenv(k, v)
