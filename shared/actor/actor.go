@@ -54,7 +54,11 @@ type Desk struct {
 	Self       Self
 	Claim      fga.Claim
 	Now        func() time.Time
+	// Prepare, if set, fetches what the first person will need after the row and the checks, while these are read. It is
+	// called once, beside them; what it could not fetch is fetched when needed.
+	Prepare func(context.Context)
 
+	first sync.Once
 	mu    sync.Mutex
 	known map[session.ID]known
 }
@@ -144,6 +148,9 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 	id, err := session.ParseID(call.SessionID)
 	if err != nil {
 		return Actor{}, false, err
+	}
+	if d.Prepare != nil {
+		d.first.Do(func() { go d.Prepare(context.WithoutCancel(ctx)) })
 	}
 	guess, early := d.recall(id)
 	guessed := gateOf(call, guess)

@@ -331,3 +331,23 @@ func TestWhich(t *testing.T) {
 		}
 	}
 }
+
+// What the first person needs later is fetched beside the row, once a process, and nobody waits for it.
+func TestTheFirstToEnterPrepares(t *testing.T) {
+	d := begin(t)
+	id := d.signIn("alice", "00ualice000000000001")
+	started, done := make(chan struct{}, 2), make(chan struct{})
+	d.Prepare = func(context.Context) { started <- struct{}{}; <-done }
+	for range 2 {
+		if _, _, err := d.enter(id, "find_groups", "query", "Engineering"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-started
+	close(done)
+	select {
+	case <-started:
+		t.Error("prepared twice")
+	default:
+	}
+}

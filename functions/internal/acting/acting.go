@@ -117,6 +117,10 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Self:       c.Okta,
 		Claim:      cfg.FGAUserClaim,
 		Now:        now,
+		Prepare: func(ctx context.Context) { // each is remembered
+			go func() { _, _ = secrets.Get(ctx, cfg.Auth0SecretARN) }()
+			_, _ = c.Box(ctx)
+		},
 	}
 	return c, nil
 }
