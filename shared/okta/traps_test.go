@@ -243,11 +243,11 @@ func TestTrapCacheServesOnePersonToTheNext(t *testing.T) {
 // also for a mail that then goes out thousands of times.
 func TestTrapClosedConnection(t *testing.T) {
 	var hits atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	closing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		hits.Add(1)
 		panic(http.ErrAbortHandler)
-	}))
-	defer server.Close()
+	})
+	server := httptest.NewServer(closing)
 
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -255,7 +255,10 @@ func TestTrapClosedConnection(t *testing.T) {
 	if n := hits.Load(); n < 20 {
 		t.Errorf("the SDK tried %d times: the trap is gone", n)
 	}
+	server.Close() // the last try may still be under way
 
+	server = httptest.NewServer(closing)
+	defer server.Close()
 	c := newClient(t, server.URL, okta.Options{})
 	ctx := okta.WithToken(t.Context(), secret.New("t"))
 	for _, call := range []struct {
