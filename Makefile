@@ -124,6 +124,7 @@ doctor: ## try every link and name the setting that is wrong (STACK=steward-dev:
 golden: ## rewrite the golden files
 	@cd infra && go test ./stack -update
 	@cd infra && go test ./cost -update
+	@cd infra && go test ./docs -update
 	@cd functions && go test ./chat/... -update
 
 .PHONY: bench
