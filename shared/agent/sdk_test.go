@@ -18,32 +18,33 @@ import (
 // recorder keeps what a request says of itself, without what differs from call to call.
 type recorder struct {
 	header []string
-	got    map[string]any
+	got    chan map[string]any // the SDK sends from a goroutine of its own
 }
 
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.got = map[string]any{"method": req.Method, "path": req.URL.EscapedPath(), "query": req.URL.RawQuery, "host": req.URL.Host}
+	got := map[string]any{"method": req.Method, "path": req.URL.EscapedPath(), "query": req.URL.RawQuery, "host": req.URL.Host}
 	for _, name := range r.header {
-		r.got[name] = req.Header.Get(name)
+		got[name] = req.Header.Get(name)
 	}
 	_, scope, _ := strings.Cut(req.Header.Get("Authorization"), "/eu-central-1/")
-	r.got["scope"], _, _ = strings.Cut(scope, ",")
+	got["scope"], _, _ = strings.Cut(scope, ",")
 	raw, _ := io.ReadAll(req.Body)
 	var body map[string]any
 	_ = json.Unmarshal(raw, &body)
 	delete(body, "clientToken") // random
-	r.got["body"] = body
+	got["body"] = body
+	r.got <- got
 	return &http.Response{StatusCode: 404, Header: http.Header{"X-Amzn-Errortype": {"ResourceNotFoundException"}}, Body: http.NoBody, Request: req}, nil
 }
 
 // TestHarnessSpeaksAsTheSDK: what is sent is what the generated client sends.
 func TestHarnessSpeaksAsTheSDK(t *testing.T) {
 	record := func(call func(cfg aws.Config)) map[string]any {
-		r := &recorder{header: []string{"Content-Type", "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"}}
+		r := &recorder{header: []string{"Content-Type", "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"}, got: make(chan map[string]any, 8)}
 		cfg := awsConfig("", &http.Client{Transport: r})
 		cfg.BaseEndpoint = nil
 		call(cfg)
-		return r.got
+		return <-r.got
 	}
 	for name, tc := range map[string]struct{ ours, theirs func(aws.Config) }{
 		"InvokeHarness": {
