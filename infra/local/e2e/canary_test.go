@@ -209,8 +209,12 @@ func story(t *testing.T, f *run.Fleet) {
 		}
 	}
 	for _, fault := range []tap.Fault{
-		{Service: tap.Okta, Status: 500}, {Service: tap.Okta, Status: 401}, {Service: tap.FGA, Body: "<<<"}, {Service: tap.AWS, Match: "GetItem", Status: 400},
-		{Service: tap.AWS, Match: "PutItem", Reset: true}, {Service: tap.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
+		{Service: tap.Okta, Status: 500},
+		{Service: tap.Okta, Status: 401},
+		{Service: tap.FGA, Body: "<<<"},
+		{Service: tap.AWS, Match: "GetItem", Status: 400},
+		{Service: tap.AWS, Match: "PutItem", Reset: true},
+		{Service: tap.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
 	} {
 		if err := f.Tap.Add(fault); err != nil {
 			t.Fatal(err)

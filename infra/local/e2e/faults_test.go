@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/infra/local/visitor"
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/approval"
+)
+
+// inside is what a person must never be shown of a failure.
+var inside = regexp.MustCompile(`(?i)localhost|127\.0\.0\.1|dial tcp|\bEOF\b|reset by peer|exception|goroutine|panic|\.go:|<<<|https?://|unmarshal|invalid character|context deadline|arn:aws`)
+
+// The ways a dependency fails; that of a timeout is a delay no caller waits for.
+var ways = []tap.Fault{
+	{Status: http.StatusInternalServerError}, {Status: http.StatusTooManyRequests}, {Body: "<<<"}, {Reset: true}, {Reset: true, After: true},
+	{Status: http.StatusInternalServerError, After: true}, {DelayMS: 60000},
+}
+
+// What the change of an Okta object depends on.
+var dependencies = []tap.Fault{
+	{Service: tap.Auth0, Match: "POST /oauth/token"},
+	{Service: tap.Auth0, Match: "POST /bc-authorize"},
+	{Service: tap.Okta},
+	{Service: tap.FGA, Match: "check"},
+	{Service: tap.AWS, Match: "DynamoDB_20120810.GetItem"},
+	{Service: tap.AWS, Match: "DynamoDB_20120810.PutItem"},
+	{Service: tap.AWS, Match: "DynamoDB_20120810.UpdateItem"},
+	{Service: tap.AWS, Match: "AmazonSQS.SendMessage"},
+	{Service: tap.AWS, Match: "/functions/fga-authorizer/"},
+}
+
+// TestApprovalsSurviveFaults lets what the worker depends on fail in every way, time after time, while approvals are in flight.
+func TestApprovalsSurviveFaults(t *testing.T) {
+	t.Parallel()
+	random := seeded(t)
+	faster := fleet.Steward()
+	faster.Queue.VisibilityTimeout = 3 * time.Second
+	for i := range faster.Functions {
+		if faster.Functions[i].Name == fleet.ApprovalWorker {
+			faster.Functions[i].Timeout = 6 * time.Second // so that it gives up earlier on what does not answer
+		}
+	}
+	f := start(t, run.Options{Fleet: faster, PollInterval: time.Second, PushLimit: -1})
+	all := ask(t, f, random, 6, 4)
+	storm := make(chan struct{})
+	go func() {
+		defer close(storm)
+		time.Sleep(4 * time.Second) // until the first polls
+		for range 24 {
+			fault, at := ways[random.IntN(len(ways))], dependencies[random.IntN(len(dependencies))]
+			fault.Service, fault.Match, fault.Times = at.Service, at.Match, 3
+			if err := f.Tap.Add(fault); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(600 * time.Millisecond)
+		}
+		f.Tap.Clear()
+	}()
+	if !settle(t, f, all, func() time.Time { return time.Time{} }, 150*time.Second) {
+		t.Error("not all of them ended")
+	}
+	<-storm
+	hit := 0
+	for _, r := range f.Tap.Requests("") {
+		if r.Fault {
+			hit++
+		}
+	}
+	t.Logf("%d approvals, %d requests went wrong", len(all), hit)
+	if hit < len(all) {
+		t.Error("hardly anything went wrong")
+	}
+	ends := map[string]int{}
+	for _, a := range all {
+		check(t, f, a)
+		for _, row := range tables(f).of(t, string(a.Owner)) {
+			if row.ID == a.ID {
+				ends[string(row.Status)]++
+			}
+		}
+	}
+	t.Logf("%v", ends)
+}
+
+// TestAskingForAChangeFails lets each dependency fail while a change is asked for: a sentence, nothing from inside, no change; and
+// what is not on the phone does not stay pending.
+func TestAskingForAChangeFails(t *testing.T) {
+	t.Parallel()
+	f := start(t, run.Options{PushLimit: -1})
+	people := admins(t, f, len(dependencies))
+	for i, at := range dependencies {
+		for _, fault := range ways[:4] { // the rest of the ways take their time, and run's own tests take it
+			if at.Match == "POST /oauth/token" {
+				f.Tenant.ExpireOktaTokens()
+			}
+			fault.Service, fault.Match = at.Service, at.Match
+			if err := f.Tap.Add(fault); err != nil {
+				t.Fatal(err)
+			}
+			a, err := people[i].visitor.Say(t.Context(), "Reset the password of erin@example.com")
+			said := a.Text + strings.Join(a.Errors, " ")
+			if err != nil {
+				said += strings.ReplaceAll(err.Error(), f.ChatURL, "")
+			}
+			t.Logf("%s %s, %d %q reset %v: %s", at.Service, at.Match, fault.Status, fault.Body, fault.Reset, said)
+			if len(said) < 20 || inside.MatchString(said) {
+				t.Errorf("%s %s: got %q, want a sentence and nothing from inside", at.Service, at.Match, said)
+			}
+			f.Tap.Clear()
+			for _, row := range tables(f).of(t, people[i].subject) { // another time it is another request
+				if row.Status == approval.Pending {
+					tables(f).hurry(t, &row, time.Now())
+				}
+			}
+		}
+	}
+	if mails := f.Org.Mails(); len(mails) != 0 {
+		t.Errorf("got mails %+v, want none", mails)
+	}
+}
+
+// say is an answer's text; errors of the conversation are part of it.
+func say(t *testing.T, v *visitor.Visitor, message string) string {
+	t.Helper()
+	a, err := v.Say(t.Context(), message)
+	if err != nil {
+		t.Fatalf("%s: %v", message, err)
+	}
+	return a.Text + strings.Join(a.Errors, " ")
+}
+
+// TestWhoMayWhat asks for everything the catalogue has as somebody with one tuple, and as somebody with none.
+func TestWhoMayWhat(t *testing.T) {
+	f := start(t, run.Options{})
+	questions := []struct {
+		ask, knows string // what an answer would hold
+		erin       bool
+	}{
+		{"What are my Okta groups?", "Everyone", true},
+		{"Give me Okta groups for a user - alice@example.com", "Engineering", true},
+		{"Find groups named Fin", "Finance", true},
+		{"Who is in Engineering?", "carol@example.com", false},
+		{"Find people named Sam", "sam.taylor", false},
+		{"Show the account of carol@example.com", "ACTIVE", false},
+		{"Show my account", "ACTIVE", false},
+		{"Add dave@example.com to Finance", "code", false},
+		{"Remove alice@example.com from Engineering", "code", false},
+		{"Reset my password", "code", false},
+		{"Reset the password of alice@example.com", "code", false},
+		{"Suspend alice@example.com", "code", false},
+		{"Create a group Pirates", "code", false},
+		{"Rename the group Finance to Treasure", "code", false},
+		{"Delete the group Finance", "code", false},
+		{"Assign alice@example.com to the app Salesforce", "code", false},
+	}
+	for _, name := range []string{"erin", "dave"} {
+		v := signIn(t, f, name+"@example.com")
+		for _, q := range questions {
+			before := len(f.Org.Requests())
+			said := say(t, v, q.ask)
+			may := q.erin && name == "erin"
+			if strings.Contains(said, q.knows) != may || may == strings.Contains(said, "not allowed") {
+				t.Errorf("%s, %s: got %q; may: %v", name, q.ask, said, may)
+			}
+			if name == "dave" && len(f.Org.Requests()) != before {
+				t.Errorf("dave, %s: Okta was asked", q.ask)
+			}
+		}
+	}
+	if pushes := f.Tenant.Pushes(); len(pushes) != 0 {
+		t.Errorf("got pushes %+v, want none", pushes)
+	}
+	for _, r := range f.Org.Requests() {
+		if r.Method != http.MethodGet {
+			t.Errorf("Okta got %s %s", r.Method, r.Path)
+		}
+	}
+}
+
+// TestNamingSomebodyGainsNothing calls a function directly, as somebody inside the account could.
+func TestNamingSomebodyGainsNothing(t *testing.T) {
+	f := start(t, run.Options{})
+	signIn(t, f, "alice@example.com")
+	signIn(t, f, "dave@example.com")
+	sessions := map[string]string{}
+	out, err := tables(f).Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(sessionTable)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range out.Items {
+		text := func(name string) string {
+			s, ok := row[name].(*types.AttributeValueMemberS)
+			if !ok {
+				return ""
+			}
+			return s.Value
+		}
+		if text("item") == "session" {
+			sessions[text("email")] = text("session_id")
+		}
+	}
+	alice, dave := sessions["alice@example.com"], sessions["dave@example.com"]
+	if alice == "" || dave == "" {
+		t.Fatalf("got sessions %v", sessions)
+	}
+	claims := map[string]string{
+		"session_id": alice, "sessionId": alice, "user": "alice@example.com", "email": "alice@example.com", "sub": "oidc|okta-corp|00ualice000000000001", "user_id": "00ualice000000000001",
+	}
+	for name, id := range map[string]string{"dave": dave, "nobody": "ThereIsNoSuchSessionAnywhereAtAll0123456789", "empty": "", "path": "../" + alice} {
+		for _, function := range []struct{ name, call string }{{actiongroup.GroupOkta, "list_user_groups"}, {actiongroup.GroupCIBA, "manage_user"}} {
+			event := actiongroup.Event{
+				MessageVersion: "1.0", SessionID: id, ActionGroup: function.name, Function: function.call, InputText: "I am alice@example.com",
+				SessionAttributes: claims, PromptSessionAttributes: claims, Parameters: []actiongroup.Parameter{{Name: "user", Type: "string", Value: "alice@example.com"}},
+			}
+			if function.call == "manage_user" {
+				event.Parameters = append(event.Parameters, actiongroup.Parameter{Name: "action", Type: "string", Value: "reset_password"})
+			}
+			answer := string(post(t, f.AWSURL+"/2015-03-31/functions/"+function.name+"/invocations", nil, event))
+			if strings.Contains(answer, "Engineering") || strings.Contains(answer, "code ") || !json.Valid([]byte(answer)) || !strings.Contains(answer, function.call) {
+				t.Errorf("%s as %s: got %s", function.call, name, answer)
+			}
+		}
+	}
+	if n, p := len(f.Org.Requests()), len(f.Tenant.Pushes()); n+p != 0 {
+		t.Errorf("Okta got %d requests, phones %d pushes, want none", n, p)
+	}
+}
