@@ -64,8 +64,12 @@ func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup
 	var ref approval.Ref
 	said := call.Arg("user")
 	steps := []func() error{func() (err error) { ref, err = h.user(ctx, who, said); return err }}
-	if !who.IsMe(said) { // people may name themselves by any of their names, so their own id has to be known
-		steps = append(steps, func() error { _, err := h.desk.Own(ctx, who); return err })
+	if !who.IsMe(said) {
+		steps = []func() error{
+			func() (err error) { ref, err = h.someone(ctx, said); return err },
+			// People may name themselves by any of their names, so their own id has to be known.
+			func() error { _, err := h.desk.Own(ctx, who); return err },
+		}
 	}
 	if err := acting.Together(steps...); err != nil {
 		return change{}, err
@@ -138,13 +142,17 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 	return change{target: app, party: party}, err
 }
 
-// user leaves who alone unless it is they who are named.
+// user is whoever is meant: the actor, or somebody.
 func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (approval.Ref, error) {
-	kind := string(actiongroup.TargetUser)
 	if who.IsMe(said) {
 		id, err := h.desk.Own(ctx, who)
-		return approval.Ref{Type: kind, ID: string(id), Label: who.Session.Owner.Email}, err
+		return approval.Ref{Type: string(actiongroup.TargetUser), ID: string(id), Label: who.Session.Owner.Email}, err
 	}
+	return h.someone(ctx, said)
+}
+
+// someone is the one person that a name means.
+func (h *handler) someone(ctx context.Context, said string) (approval.Ref, error) {
 	u, candidates, err := h.okta.ResolveUser(ctx, said)
 	if err != nil {
 		return approval.Ref{}, err
@@ -152,7 +160,7 @@ func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (appr
 	if u.ID == "" {
 		return approval.Ref{}, actor.WhichUser(said, candidates)
 	}
-	return approval.Ref{Type: kind, ID: string(u.ID), Label: u.Login}, nil
+	return approval.Ref{Type: string(actiongroup.TargetUser), ID: string(u.ID), Label: u.Login}, nil
 }
 
 func (h *handler) group(ctx context.Context, said string) (approval.Ref, error) {
