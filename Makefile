@@ -128,7 +128,7 @@ golden: ## rewrite the golden files
 	@cd functions && go test ./chat/... -update
 
 .PHONY: bench
-bench: local-binaries ## cold start, warm latency, calls, sizes: a table, and build/bench.json
+bench: build local-binaries ## cold start, warm latency, calls, sizes: a table, and build/bench.json
 	@cd infra/local && go run ./bench
 
 .PHONY: soak

@@ -13,14 +13,15 @@ func (t *Tenant) discovery(w http.ResponseWriter, _ *http.Request) {
 	at := func(path string) string { return t.issuer + path }
 	w.Header().Set("Cache-Control", "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400")
 	writeCachedJSON(w, map[string]any{
-		"issuer":                                           t.issuer,
-		"authorization_endpoint":                           at("authorize"),
-		"token_endpoint":                                   at("oauth/token"),
-		"userinfo_endpoint":                                at("userinfo"),
-		"jwks_uri":                                         at(".well-known/jwks.json"),
-		"revocation_endpoint":                              at("oauth/revoke"),
-		"end_session_endpoint":                             at("oidc/logout"),
-		"backchannel_authentication_endpoint":              at("bc-authorize"),
+		"issuer":                              t.issuer,
+		"authorization_endpoint":              at("authorize"),
+		"token_endpoint":                      at("oauth/token"),
+		"userinfo_endpoint":                   at("userinfo"),
+		"jwks_uri":                            at(".well-known/jwks.json"),
+		"revocation_endpoint":                 at("oauth/revoke"),
+		"end_session_endpoint":                at("oidc/logout"),
+		"backchannel_authentication_endpoint": at("bc-authorize"),
+
 		"backchannel_token_delivery_modes_supported":       []string{"poll"},
 		"scopes_supported":                                 oidcScopes,
 		"response_types_supported":                         []string{"code"},
