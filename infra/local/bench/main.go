@@ -54,7 +54,8 @@ type Timing struct {
 	P50    float64 `json:"p50_ms"`
 	P99    float64 `json:"p99_ms"`
 	Chain  float64 `json:"chain_ms"`
-	Excess float64 `json:"excess_ms"` // of the median
+	Excess float64 `json:"excess_ms"`           // of the median
+	Laptop float64 `json:"laptop_ms,omitempty"` // the part of the excess that this computer adds, where measured
 }
 
 func main() {
@@ -199,7 +200,11 @@ func print(r Report) {
 		fmt.Printf("%-18s %10.1f %8.2f %12d %10d\n", name, s.MS, s.Ratio, r.ZipBytes[name]/1024, r.PeakRSSMB[name])
 	}
 	row := func(name string, t Timing) {
-		fmt.Printf("%-34s %9.1f %9.1f %9.1f %9.1f\n", name, t.P50, t.P99, t.Chain, t.Excess)
+		fmt.Printf("%-34s %9.1f %9.1f %9.1f %9.1f", name, t.P50, t.P99, t.Chain, t.Excess)
+		if t.Laptop > 0 {
+			fmt.Printf(", of it the laptop's %.1f", t.Laptop)
+		}
+		fmt.Println()
 	}
 	fmt.Printf("\n%-34s %9s %9s %9s %9s\n", "every outside system at 20 ms", "p50", "p99", "chain", "excess")
 	for name, t := range r.FirstAnswer {
