@@ -42,9 +42,8 @@ local-binaries:
 .PHONY: invoke
 invoke: ## send EVENT=file.json to FUNCTION=name of a running local fleet
 	@test -n "$(FUNCTION)" && test -n "$(EVENT)" || { echo "usage: make invoke FUNCTION=okta-groups EVENT=file.json"; exit 2; }
-	@aws=$$(sed -n 's/.*"aws":"\([^"]*\)".*/\1/p' build/local.json 2>/dev/null); \
-	test -n "$$aws" || { echo "No local fleet is running: build/local.json is missing. Start one with 'make local'."; exit 1; }; \
-	curl -sS --fail-with-body -X POST --data-binary @"$(EVENT)" "$$aws/2015-03-31/functions/$(FUNCTION)/invocations"; echo
+	@test -x build/local/steward-local || { echo "No local fleet is running. Start one with 'make local'."; exit 1; }
+	@build/local/steward-local invoke "$(FUNCTION)" "$(EVENT)"
 
 .PHONY: build
 build: ## build/<function>/bootstrap (linux/arm64) and build/<function>.zip, the same bits every time
@@ -60,7 +59,7 @@ test: ## all tests of all modules, with the race detector
 	done
 
 .PHONY: check
-check: fmt-check tidy-check lint test synth build ## all that CI runs
+check: fmt-check tidy-check lint test synth conform ## all there is to check: format, tidiness, linters, tests, templates, other people's tools
 
 .PHONY: fmt
 fmt: ## format the code

@@ -51,6 +51,7 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 		Runtime:          r.Enum("AGENT_RUNTIME", runtimeClassic, runtimeHarness),
 		BaseURL:          r.OptionalURL("APP_BASE_URL"),
 		BaseURLParameter: r.Optional("APP_BASE_URL_PARAMETER", ""),
+		Linking:          r.OptionalSwitch("CONSOLE_LINKING"),
 	}
 	switch s.Runtime {
 	case runtimeClassic:
@@ -61,16 +62,9 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 		s.OktaGroups = r.String("OKTA_GROUPS_FUNCTION_NAME")
 		s.CIBA = r.String("CIBA_FUNCTION_NAME")
 	}
-	var linking error
-	switch on := r.Optional("CONSOLE_LINKING", "off"); on {
-	case "on", "off":
-		s.Linking = on == "on"
-	default:
-		linking = errors.New("CONSOLE_LINKING: want on or off")
-	}
 	var base error
 	if url, _ := lookup("APP_BASE_URL"); (url == "") == (s.BaseURLParameter == "") {
 		base = errors.New("APP_BASE_URL: want this or APP_BASE_URL_PARAMETER, and only one of them")
 	}
-	return s, errors.Join(r.Err(), base, linking)
+	return s, errors.Join(r.Err(), base)
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,53 +14,10 @@ import (
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
-	"github.com/steward-iam/steward/shared/parameter"
 )
-
-// once remembers the first success of f. Failures are not remembered.
-func once[T any](f func(context.Context) (T, error)) func(context.Context) (T, error) {
-	var (
-		mu   sync.Mutex
-		done bool
-		got  T
-	)
-	return func(ctx context.Context) (T, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if done {
-			return got, nil
-		}
-		v, err := f(ctx)
-		if err == nil {
-			got, done = v, true
-		}
-		return v, err
-	}
-}
-
-// base is where the app is reached: configured, or read from the parameter that the deployment fills once the function
-// URL is known.
-func base(cfg settings, from aws.Config) func(context.Context) (*url.URL, error) {
-	if cfg.BaseURL != nil {
-		return func(context.Context) (*url.URL, error) { return cfg.BaseURL, nil }
-	}
-	store := parameter.New(from)
-	return func(ctx context.Context) (*url.URL, error) {
-		value, err := store.Get(ctx, cfg.BaseURLParameter)
-		if err != nil {
-			return nil, err
-		}
-		u, err := config.ParseURL(value)
-		if err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", cfg.BaseURLParameter, err)
-		}
-		return u, nil
-	}
-}
 
 // runtime is where the agent runs.
 func runtime(cfg settings, from aws.Config) agent.Runtime {

@@ -20,6 +20,7 @@ import (
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/secretsmanager"
@@ -47,13 +48,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 	db := dynamodb.NewFromConfig(awsclient.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
 	trail := dynamo.NewAudit(db, cfg.AuditTable)
-	box := once(func(ctx context.Context) (*seal.Box, error) {
-		key, err := secrets.Get(ctx, cfg.TokenKeyARN)
-		if err != nil {
-			return nil, err
-		}
-		return seal.New(key)
-	})
+	box := seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeyARN) })
 	auth := auth0.New(auth0.Config{
 		Issuer:   cfg.Issuer,
 		ClientID: cfg.ClientID,
@@ -61,7 +56,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Now:      now,
 	})
 	return web.New(web.Config{
-		Base:       base(cfg, from),
+		Base:       parameter.Address(from, cfg.BaseURL, cfg.BaseURLParameter),
 		Issuer:     auth.Issuer(),
 		Connection: cfg.Connection,
 		Auth:       auth,

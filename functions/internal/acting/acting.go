@@ -21,6 +21,7 @@ import (
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/secretsmanager"
@@ -109,7 +110,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Audit:     trail{dynamo.NewAudit(table, cfg.AuditTable)},
 		Box:       seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeySecretARN) }),
 	}
-	c.Door = Door{Base: address(cfg, awsCfg), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
+	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
 	c.Desk = &actor.Desk{
 		Sessions:   c.Sessions,
 		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},

@@ -7,12 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/fault"
-	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -52,22 +48,4 @@ func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) err
 		}
 	}
 	return fault.New(fault.Unauthenticated, say, err)
-}
-
-// address is where the app is: configured, or read once from the parameter that the deployment fills.
-func address(cfg Config, from aws.Config) func(context.Context) (*url.URL, error) {
-	switch {
-	case cfg.BaseURL != nil:
-		return func(context.Context) (*url.URL, error) { return cfg.BaseURL, nil }
-	case cfg.BaseURLParameter == "":
-		return nil
-	}
-	store := parameter.New(from)
-	return func(ctx context.Context) (*url.URL, error) {
-		value, err := store.Get(ctx, cfg.BaseURLParameter)
-		if err != nil {
-			return nil, err
-		}
-		return config.ParseURL(value)
-	}
 }

@@ -7,13 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +19,7 @@ import (
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/infra/local/visitor"
 	"github.com/steward-iam/steward/shared/bedrocktest"
 )
 
@@ -35,7 +33,7 @@ func answers(ctx context.Context, r *Report) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	browser, err := signIn(ctx, f.ChatURL)
+	browser, err := visitor.SignIn(ctx, f.ChatURL, person)
 	if err != nil {
 		return err
 	}
@@ -46,7 +44,7 @@ func answers(ctx context.Context, r *Report) error {
 	if err := reads(ctx, f, id, r); err != nil {
 		return err
 	}
-	if err := firstText(ctx, f, browser, watch, r); err != nil {
+	if err := firstText(ctx, f, browser.HTTP, watch, r); err != nil {
 		return err
 	}
 	for _, s := range f.Lambda.Stats() {
@@ -219,40 +217,6 @@ func firstText(ctx context.Context, f *run.Fleet, browser *http.Client, watch *s
 	}
 	r.FirstText = timing(taken, 0)
 	return nil
-}
-
-var field = regexp.MustCompile(`name="state" value="([^"]*)"`)
-
-// signIn goes through the login pages as a browser does.
-func signIn(ctx context.Context, chat string) (*http.Client, error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, err
-	}
-	browser := &http.Client{Jar: jar}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, chat+"/login", nil)
-	if err != nil {
-		return nil, err
-	}
-	page, at, err := fetch(browser, req)
-	if err != nil {
-		return nil, err
-	}
-	state := field.FindSubmatch(page)
-	if state == nil {
-		return nil, errors.New("no login page")
-	}
-	form := url.Values{"state": {html.UnescapeString(string(state[1]))}, "person": {person}}
-	req, err = http.NewRequestWithContext(ctx, http.MethodPost, at.ResolveReference(&url.URL{Path: "/u/login"}).String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	page, _, err = fetch(browser, req)
-	if err == nil && !bytes.Contains(page, []byte(person)) {
-		err = errors.New("not signed in")
-	}
-	return browser, err
 }
 
 func fetch(c *http.Client, req *http.Request) ([]byte, *url.URL, error) {

@@ -99,7 +99,7 @@ func bench(ctx context.Context) error {
 // coldStarts measures exec to first poll, the functions in turn so that the machine's moods reach all alike.
 func coldStarts(ctx context.Context, root, bin string) (map[string]Start, error) {
 	bare := filepath.Join(bin, "bare", "bootstrap")
-	build := exec.CommandContext(ctx, "go", "build", "-tags=lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", bare, "./bench/bare") //nolint:gosec // our own paths
+	build := exec.CommandContext(ctx, "go", slices.Concat([]string{"build"}, run.Flags(), []string{"-o", bare, "./bench/bare"})...) //nolint:gosec // our own paths
 	build.Dir = filepath.Join(root, "infra", "local")
 	build.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

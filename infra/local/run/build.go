@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,11 @@ func Root() (string, error) {
 	}
 }
 
+// Flags are those of the shipped binaries, as the Makefile has them.
+func Flags() []string {
+	return []string{"-tags=lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}
+}
+
 // Build compiles every function for this computer, with the flags of the shipped ones, to <dir>/<function>/bootstrap. progress,
 // if not nil, is told what was built and how long it took.
 func Build(ctx context.Context, dir string, progress func(string)) error {
@@ -45,8 +51,8 @@ func Build(ctx context.Context, dir string, progress func(string)) error {
 	for _, fn := range fleet.Steward().Functions {
 		begun := time.Now()
 		//nolint:gosec // our own names
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags=lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=",
-			"-o", filepath.Join(dir, fn.Name, "bootstrap"), "./"+fn.Name)
+		cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build"}, Flags(),
+			[]string{"-o", filepath.Join(dir, fn.Name, "bootstrap"), "./" + fn.Name})...)
 		cmd.Dir = filepath.Join(root, "functions")
 		cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 		if out, err := cmd.CombinedOutput(); err != nil {
