@@ -66,7 +66,7 @@ type change struct {
 	approval.Approval
 	twice bool   // may be done twice without harm
 	event string // Okta's System Log entry of it
-	setUp func(*testing.T, *world)
+	setUp func(testing.TB, *world)
 	shows func(*world) bool
 }
 
@@ -119,7 +119,7 @@ func changes() []change {
 		{Approval: approval.Approval{Operation: "assign_app", Target: figma, Party: dave}, twice: true, event: "application.user_membership.add", shows: hasApp},
 		{
 			Approval: approval.Approval{Operation: "unassign_app", Target: figma, Party: dave}, twice: true, event: "application.user_membership.remove",
-			setUp: func(t *testing.T, w *world) {
+			setUp: func(t testing.TB, w *world) {
 				token := secret.New(w.Okta.MintToken(oktatest.Frank, auth0test.DefaultScopes, time.Hour))
 				if _, err := w.okta.(executor).okta.AssignUserToApp(okta.WithToken(t.Context(), token), oktatest.Figma, oktatest.Dave); err != nil {
 					t.Fatal(err)

@@ -27,7 +27,7 @@ type world struct {
 	*handler
 }
 
-func start(t *testing.T) *world {
+func start(t testing.TB) *world {
 	w := actingtest.Start(t)
 	return &world{w, newHandler(w.Clients(), w.Log, w.Now)}
 }

@@ -250,12 +250,13 @@ func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Ti
 
 // Ring counts a push to the owner's phone; kind Conflict where it has rung too often within a minute.
 func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Time) error {
+	// Most pushes are the first in a while, and begin to count anew.
 	c := change{
 		partition: ownerPartition(owner), sort: "pushes",
-		update:    "SET #count = #count + :one",
-		condition: "since > :start AND #count < :most",
-		names:     map[string]string{"#count": "count"},
-		values:    item{":one": number(1), ":start": moment(now.Add(-pushWindow)), ":most": number(pushesPerWindow)},
+		update:    "SET #count = :one, since = :now, #ttl = :ttl",
+		condition: "attribute_not_exists(since) OR since <= :start",
+		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
+		values:    item{":one": number(1), ":now": moment(now), ":start": moment(now.Add(-pushWindow)), ":ttl": ttl(now.Add(keep))},
 	}
 	err := s.table.update(ctx, c)
 	if !errors.Is(err, errCondition) {
@@ -263,10 +264,10 @@ func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Ti
 	}
 	err = s.table.update(ctx, change{
 		partition: c.partition, sort: c.sort,
-		update:    "SET #count = :one, since = :now, #ttl = :ttl",
-		condition: "attribute_not_exists(since) OR since <= :start",
-		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
-		values:    item{":one": number(1), ":now": moment(now), ":start": moment(now.Add(-pushWindow)), ":ttl": ttl(now.Add(keep))},
+		update:    "SET #count = #count + :one",
+		condition: "since > :start AND #count < :most",
+		names:     map[string]string{"#count": "count"},
+		values:    item{":one": number(1), ":start": moment(now.Add(-pushWindow)), ":most": number(pushesPerWindow)},
 	})
 	if errors.Is(err, errCondition) {
 		return fault.New(fault.Conflict, "Your phone was asked several times within the last minute. Please wait a minute, then ask again.", nil)

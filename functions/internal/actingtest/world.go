@@ -62,7 +62,7 @@ const (
 
 // World is everything outside of a function.
 type World struct {
-	T     *testing.T
+	T     testing.TB
 	Auth0 *auth0test.Tenant
 	Okta  *oktatest.Org
 	FGA   *fgatest.Fake
@@ -86,7 +86,7 @@ type World struct {
 }
 
 // Start makes a world. Its fakes are pleasant: the unpleasant are the business of the clients' own tests.
-func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
+func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	t.Helper()
 	w := &World{T: t, power: &power{cancel: func() {}}}
 	w.journal = &journal{t: t}
@@ -158,7 +158,7 @@ func Start(t *testing.T, change ...func(*auth0test.Options)) *World {
 	return w
 }
 
-func serve(t *testing.T, h http.Handler) string {
+func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
 	s := httptest.NewServer(h)
 	s.Config.ErrorLog = nil
@@ -166,7 +166,7 @@ func serve(t *testing.T, h http.Handler) string {
 	return s.URL
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -413,7 +413,7 @@ func (w *World) clean(where, text string) {
 
 // journal is the log of all functions, as text and as test output.
 type journal struct {
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 	b  bytes.Buffer
 	at int

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,13 +18,12 @@ import (
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
 	"github.com/steward-iam/steward/shared/bedrocktest"
 )
 
 const person = "alice@example.com"
 
-// answers measures reads against a whole fleet whose outside systems take 20 ms each.
+// answers measures the functions in a whole fleet whose outside systems take 20 ms each.
 func answers(ctx context.Context, r *Report) error {
 	watch := &stopwatch{}
 	f, err := run.Start(ctx, run.Options{Latency: latency, Model: watch, PushLimit: -1})
@@ -33,11 +31,8 @@ func answers(ctx context.Context, r *Report) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	browser, err := visitor.SignIn(ctx, f.ChatURL, person)
-	if err != nil {
-		return err
-	}
-	id, err := sessionID(ctx, f.AWSURL)
+	t := tableOf(f)
+	browser, id, err := t.signIn(ctx, f, person)
 	if err != nil {
 		return err
 	}
@@ -45,6 +40,9 @@ func answers(ctx context.Context, r *Report) error {
 		return err
 	}
 	if err := firstText(ctx, f, browser.HTTP, watch, r); err != nil {
+		return err
+	}
+	if err := changes(ctx, f, t, r); err != nil {
 		return err
 	}
 	for _, s := range f.Lambda.Stats() {
@@ -63,22 +61,11 @@ const (
 )
 
 func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
-	event, err := json.Marshal(map[string]any{
-		"messageVersion": "1.0", "agent": map[string]string{"name": "bench", "id": "BENCH", "alias": "BENCH", "version": "1"},
-		"inputText": "bench", "sessionId": id, "actionGroup": "okta-groups", "function": "list_user_groups",
-	})
+	call, err := event(id, "okta-groups", "list_user_groups", nil)
 	if err != nil {
 		return err
 	}
-	read := func() (time.Duration, error) {
-		begun := time.Now()
-		out, failed, err := f.Lambda.Invoke(ctx, fleet.OktaGroups, event)
-		taken := time.Since(begun)
-		if err == nil && (failed != "" || !bytes.Contains(out, []byte("Your Okta groups"))) {
-			err = fmt.Errorf("unexpected answer: %s", out)
-		}
-		return taken, err
-	}
+	read := func() (time.Duration, error) { return timed(ctx, f, fleet.OktaGroups, call, "Your Okta groups") }
 	if _, err := read(); err != nil { // fills the token cache and learns the person's Okta id
 		return err
 	}
@@ -107,7 +94,7 @@ func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
 		repeated = append(repeated, d)
 	}
 	last := timing(repeated, chainWarm)
-	if last.Laptop, err = laptop(ctx, f); err != nil {
+	if last.Laptop, err = laptop(ctx); err != nil {
 		return err
 	}
 	r.Warm["list_user_groups"] = last
@@ -120,16 +107,31 @@ func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
 	return nil
 }
 
-// laptop is what this computer adds to the last read, in milliseconds: what the three calls of its chain took beyond their 20 ms,
-// and the two round trips through the Runtime API, as a bare function makes them.
-func laptop(ctx context.Context, f *run.Fleet) (float64, error) {
-	beyond := 0.0
-	for _, r := range f.Tap.Requests("") {
-		switch name(r) {
-		case tap.Okta, tap.FGA, "GetItem": // GetItem stands for Invoke, which holds the function's own time
-			beyond += r.DurationMS - ms(latency)
-		}
+// event is what the agent sends a function.
+func event(id, group, function string, args map[string]string) ([]byte, error) {
+	parameters := []map[string]string{}
+	for name, value := range args {
+		parameters = append(parameters, map[string]string{"name": name, "type": "string", "value": value})
 	}
+	return json.Marshal(map[string]any{
+		"messageVersion": "1.0", "agent": map[string]string{"name": "bench", "id": "BENCH", "alias": "BENCH", "version": "1"},
+		"inputText": "bench", "sessionId": id, "actionGroup": group, "function": function, "parameters": parameters,
+	})
+}
+
+// timed calls a function, which must answer with that text.
+func timed(ctx context.Context, f *run.Fleet, function string, event []byte, text string) (time.Duration, error) {
+	begun := time.Now()
+	out, failed, err := f.Lambda.Invoke(ctx, function, event)
+	taken := time.Since(begun)
+	if err == nil && (failed != "" || !bytes.Contains(out, []byte(text))) {
+		err = fmt.Errorf("%s answered: %s", function, out)
+	}
+	return taken, err
+}
+
+// laptop is what this computer adds to a read, in milliseconds: two round trips through the Runtime API, as a bare function makes them.
+func laptop(ctx context.Context) (float64, error) {
 	root, err := run.Root()
 	if err != nil {
 		return 0, err
@@ -148,7 +150,7 @@ func laptop(ctx context.Context, f *run.Fleet) (float64, error) {
 		trips = append(trips, time.Since(begun))
 		time.Sleep(chainWarm) // as frozen as between two reads
 	}
-	return beyond + 2*ms(quantile(trips, 0.5)), nil
+	return 2 * ms(quantile(trips, 0.5)), nil
 }
 
 func name(r tap.Request) string {
@@ -217,43 +219,4 @@ func firstText(ctx context.Context, f *run.Fleet, browser *http.Client, watch *s
 	}
 	r.FirstText = timing(taken, 0)
 	return nil
-}
-
-func fetch(c *http.Client, req *http.Request) ([]byte, *url.URL, error) {
-	resp, err := c.Do(req) //nolint:gosec // the fleet on this computer
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answered %s", resp.Request.URL.Path, resp.Status)
-	}
-	return body, resp.Request.URL, err
-}
-
-// sessionID finds the one session in the table.
-func sessionID(ctx context.Context, aws string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, aws+"/", strings.NewReader(`{"TableName":"bedrock-sessions"}`))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("X-Amz-Target", "DynamoDB_20120810.Scan")
-	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	body, _, err := fetch(http.DefaultClient, req)
-	if err != nil {
-		return "", err
-	}
-	var out struct {
-		Items []map[string]struct{ S string }
-	}
-	if err := json.Unmarshal(body, &out); err != nil {
-		return "", err
-	}
-	for _, it := range out.Items {
-		if it["item"].S == "session" {
-			return it["session_id"].S, nil
-		}
-	}
-	return "", errors.New("no session in the table")
 }

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,8 @@ const kept = 20000
 
 // Tap is what all services' requests pass. The zero value is ready.
 type Tap struct {
-	// Latency is waited before every request; set it before the first one.
+	// Latency is how long after a request its answer begins. An invocation and an agent, whose own time is spent elsewhere, begin
+	// their work so late instead. Set it before the first request.
 	Latency time.Duration
 	// Secret, if set, is told every secret that passes: bearer tokens, and Auth0's client secrets, codes, verifiers and tokens. A
 	// test that must not find them elsewhere sets it before the first request.
@@ -214,8 +216,11 @@ func (t *Tap) Wrap(service string, next http.Handler) http.Handler {
 			defer t.mu.Unlock()
 			rec.Status, rec.DurationMS = out.status, float64(time.Since(begun).Microseconds())/1000
 		}()
-		if t.Latency > 0 {
-			time.Sleep(t.Latency)
+		if due := begun.Add(t.Latency); service == AWS && rec.Target == "" {
+			sleepUntil(due)
+		} else {
+			out.due = due
+			defer out.hold() // an answer without a word
 		}
 		t.watched(rec, false)
 		if fault == nil {
@@ -424,18 +429,35 @@ func drop(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
+// sleepUntil is as exact as the clock: a sleep alone ends up to a millisecond late.
+func sleepUntil(due time.Time) {
+	time.Sleep(time.Until(due.Add(-time.Millisecond)))
+	for time.Now().Before(due) {
+		runtime.Gosched()
+	}
+}
+
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	due    time.Time     // when it may begin
 	copy   *bytes.Buffer // nil unless recorded
 }
 
+func (w *statusWriter) hold() {
+	if w.status == 0 {
+		sleepUntil(w.due)
+	}
+}
+
 func (w *statusWriter) WriteHeader(status int) {
+	w.hold()
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *statusWriter) Write(p []byte) (int, error) {
+	w.hold()
 	w.status = cmp.Or(w.status, http.StatusOK)
 	if w.copy != nil {
 		w.copy.Write(p)
