@@ -154,16 +154,21 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 	}
 	guess, early := d.recall(id)
 	guessed := gateOf(call, guess)
-	decided := make(chan error, 1)
-	if early {
-		go func() { decided <- d.pass(ctx, guessed) }()
+	identified := make(chan error, 1)
+	go func() {
+		var err error
+		a, err = d.Identify(ctx, id)
+		identified <- err
+	}()
+	var verdict error
+	if early { // here, because what it asks takes longest
+		verdict = d.pass(ctx, guessed)
 	}
-	a, err = d.Identify(ctx, id)
-	if err != nil {
+	if err := <-identified; err != nil {
 		return Actor{}, false, err
 	}
 	if early && guess.User == a.User && guess.Session.OktaUserID == a.Session.OktaUserID {
-		return a, guessed.Exact, <-decided
+		return a, guessed.Exact, verdict
 	}
 	gate := gateOf(call, a)
 	return a, gate.Exact, d.pass(ctx, gate)

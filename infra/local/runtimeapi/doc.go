@@ -7,9 +7,11 @@
 //
 // An instance is one process with a Runtime API of its own. It lives like this:
 //
-//	starting ──next──▶ idle (frozen) ──invoke──▶ busy ──next──▶ idle …
-//	    │                 │                        │
-//	    └─ init failed    └─ idle too long         └─ exit, kill, out of time: the caller is told, the next call starts afresh
+//	starting ──next──▶ busy ──response──▶ idle ──next──▶ frozen ──invoke──▶ busy …
+//	    │                │                  │              │
+//	    └─ init failed   │                  └── invoke ────┼─────▶ busy, with its next poll
+//	                     │                                 └─ idle too long
+//	                     └─ exit, kill, out of time: the caller is told, the next call starts afresh
 //
 // As on AWS, an instance serves one invocation at a time and another one is started when none is free; a process stands still
 // between invocations (SIGSTOP), so that work left behind after an answer does not get done; a function that overruns its

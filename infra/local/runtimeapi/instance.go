@@ -36,6 +36,7 @@ type instance struct {
 	limit    *time.Timer // of the initialization
 	polled   atomic.Bool // initialization is over
 	expected atomic.Bool // we end it, so its end is no crash
+	late     atomic.Bool // we end it because it is out of time
 
 	idleSince time.Time // guarded by pool.mu
 
@@ -136,9 +137,12 @@ func (i *instance) wait() {
 	i.pool.remove(i)
 	_ = os.RemoveAll(i.dir)
 	close(i.dead)
-	if inv != nil {
-		inv.settle(exitError(inv, err))
-		i.finish(inv)
+	switch {
+	case inv == nil:
+	case i.late.Load():
+		i.finish(inv, failure("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, i.pool.fn.Timeout.Seconds())))
+	default:
+		i.finish(inv, exitError(inv, err))
 	}
 }
 
@@ -208,10 +212,9 @@ func (i *instance) next(w http.ResponseWriter, r *http.Request) {
 		i.pool.count(func(s *Stats) { s.InitMS = ms })
 	}
 	if inv := i.take(); inv != nil {
-		inv.settle(failure("Runtime.NoResponse", "RequestId: "+inv.id+" Error: Runtime asked for the next event without answering this one"))
-		i.pool.release(i)
-		i.finish(inv)
+		i.finish(inv, failure("Runtime.NoResponse", "RequestId: "+inv.id+" Error: Runtime asked for the next event without answering this one"))
 	}
+	i.pool.rest(i)
 	select {
 	case inv := <-i.work:
 		deadline := i.begin(inv)
@@ -251,14 +254,19 @@ func (i *instance) take() *invocation {
 	return inv
 }
 
-// finish answers the caller and books the outcome.
-func (i *instance) finish(inv *invocation) {
-	if !inv.finish() {
+// finish books the outcome, nil for success, and tells the caller, who finds the instance free. What comes first stands.
+func (i *instance) finish(inv *invocation, outcome *FunctionError) {
+	if !inv.settle(outcome) {
+		return
+	}
+	if outcome != nil {
 		i.pool.count(func(s *Stats) { s.Errors++ })
 	}
+	i.pool.release(i)
+	inv.tell()
 }
 
-// overrun kills a process that is out of time, and says so.
+// overrun kills a process that is out of time; wait says so.
 func (i *instance) overrun(inv *invocation) {
 	i.mu.Lock()
 	mine := i.current == inv
@@ -268,7 +276,7 @@ func (i *instance) overrun(inv *invocation) {
 	}
 	i.pool.count(func(s *Stats) { s.Timeouts++ })
 	i.expected.Store(true)
-	inv.settle(failure("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, i.pool.fn.Timeout.Seconds())))
+	i.late.Store(true)
 	i.kill()
 }
 
@@ -303,7 +311,7 @@ func (i *instance) respond(w http.ResponseWriter, r *http.Request) {
 			why = failure(kind, "")
 		}
 	}
-	inv.settle(why)
+	i.finish(inv, why)
 	reply(w, http.StatusAccepted, `{"status":"OK"}`)
 }
 
@@ -312,7 +320,7 @@ func (i *instance) respondError(w http.ResponseWriter, r *http.Request) {
 	if inv == nil {
 		return
 	}
-	inv.settle(readFailure(r))
+	i.finish(inv, readFailure(r))
 	reply(w, http.StatusAccepted, `{"status":"OK"}`)
 }
 

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// invocation is one call on its way through an instance. Its outcome is settled when the function answers or fails, and told to the
-// caller when the instance is through with it: with its next poll or its end. So a caller that calls again finds it idle.
+// invocation is one call on its way through an instance. Its outcome is settled, and told to the caller, when the whole answer is
+// there or the instance has failed.
 type invocation struct {
 	id      string
 	trace   string
@@ -49,36 +49,35 @@ func (inv *invocation) begin(contentType string) (first bool) {
 	return first
 }
 
-// settle fixes the outcome; nil is success. What comes first stands.
-func (inv *invocation) settle(outcome *FunctionError) {
+// settle fixes the outcome, nil for success, unless it was fixed before.
+func (inv *invocation) settle(outcome *FunctionError) (first bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	if !inv.settled {
-		inv.settled, inv.outcome = true, outcome
+	if inv.settled {
+		return false
 	}
+	inv.settled, inv.outcome = true, outcome
+	return true
 }
 
-// finish tells the caller the outcome, half way through the answer if that had begun. It reports success.
-func (inv *invocation) finish() bool {
-	inv.mu.Lock()
-	outcome := inv.outcome
-	inv.mu.Unlock()
+// tell gives the caller the outcome, half way through the answer if that had begun.
+func (inv *invocation) tell() {
 	inv.begun.Do(func() {
-		inv.failed = outcome
+		inv.failed = inv.outcome
 		close(inv.answered)
 	})
-	if outcome == nil {
+	if inv.outcome == nil {
 		_ = inv.pipe.Close() // never fails
-		return true
+		return
 	}
-	_ = inv.pipe.CloseWithError(outcome) // never fails
-	return false
+	_ = inv.pipe.CloseWithError(inv.outcome) // never fails
 }
 
-// fail settles and finishes at once, for an invocation no instance works on.
+// fail settles and tells, for an invocation no instance works on.
 func (inv *invocation) fail(why *FunctionError) {
-	inv.settle(why)
-	inv.finish()
+	if inv.settle(why) {
+		inv.tell()
+	}
 }
 
 // abandon says that nobody reads the answer any more.

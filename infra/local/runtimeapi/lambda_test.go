@@ -234,6 +234,22 @@ func TestKillThenStartAfresh(t *testing.T) {
 	}
 }
 
+// The answer does not wait until the process asks for more work, and work given to a process that never does is not lost.
+func TestEndAfterAnswer(t *testing.T) {
+	l := start(t, runtimeapi.Options{}, func(f *runtimeapi.Function) { f.Env["PROBE_START"] = "once" })
+	pids := map[int]bool{}
+	for range 20 {
+		a, functionError := call(t, l, `{}`)
+		if functionError != "" {
+			t.Fatalf("got %s %+v", functionError, a)
+		}
+		pids[a.PID] = true
+	}
+	if s := l.Stats()[0]; len(pids) != 20 || s.Errors != 0 || s.Invocations != 20 {
+		t.Errorf("got %d processes and %+v, want a process a call", len(pids), s)
+	}
+}
+
 func TestStreamsAsItComes(t *testing.T) {
 	l := start(t, runtimeapi.Options{}, nil)
 	call(t, l, `{}`)

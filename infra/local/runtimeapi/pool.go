@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -50,7 +51,7 @@ func (p *pool) assign(inv *invocation) error {
 	return nil
 }
 
-// release says that i waits for work again. It gets what is queued, or is frozen.
+// release says that i has answered and takes other work, which it finds when it polls. It gets what is queued.
 func (p *pool) release(i *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +66,15 @@ func (p *pool) release(i *instance) {
 	}
 	i.idleSince = time.Now()
 	p.idle = append(p.idle, i)
-	i.freeze()
+}
+
+// rest freezes i, which polls, if there is nothing to do for it.
+func (p *pool) rest(i *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Contains(p.idle, i) {
+		i.freeze()
+	}
 }
 
 // remove forgets an instance whose process has ended, and finds another for the work it was given but never took.
@@ -101,12 +110,7 @@ func asFailure(err error) *FunctionError {
 }
 
 func (p *pool) dropIdle(i *instance) {
-	for k, other := range p.idle {
-		if other == i {
-			p.idle = append(p.idle[:k], p.idle[k+1:]...)
-			return
-		}
-	}
+	p.idle = slices.DeleteFunc(p.idle, func(other *instance) bool { return other == i })
 }
 
 // idleSince takes out of service, and returns, the instances idle since before t.

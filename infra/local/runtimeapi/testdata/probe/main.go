@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -87,6 +88,8 @@ func stream(write func(*io.PipeWriter)) io.Reader {
 
 func main() {
 	switch os.Getenv("PROBE_START") {
+	case "once":
+		once()
 	case "exit":
 		fmt.Fprintln(os.Stderr, "configuration is unusable")
 		os.Exit(1)
@@ -94,4 +97,18 @@ func main() {
 		time.Sleep(time.Minute)
 	}
 	lambda.Start(handle)
+}
+
+// once answers one call and ends without asking for another.
+func once() {
+	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/"
+	next, err := http.Get(api + "next")
+	if err != nil {
+		panic(err)
+	}
+	answer := strings.NewReader(fmt.Sprintf(`{"pid":%d}`, os.Getpid()))
+	if _, err := http.Post(api+next.Header.Get("Lambda-Runtime-Aws-Request-Id")+"/response", "application/json", answer); err != nil {
+		panic(err)
+	}
+	os.Exit(0)
 }

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"testing"
+
+	"github.com/steward-iam/steward/functions/internal/actingtest"
+)
+
+// A repeated read as the function sees it, its world at its heels in this process: what is left when nobody takes time.
+func BenchmarkRead(b *testing.B) {
+	w := start(b)
+	w.log = slog.New(slog.DiscardHandler)
+	alice := w.SignIn("alice")
+	payload, err := json.Marshal(actingtest.Event(alice, "list_user_groups"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.Handle(b.Context(), payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
