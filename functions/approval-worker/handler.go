@@ -39,7 +39,7 @@ type approvals interface {
 // phone asks how a push stands, and sends another.
 type phone interface {
 	Start(ctx context.Context, r ciba.Request) (ciba.Started, error)
-	Poll(ctx context.Context, authReqID secret.String, subject string, started time.Time, interval time.Duration) (ciba.Answer, error)
+	Poll(ctx context.Context, authReqID secret.String, r ciba.Request, started time.Time, interval time.Duration) (ciba.Answer, error)
 }
 
 // line puts a message back for later.
@@ -65,10 +65,10 @@ type handler struct {
 	now       func() time.Time
 }
 
-func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func() time.Time) *handler {
+func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: executor{c.Okta}, audit: c.Audit, approvals: c.Approvals, phone: &ciba.Client{Auth0: c.Auth0},
-		queue: queue.New(c.AWS, queueURL), box: c.Box, log: log, now: now,
+		desk: c.Desk, okta: executor{c.Okta}, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, log: log, now: now,
 	}
 }
 
@@ -186,7 +186,7 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 	if err != nil {
 		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
 	}
-	answer, err := h.phone.Poll(ctx, request, string(a.Owner), a.CreatedAt, max(a.Interval, m.Slower))
+	answer, err := h.phone.Poll(ctx, request, acting.Question(*a, h.now()), a.CreatedAt, max(a.Interval, m.Slower))
 	switch {
 	case fault.KindOf(err) == fault.Rejected:
 		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
@@ -239,12 +239,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	if left < minRepush || a.Pushes >= maxPushes {
 		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.", "lost")
 	}
-	started, err := h.phone.Start(ctx, ciba.Request{
-		Subject:        string(a.Owner),
-		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
-		Instruction:    a.Summary,
-		Expiry:         left.Truncate(time.Second),
-	})
+	started, err := h.phone.Start(ctx, acting.Question(*a, h.now()))
 	if err != nil {
 		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)

@@ -38,7 +38,7 @@ func start(t *testing.T, change ...func(*auth0test.Options)) *world {
 
 // restart is a new process.
 func (w *world) restart() {
-	w.handler = newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)
+	w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
 }
 
 // ends delivers until a has come to its end, and holds that end to a status and to words of the result.
@@ -616,7 +616,7 @@ func TestTwoWorkersMakeOneChange(t *testing.T) {
 			body := string(must(json.Marshal(approval.Message{SessionID: a.SessionID, ApprovalID: a.ID})))
 			var all sync.WaitGroup
 			for range 5 {
-				worker := newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)
+				worker := newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
 				all.Go(func() {
 					out, err := worker.Handle(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: body}, {MessageId: "2", Body: body}}})
 					if err != nil || len(out.BatchItemFailures) != 0 {

@@ -24,5 +24,5 @@ func main() {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)
 	}
-	lambda.Start(newHandler(clients, cfg.ApprovalQueueURL, log, time.Now).Handle)
+	lambda.Start(newHandler(clients, cfg.Phone, log, time.Now).Handle)
 }

@@ -8,14 +8,11 @@ import (
 type config struct {
 	acting.Config
 
-	ApprovalQueueURL string
+	Phone acting.Phone
 }
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: acting.ReadDoor(r, acting.Read(r))}
-	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
-		cfg.ApprovalQueueURL = u.String()
-	}
+	cfg := config{Config: acting.ReadDoor(r, acting.Read(r)), Phone: acting.ReadPhone(r)}
 	return cfg, r.Err()
 }

@@ -54,10 +54,10 @@ type handler struct {
 	now       func() time.Time
 }
 
-func newHandler(c *acting.Clients, queueURL string, log *slog.Logger, now func() time.Time) *handler {
+func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: &ciba.Client{Auth0: c.Auth0},
-		queue: queue.New(c.AWS, queueURL), box: c.Box, door: c.Door, log: log, now: now,
+		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, door: c.Door, log: log, now: now,
 	}
 }
 
@@ -152,12 +152,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	started, err := h.phone.Start(ctx, ciba.Request{
-		Subject:        string(a.Owner),
-		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
-		Instruction:    a.Summary,
-		Expiry:         a.ExpiresAt.Sub(h.now()).Truncate(time.Second),
-	})
+	started, err := h.phone.Start(ctx, acting.Question(*a, h.now()))
 	if err != nil {
 		return err
 	}

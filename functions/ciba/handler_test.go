@@ -32,7 +32,7 @@ type world struct {
 
 func start(t *testing.T, change ...func(*auth0test.Options)) *world {
 	w := actingtest.Start(t, change...)
-	return &world{w, newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)}
+	return &world{w, newHandler(w.Clients(), w.Phone(), w.Log, w.Now)}
 }
 
 func (w *world) ask(id session.ID, function string, args ...string) actingtest.Reply {
@@ -218,7 +218,7 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 		"Auth0 down":        {func(w *world) { w.ToAuth0.Fail(actingtest.Fault{Status: 503}) }, "upstream", "Auth0 did not answer."},
 		"no key": {func(w *world) {
 			w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty")
-			w.handler = newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)
+			w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
 		}, "internal", "has no value yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -482,7 +482,7 @@ func TestAKilledFunction(t *testing.T) {
 		if pushes := w.Pushes("frank"); len(pushes) > 0 && len(all) == 0 {
 			t.Errorf("killed at call %d (%s): a push without an approval", n, made[n-1])
 		}
-		w.handler = newHandler(w.Clients(), w.Env["APPROVAL_QUEUE_URL"], w.Log, w.Now)
+		w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
 		w.Forward(5*time.Minute + time.Second)
 		wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
 	}

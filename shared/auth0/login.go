@@ -2,6 +2,7 @@ package auth0
 
 import (
 	"context"
+	"encoding/json"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -77,6 +78,8 @@ type Tokens struct {
 	IDToken      secret.String
 	Scope        string
 	ExpiresIn    time.Duration
+	// AuthorizationDetails are what was approved, where that was asked for (RFC 9396 section 7); else nil.
+	AuthorizationDetails json.RawMessage
 }
 
 type tokensWire struct {
@@ -85,6 +88,8 @@ type tokensWire struct {
 	IDToken      string  `json:"id_token"`
 	Scope        string  `json:"scope"`
 	ExpiresIn    float64 `json:"expires_in"`
+
+	AuthorizationDetails json.RawMessage `json:"authorization_details"`
 }
 
 func (w tokensWire) tokens() Tokens {
@@ -94,6 +99,8 @@ func (w tokensWire) tokens() Tokens {
 		IDToken:      secret.New(w.IDToken),
 		Scope:        w.Scope,
 		ExpiresIn:    seconds(w.ExpiresIn),
+
+		AuthorizationDetails: w.AuthorizationDetails,
 	}
 }
 

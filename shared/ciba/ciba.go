@@ -41,8 +41,9 @@ const (
 // Client starts and polls requests at one tenant.
 type Client struct {
 	Auth0 *auth0.Client
-	// Audience and DetailType turn on rich authorization requests: the change goes along as authorization_details of this
-	// type, registered at the API named by Audience. Both empty: the binding message alone says what is approved.
+	// Audience and DetailType turn on rich authorization requests (RFC 9396): the change goes along as authorization_details
+	// of this type, registered at the API whose identifier is Audience. Both empty: the binding message alone says what is
+	// approved.
 	Audience   string
 	DetailType string
 }
@@ -85,13 +86,9 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 		"requested_expiry": {strconv.Itoa(int(r.Expiry / time.Second))},
 	}
 	if c.DetailType != "" {
-		// The one object, in the schema that the stock Guardian app can show.
-		details, err := json.Marshal([]map[string]any{{
-			"type": c.DetailType, "instruction": shorten(r.Instruction, maxDetail),
-			"properties": map[string]any{"change": map[string]any{"display": true, "display_order": 1, "name": "Change", "value": r.BindingMessage}},
-		}})
+		details, err := c.details(r)
 		if err != nil {
-			return Started{}, fmt.Errorf("ciba: authorization details: %w", err)
+			return Started{}, err
 		}
 		form.Set("authorization_details", string(details))
 		form.Set("audience", c.Audience)
@@ -115,6 +112,18 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 		s.Interval = clamp(time.Duration(wire.Interval * float64(time.Second)))
 	}
 	return s, nil
+}
+
+// details is the change as the one object, in the schema that the stock Guardian app can show.
+func (c *Client) details(r Request) ([]byte, error) {
+	details, err := json.Marshal([]map[string]any{{
+		"type": c.DetailType, "instruction": shorten(r.Instruction, maxDetail),
+		"properties": map[string]any{"change": map[string]any{"display": true, "display_order": 1, "name": "Change", "value": r.BindingMessage}},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("ciba: authorization details: %w", err)
+	}
+	return details, nil
 }
 
 func clamp(d time.Duration) time.Duration { return min(max(d, time.Second), maxInterval) }
@@ -156,9 +165,10 @@ type Answer struct {
 	Interval time.Duration // how long to wait before the next poll
 }
 
-// Poll asks once. Approved is returned only for an id_token that verifies, names subject and was issued after started;
-// the token is then dropped. An error means that Auth0 could not be asked: poll again.
-func (c *Client) Poll(ctx context.Context, authReqID secret.String, subject string, started time.Time, interval time.Duration) (Answer, error) {
+// Poll asks once how r stands. Approved is returned only for an id_token that verifies, names the subject and was issued
+// after started, and for authorization details, where Auth0 tells them, that are those of r; the token is then dropped.
+// An error means that Auth0 could not be asked: poll again.
+func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, started time.Time, interval time.Duration) (Answer, error) {
 	tokens, err := c.Auth0.Token(ctx, url.Values{"grant_type": {grant}, "auth_req_id": {authReqID.Reveal()}})
 	if err != nil {
 		return pollAnswer(fmt.Errorf("poll ciba: %w", err), interval)
@@ -170,13 +180,56 @@ func (c *Client) Poll(ctx context.Context, authReqID secret.String, subject stri
 		}
 		return Answer{}, rejected(err)
 	}
-	if subject == "" || id.Subject == "" || subtle.ConstantTimeCompare([]byte(id.Subject), []byte(subject)) != 1 {
+	if r.Subject == "" || id.Subject == "" || subtle.ConstantTimeCompare([]byte(id.Subject), []byte(r.Subject)) != 1 {
 		return Answer{}, rejected(errors.New("the approval is another person's"))
 	}
 	if id.IssuedAt.Before(started.Add(-skew)) {
 		return Answer{}, rejected(errors.New("the approval is older than the request"))
 	}
+	if err := c.checkDetails(r, tokens.AuthorizationDetails); err != nil {
+		return Answer{}, rejected(err)
+	}
 	return Answer{Outcome: Approved}, nil
+}
+
+// checkDetails compares what was approved with what was asked. A request that was sent before details were configured has
+// none, and Auth0 may tell more than it was told (RFC 9396 section 7.1).
+func (c *Client) checkDetails(r Request, told json.RawMessage) error {
+	if c.DetailType == "" || len(told) == 0 || string(told) == "null" {
+		return nil
+	}
+	details, err := c.details(r)
+	if err != nil {
+		return err
+	}
+	var asked, approved any
+	if err := errors.Join(json.Unmarshal(details, &asked), json.Unmarshal(told, &approved)); err != nil {
+		return fmt.Errorf("authorization details: %w", err)
+	}
+	if !holds(approved, asked) {
+		return errors.New("another change was approved than the one asked for")
+	}
+	return nil
+}
+
+// holds says whether all of part is in whole, both decoded JSON.
+func holds(whole, part any) bool {
+	switch part := part.(type) {
+	case map[string]any:
+		w, ok := whole.(map[string]any)
+		for name, value := range part {
+			ok = ok && holds(w[name], value)
+		}
+		return ok
+	case []any:
+		w, ok := whole.([]any)
+		ok = ok && len(w) == len(part)
+		for i := range part {
+			ok = ok && holds(w[i], part[i])
+		}
+		return ok
+	}
+	return whole == part
 }
 
 // rejected is an approval that does not prove what it should. It is final: there is nothing to poll for again.

@@ -123,6 +123,55 @@ func TestRichAuthorizationDetails(t *testing.T) {
 	}
 }
 
+// What Auth0 says was approved is compared with what was asked.
+func TestApprovedDetailsAreThoseAsked(t *testing.T) {
+	const kind, api = "urn:auth0:schemas:authorization-details:v1:steward", "https://steward.test/api"
+	asked := ciba.Request{Subject: alice, BindingMessage: message, Instruction: "Reset the password of alice", Expiry: ciba.Expiry}
+	for name, tc := range map[string]struct {
+		configured string
+		change     func(*ciba.Request)
+		approved   bool
+	}{
+		"the same":          {kind, func(*ciba.Request) {}, true},
+		"another sentence":  {kind, func(r *ciba.Request) { r.Instruction = "Suspend bob" }, false},
+		"another operation": {kind, func(r *ciba.Request) { r.BindingMessage = "suspend:bob#K7QX" }, false},
+		"another type":      {kind + "2", func(*ciba.Request) {}, false},
+		"no longer wanted":  {"", func(r *ciba.Request) { r.Instruction = "Suspend bob" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, func(o *auth0test.Options) {
+				o.APIs = []auth0test.ResourceServer{{Name: "Steward", Identifier: api, AuthorizationDetails: []auth0test.DetailsType{{Type: kind}}}}
+			})
+			p.DetailType, p.Audience = kind, api
+			s, err := p.Start(t.Context(), asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = p.Decide(p.Pushes()[0].ID, "approve")
+			p.offset.Add(int64(s.Interval))
+			now := asked
+			tc.change(&now)
+			p.DetailType = tc.configured
+			got, err := p.Poll(t.Context(), s.AuthReqID, now, p.now(), s.Interval)
+			if (err == nil && got.Outcome == ciba.Approved) != tc.approved || !tc.approved && fault.KindOf(err) != fault.Rejected {
+				t.Errorf("got %+v, %v, want approved %t", got, err, tc.approved)
+			}
+		})
+	}
+}
+
+// A push sent before details were configured is approved without any.
+func TestDetailsMayBeMissing(t *testing.T) {
+	p := start(t)
+	s := p.push()
+	p.DetailType, p.Audience = "urn:auth0:schemas:authorization-details:v1:steward", "https://steward.test/api"
+	_ = p.Decide(p.Pushes()[0].ID, "approve")
+	p.offset.Add(int64(s.Interval))
+	if got, err := p.Poll(t.Context(), s.AuthReqID, ciba.Request{Subject: alice}, p.now(), s.Interval); err != nil || got.Outcome != ciba.Approved {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	for style, status := range map[string]auth0test.PollStatus{"400": auth0test.PollStatus400, "403 and 429": auth0test.PollStatusDevice} {
 		for _, spec := range []bool{false, true} {
@@ -130,7 +179,7 @@ func TestOutcomes(t *testing.T) {
 				p := start(t, func(o *auth0test.Options) { o.PollStatus, o.SpecExpiry, o.PushLimit = status, spec, -1 })
 				poll := func(s ciba.Started, want ciba.Answer) {
 					t.Helper()
-					got, err := p.Poll(t.Context(), s.AuthReqID, alice, p.now(), s.Interval)
+					got, err := p.Poll(t.Context(), s.AuthReqID, ciba.Request{Subject: alice}, p.now(), s.Interval)
 					if err != nil || got != want {
 						t.Errorf("got %+v, %v, want %+v", got, err, want)
 					}
@@ -171,7 +220,7 @@ func TestAnotherPersonsApprovalIsRejected(t *testing.T) {
 			s := p.push()
 			_ = p.Decide(p.Pushes()[0].ID, "approve")
 			p.offset.Add(int64(5 * time.Second))
-			got, err := p.Poll(t.Context(), s.AuthReqID, tc.subject, p.now().Add(tc.started), s.Interval)
+			got, err := p.Poll(t.Context(), s.AuthReqID, ciba.Request{Subject: tc.subject}, p.now().Add(tc.started), s.Interval)
 			if fault.KindOf(err) != fault.Rejected || got != (ciba.Answer{}) {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -223,7 +272,7 @@ func TestPollReadsStatusAndCodeTogether(t *testing.T) {
 		"approved, but keys are away": {200, nil, `{"id_token":"a.b.c"}`, ciba.Answer{Outcome: ciba.Lost, Interval: 5 * time.Second}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := answering(t, tc.status, tc.header, tc.body).Poll(t.Context(), secret.New("id-canary"), alice, time.Now(), 5*time.Second)
+			got, err := answering(t, tc.status, tc.header, tc.body).Poll(t.Context(), secret.New("id-canary"), ciba.Request{Subject: alice}, time.Now(), 5*time.Second)
 			if got != tc.want || fault.KindOf(err) != tc.kind {
 				t.Errorf("got %+v, %v, want %+v, %q", got, err, tc.want, tc.kind)
 			}

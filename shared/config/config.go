@@ -57,6 +57,15 @@ func (r *Reader) Optional(key, fallback string) string {
 	return fallback
 }
 
+// OptionalPair is two texts that mean something together only: both are set, or neither.
+func (r *Reader) OptionalPair(first, second string) (a, b string) {
+	a, b = r.Optional(first, ""), r.Optional(second, "")
+	if (a == "") != (b == "") {
+		r.fault(first, "and %s go together, want both or neither", second)
+	}
+	return a, b
+}
+
 // Enum is a required text out of a closed set.
 func (r *Reader) Enum(key string, allowed ...string) string {
 	v := r.String(key)

@@ -202,6 +202,15 @@ func (w *World) Clients() *acting.Clients {
 	return c
 }
 
+// Phone is how those are told to ask the phone.
+func (w *World) Phone() acting.Phone {
+	w.T.Helper()
+	r := config.Read(w.Lookup)
+	p := acting.ReadPhone(r)
+	must(w.T, r.Err())
+	return p
+}
+
 // SignIn opens a session for a person whose Okta account is connected, as the chat function does.
 func (w *World) SignIn(name string) session.ID {
 	w.T.Helper()

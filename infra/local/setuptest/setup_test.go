@@ -274,7 +274,7 @@ func (w *world) walkthrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(5 * time.Millisecond) // the tenant's interval
-	if a, err := phone.Poll(ctx, asked.AuthReqID, aliceSub, begun, asked.Interval); err != nil || a.Outcome != ciba.Approved {
+	if a, err := phone.Poll(ctx, asked.AuthReqID, ciba.Request{Subject: aliceSub}, begun, asked.Interval); err != nil || a.Outcome != ciba.Approved {
 		t.Errorf("CIBA poll: %+v, %v", a, err)
 	}
 	decisions, err := w.authorizer(t, r.FGAStoreID, r.FGAModelID).Ask(ctx, fga.Request{Checks: []fga.Check{

@@ -1,0 +1,42 @@
+package acting
+
+import (
+	"time"
+
+	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/ciba"
+	"github.com/steward-iam/steward/shared/config"
+)
+
+// Phone is the configuration of the functions that ask the person's phone.
+type Phone struct {
+	QueueURL string // of the approvals under way
+	// API and DetailType turn on rich authorization requests, see [ciba.Client]; both or neither.
+	API, DetailType string
+}
+
+// ReadPhone takes the keys of those functions.
+func ReadPhone(r *config.Reader) Phone {
+	var p Phone
+	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
+		p.QueueURL = u.String()
+	}
+	p.API, p.DetailType = r.OptionalPair("APPROVALS_API", "APPROVALS_DETAIL_TYPE")
+	return p
+}
+
+// Client asks phones through that tenant.
+func (p Phone) Client(tenant *auth0.Client) *ciba.Client {
+	return &ciba.Client{Auth0: tenant, Audience: p.API, DetailType: p.DetailType}
+}
+
+// Question is what the phone is asked about a change that may be approved at the time now, to the end of its life.
+func Question(a approval.Approval, now time.Time) ciba.Request {
+	return ciba.Request{
+		Subject:        string(a.Owner),
+		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
+		Instruction:    a.Summary,
+		Expiry:         a.ExpiresAt.Sub(now).Truncate(time.Second),
+	}
+}
