@@ -82,6 +82,8 @@ var meaning = map[string]string{
 	"model":               "Bedrock model id or inference profile the agent thinks with; default `global.anthropic.claude-sonnet-4-6`",
 	"modelRegions":        "regions a geographic inference profile may use, where Steward does not know them or knows others",
 	"guardrailId":         "a Bedrock guardrail of yours; Classic only",
+	"approvalsApi":        "identifier of the Auth0 API for rich authorization requests: pushes then carry the change as authorization details",
+	"approvalsDetailType": "the type of those details, which the API registers; goes with `approvalsApi`",
 	"guardrailVersion":    "its version; goes with `guardrailId`. A number in prod",
 	"harnessMemory":       "`managed` or `disabled`: what a harness keeps beyond the running session; default `managed`",
 	"baseUrl":             "address of the app behind a custom domain; by default the function URL's own",

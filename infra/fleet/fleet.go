@@ -46,6 +46,9 @@ const (
 	BaseURL          Source = "base URL of the app"
 	BaseURLParameter Source = "name of the parameter that holds the base URL"
 	ConsoleLinking   Source = "whether console sessions may be linked"
+
+	ApprovalsAPI        Source = "identifier of the API for rich authorization requests"
+	ApprovalsDetailType Source = "type of their authorization details"
 )
 
 // Env is one environment key and its source.
@@ -166,6 +169,13 @@ var (
 	authorize = Access{Resource: ResourceAuthorizer, Actions: []string{"lambda:InvokeFunction"}}
 )
 
+// phone is for the functions that ask it.
+var phone = []Env{
+	{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue},
+	{Key: "APPROVALS_API", Source: ApprovalsAPI, Optional: true},
+	{Key: "APPROVALS_DETAIL_TYPE", Source: ApprovalsDetailType, Optional: true},
+}
+
 func env(parts ...[]Env) (all []Env) {
 	for _, p := range parts {
 		all = append(all, p...)
@@ -213,7 +223,7 @@ func Steward() Fleet {
 			{
 				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(identity, acting, []Env{{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue}, {Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Env: env(identity, acting, phone, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}},
 					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
@@ -263,7 +273,7 @@ func Steward() Fleet {
 			{
 				Name: ApprovalWorker, Description: "In the background: waits for approvals, then carries out what was approved.",
 				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
-				Env: env(identity, acting, []Env{{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue}}),
+				Env: env(identity, acting, phone),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
 					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}},

@@ -6,7 +6,7 @@
 // Environment: STEWARD_PORT_BASE (3000) is the first of six ports. AGENT_RUNTIME is classic or harness. STEWARD_CONNECTED=none lets
 // people begin without a connected Okta account, to see that step. STEWARD_UNPLEASANT=<number> makes the fakes throttle, page small
 // and repeat themselves, the same way for the same number. CONSOLE_LINKING=true lets Bedrock console sessions be linked.
-// FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
+// RICH_APPROVALS=true has pushes carry the change as authorization details. FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
 // agent instead of the built-in planner. It is the only thing that ever leaves this computer, and nothing else is asked of AWS.
 package main
 
@@ -144,6 +144,7 @@ func options(root string, getenv func(string) string) (run.Options, error) {
 	}
 	choice("STEWARD_CONNECTED", "none", &o.NotConnected)
 	choice("CONSOLE_LINKING", "true", &o.ConsoleLinking)
+	choice("RICH_APPROVALS", "true", &o.RichApprovals)
 	return o, errors.Join(faults...)
 }
 

@@ -73,6 +73,9 @@ type Settings struct {
 	Guardrail     Guardrail // zero: none
 	HarnessMemory Memory
 
+	ApprovalsAPI        string // the API of rich authorization requests; with
+	ApprovalsDetailType string // their type, or neither
+
 	BaseURL          *url.URL // nil: the function URL's own
 	SessionTableName string   // "": CloudFormation names it
 	ConsoleLinking   bool
@@ -92,6 +95,7 @@ func (s Settings) StackName() string { return s.Name + "-" + string(s.Stage) }
 var keys = []string{
 	"name", "auth0IssuerUrl", "auth0ClientId", "auth0Connection", "oktaOrgUrl",
 	"fgaApiUrl", "fgaStoreId", "fgaModelId", "fgaTokenIssuerUrl", "fgaAudience", "fgaClientId", "fgaUserClaim",
+	"approvalsApi", "approvalsDetailType",
 	"model", "modelRegions", "guardrailId", "guardrailVersion", "harnessMemory",
 	"baseUrl", "sessionTableName", "consoleLinking", "reservedConcurrency", "alarmEmail", "logRetentionDays",
 }
@@ -101,6 +105,7 @@ func Keys() []string { return append([]string{"stage", "agent"}, keys...) }
 
 var (
 	namePattern      = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	wordPattern      = regexp.MustCompile(`^[!-~]{1,255}$`)
 	ulidPattern      = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
 	tablePattern     = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	idPattern        = regexp.MustCompile(`^[A-Za-z0-9_.|-]{1,128}$`)
@@ -137,6 +142,8 @@ func Parse(lookup func(key string) any) (Settings, error) {
 	s.FGAClientID = r.match("fgaClientId", "", idPattern, "the client id that FGA shows")
 	s.FGAUserClaim = r.enum("fgaUserClaim", "email", "email", "sub")
 
+	s.approvals(r)
+
 	s.Model = r.model()
 	s.guardrail(r)
 	s.HarnessMemory = Memory(r.enum("harnessMemory", string(MemoryManaged), string(MemoryManaged), string(MemoryDisabled)))
@@ -171,6 +178,15 @@ func (s *Settings) guardrail(r *reader) {
 	if s.Guardrail.Version == "DRAFT" && s.Stage == Prod {
 		r.fault("guardrailVersion", "is DRAFT, which may change unseen; prod wants a number")
 	}
+}
+
+// approvals is the pair that turns on rich authorization requests.
+func (s *Settings) approvals(r *reader) {
+	if r.get("approvalsApi") == nil && r.get("approvalsDetailType") == nil {
+		return
+	}
+	s.ApprovalsAPI = r.match("approvalsApi", "", wordPattern, "the identifier of an API in Auth0")
+	s.ApprovalsDetailType = r.match("approvalsDetailType", "", wordPattern, "the type of authorization details that API registers")
 }
 
 // Examples names the keys that still hold the example values of a fresh clone. Nothing can be deployed with those.

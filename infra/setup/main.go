@@ -118,6 +118,8 @@ func tell(out io.Writer, p *plan.Plan, f tenant.File) {
 		{"fgaTokenIssuerUrl", f.FGA.TokenIssuer.String()},
 		{"fgaAudience", f.FGA.Audience},
 		{"fgaClientId", f.FGA.Checker.ClientID},
+		{"approvalsApi", f.Auth0.Approvals.Identifier},
+		{"approvalsDetailType", f.Auth0.Approvals.DetailType},
 	} {
 		if kv[1] != "" {
 			_, _ = fmt.Fprintf(out, "  %q: %q,\n", kv[0], kv[1])

@@ -166,6 +166,16 @@ func (b *builder) value(s fleet.Source) *string {
 			return text("on")
 		}
 		return nil
+	case fleet.ApprovalsAPI:
+		if b.ApprovalsAPI != "" {
+			return text(b.ApprovalsAPI)
+		}
+		return nil
+	case fleet.ApprovalsDetailType:
+		if b.ApprovalsDetailType != "" {
+			return text(b.ApprovalsDetailType)
+		}
+		return nil
 	}
 	panic("stack: no such source: " + string(s)) // the fleet named what the stack does not know
 }

@@ -38,6 +38,7 @@ var variants = []variant{
 	{"classic-options", map[string]any{
 		"agent": "classic", "stage": "dev", "name": "other", "model": "eu.anthropic.claude-sonnet-4-6", "guardrailId": "gr1abc", "guardrailVersion": "3",
 		"baseUrl": "https://steward.example.com/", "sessionTableName": "bedrock-sessions", "consoleLinking": "true",
+		"approvalsApi": "https://steward.example.com/approvals", "approvalsDetailType": "urn:auth0:schemas:authorization-details:v1:steward_change",
 		"alarmEmail": "oncall@example.com", "reservedConcurrency": map[string]any{"approval-worker": 5.0}, "logRetentionDays": "7",
 	}, false},
 	{"harness-options", map[string]any{
@@ -380,7 +381,8 @@ func environment(t *testing.T, s settings.Settings, fn fleet.Function, p map[str
 		switch {
 		case e.Source == fleet.BaseURL && s.BaseURL == nil,
 			e.Source == fleet.BaseURLParameter && s.BaseURL != nil,
-			e.Source == fleet.ConsoleLinking && !s.ConsoleLinking:
+			e.Source == fleet.ConsoleLinking && !s.ConsoleLinking,
+			(e.Source == fleet.ApprovalsAPI || e.Source == fleet.ApprovalsDetailType) && s.ApprovalsAPI == "":
 			if !e.Optional {
 				t.Errorf("%s may be missing, so it must be optional", e.Key)
 			}

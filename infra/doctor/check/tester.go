@@ -101,7 +101,10 @@ func testerChecks() []check {
 			case s.auth0Secret.IsZero():
 				return skip(noAWS)
 			}
-			_, err := (&ciba.Client{Auth0: s.app}).Start(ctx, ciba.Request{Subject: s.tester.GetID(), BindingMessage: "Steward-doctor-please-deny", Expiry: ciba.Expiry})
+			phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"]}
+			_, err := phone.Start(ctx, ciba.Request{
+				Subject: s.tester.GetID(), BindingMessage: "Steward-doctor-please-deny", Instruction: "Steward's doctor tries the phone: please deny", Expiry: ciba.Expiry,
+			})
 			if err != nil {
 				return wrong(app("Settings > CIBA"), "no push was sent: %s", cause(err))
 			}

@@ -41,6 +41,7 @@ type Options struct {
 
 	NotConnected   bool // people begin without a connected Okta account and connect it on the page
 	ConsoleLinking bool
+	RichApprovals  bool // pushes carry authorization details
 
 	// Seed makes the fakes unpleasant, replayably: throttling, small pages, duplicates, stale reads. 0 keeps them pleasant, so that
 	// a person who tries Steward meets Steward and not the weather.
@@ -222,6 +223,7 @@ func (f *Fleet) startAuth0(clientSecret, setupKey string) {
 	f.Tenant = auth0test.New(auth0test.Options{
 		Issuer: f.Auth0URL, Clients: []auth0test.Client{app, auth0test.Machine(setupClient, setupKey)}, People: People(), Connection: connection,
 		Grants: []auth0test.ClientGrant{{ClientID: setupClient, Audience: auth0test.ManagementAPI}},
+		APIs:   []auth0test.ResourceServer{{Name: "Steward approvals", Identifier: approvalsAPI, AuthorizationDetails: []auth0test.DetailsType{{Type: detailType}}}},
 		Seed:   f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, Log: f.log.With("fake", "auth0"),
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			switch f.Org.UserState(p.OktaUserID).Status {

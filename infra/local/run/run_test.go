@@ -120,6 +120,23 @@ func TestApprovalOnThePhone(t *testing.T) {
 	}
 }
 
+// With rich authorization requests the phone shows the whole sentence of the change.
+func TestRichApprovals(t *testing.T) {
+	f := start(t, run.Options{PollInterval: time.Second, RichApprovals: true})
+	bob := signIn(t, f, "bob")
+	a := say(t, bob, "Reset the password of dave@example.com")
+	pushes := f.Tenant.Pushes()
+	if len(a.Approvals) != 1 || len(pushes) != 1 || !strings.Contains(string(pushes[0].Details), a.Approvals[0].Summary) {
+		t.Fatalf("got %+v and pushes %+v, want the sentence of the change in its details", a.Approvals, pushes)
+	}
+	if err := f.Tenant.Decide(pushes[0].ID, "approve"); err != nil {
+		t.Fatal(err)
+	}
+	if end, err := bob.Await(t.Context(), a.Approvals[0].ID); err != nil || end.Status != "done" {
+		t.Errorf("got %+v, %v, want it done", end, err)
+	}
+}
+
 func TestConnectOkta(t *testing.T) {
 	f := start(t, run.Options{NotConnected: true})
 	alice := signIn(t, f, "alice")

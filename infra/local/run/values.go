@@ -23,6 +23,9 @@ const (
 	connection  = "okta-corp"
 	fgaClient   = "steward-fga"
 
+	approvalsAPI = "https://steward.example.com/approvals"
+	detailType   = "urn:auth0:schemas:authorization-details:v1:steward_change"
+
 	agentID    = "STEWARDLAP"
 	agentAlias = "LAPTOPRUN1"
 	harnessARN = "arn:aws:bedrock-agentcore:us-east-1:000000000000:harness/steward_local-laptop0001"
@@ -63,6 +66,9 @@ func (f *Fleet) values() map[fleet.Source]string {
 	}
 	if f.opts.ConsoleLinking {
 		v[fleet.ConsoleLinking] = "on"
+	}
+	if f.opts.RichApprovals {
+		v[fleet.ApprovalsAPI], v[fleet.ApprovalsDetailType] = approvalsAPI, detailType
 	}
 	return v
 }
