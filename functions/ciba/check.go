@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
@@ -38,15 +39,22 @@ func (h *handler) check(ctx context.Context, who actor.Actor, call actiongroup.C
 	if len(all) == 0 {
 		return "You have not asked for any change that needs approval.", nil
 	}
-	var lines []string
+	all = all[:min(told, len(all))]
+	var steps []func() error
 	for i, a := range all {
-		if i == told {
-			break
-		}
-		// The list may lag a moment behind; what decides an answer is read as it is now.
-		if now, err := h.approvals.Approval(ctx, a.SessionID, a.ID); err == nil {
-			a = now
-		}
+		steps = append(steps, func() error {
+			// The list may lag a moment behind; what decides an answer is read as it is now.
+			if now, err := h.approvals.Approval(ctx, a.SessionID, a.ID); err == nil {
+				all[i] = now
+			}
+			return nil
+		})
+	}
+	if err := acting.Together(steps...); err != nil {
+		return "", err
+	}
+	var lines []string
+	for _, a := range all {
 		lines = append(lines, h.describe(a))
 	}
 	return strings.Join(lines, "\n"), nil
