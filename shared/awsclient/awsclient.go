@@ -10,6 +10,7 @@ package awsclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,7 @@ const maxPause = 400 * time.Millisecond
 type Service struct {
 	ID   string // as in the SDK; AWS_ENDPOINT_URL_… is named after it
 	Name string // in the endpoint's host name and in signatures
+	JSON string // version of the AWS JSON protocol it speaks; "" is 1.1
 }
 
 // Client calls one service. It is safe for concurrent use.
@@ -176,16 +178,16 @@ func refusal(resp *http.Response) error {
 
 const maxAnswer = 1 << 20
 
-// JSON calls an operation of a service that speaks AWS JSON 1.1.
+// JSON calls an operation of a service that speaks AWS JSON.
 //
-// https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+// https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html and …-1_1-protocol.html
 func (c *Client) JSON(ctx context.Context, target string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode the input of %s: %w", target, err)
 	}
 	resp, err := c.Do(ctx, Call{Method: http.MethodPost, Path: "/", Body: body, Header: http.Header{
-		"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {target},
+		"Content-Type": {"application/x-amz-json-" + cmp.Or(c.service.JSON, "1.1")}, "X-Amz-Target": {target},
 	}})
 	if err != nil {
 		return err

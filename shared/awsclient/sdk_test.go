@@ -5,21 +5,26 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/parameter"
+	"github.com/steward-iam/steward/shared/queue"
 	ours "github.com/steward-iam/steward/shared/secretsmanager"
 )
 
 // TestTheSDKSendsTheSame: each call of ours is, on the wire, that of the generated client.
 func TestTheSDKSendsTheSame(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:steward-AbCdEf"
+	const approvals = "https://sqs.eu-central-1.amazonaws.com/111122223333/approvals"
 	const function = "arn:aws:lambda:eu-central-1:111122223333:function:fga-authorizer:live"
 	sent := func(call func(aws.Config)) (got []string) {
 		call(config(transport(func(r *http.Request) (*http.Response, error) {
@@ -46,6 +51,16 @@ func TestTheSDKSendsTheSame(t *testing.T) {
 			func(cfg aws.Config) { _, _ = ours.New(cfg).Get(t.Context(), arn) },
 			func(cfg aws.Config) {
 				_, _ = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
+			},
+		},
+		"SendMessage": {
+			func(cfg aws.Config) {
+				_ = queue.New(cfg, approvals).Send(t.Context(), approval.Message{SessionID: "s", ApprovalID: "a"}, 6*time.Second)
+			},
+			func(cfg aws.Config) {
+				_, _ = sqs.NewFromConfig(cfg).SendMessage(t.Context(), &sqs.SendMessageInput{
+					QueueUrl: aws.String(approvals), MessageBody: aws.String(`{"session_id":"s","approval_id":"a"}`), DelaySeconds: 6,
+				})
 			},
 		},
 		"GetParameter": {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/awsclient"
@@ -20,13 +19,13 @@ const maxDelay = 15 * time.Minute
 
 // Queue is one queue. It is safe for concurrent use.
 type Queue struct {
-	client *sqs.Client
+	client *awsclient.Client
 	url    string
 }
 
 // New sends to the queue at url.
 func New(cfg aws.Config, url string) *Queue {
-	return &Queue{client: sqs.NewFromConfig(awsclient.Brief(cfg)), url: url}
+	return &Queue{client: awsclient.New(cfg, awsclient.Service{ID: "SQS", Name: "sqs", JSON: "1.0"}, nil), url: url}
 }
 
 // Send makes m visible to the worker after delay, in whole seconds.
@@ -35,9 +34,12 @@ func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duratio
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
-	seconds := int32(min(max(delay, 0), maxDelay) / time.Second) //nolint:gosec // at most 900
-	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: seconds})
-	if err != nil {
+	in := struct {
+		DelaySeconds int    `json:",omitempty"`
+		MessageBody  string // and no attributes
+		QueueURL     string `json:"QueueUrl"`
+	}{int(min(max(delay, 0), maxDelay) / time.Second), string(body), q.url}
+	if err := q.client.JSON(ctx, "AmazonSQS.SendMessage", in, &struct{}{}); err != nil {
 		return fault.New(fault.Upstream, "The change could not be put in line. Please try again in a minute; nothing was changed.", fmt.Errorf("send message: %w", err))
 	}
 	return nil
