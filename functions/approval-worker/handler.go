@@ -34,6 +34,7 @@ type approvals interface {
 	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
 	Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error
 	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration) error
+	TakeTurn(ctx context.Context, a *approval.Approval, now time.Time, interval time.Duration) error
 }
 
 // phone asks how a push stands, and sends another.
@@ -172,11 +173,21 @@ func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approva
 
 // wait polls once.
 func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
+	if a.Overdue(h.now()) {
+		return h.end(ctx, a, m, approval.Expired, "", "expired") // even if approved: too late is too late
+	}
 	if len(a.AuthReqID) == 0 {
-		if a.Overdue(h.now()) {
-			return h.end(ctx, a, m, approval.Expired, "", "expired")
-		}
 		return h.queue.Send(ctx, m, waitForReq) // the push is just being sent, or never was
+	}
+	// A crash, or the queue, may leave several messages of one approval. Polling by each of them Auth0 would call too fast.
+	if left := a.PollAt.Sub(h.now()); left > 0 {
+		return h.queue.Send(ctx, m, left)
+	}
+	switch err := h.approvals.TakeTurn(ctx, a, h.now(), a.Interval); {
+	case errors.Is(err, dynamo.ErrMoved):
+		return h.queue.Send(ctx, m, a.Interval)
+	case err != nil:
+		return err
 	}
 	box, err := h.box(ctx)
 	if err != nil {
@@ -186,7 +197,7 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 	if err != nil {
 		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
 	}
-	answer, err := h.phone.Poll(ctx, request, acting.Question(*a, h.now()), a.CreatedAt, max(a.Interval, m.Slower))
+	answer, err := h.phone.Poll(ctx, request, acting.Question(*a, h.now()), a.CreatedAt, a.Interval)
 	switch {
 	case fault.KindOf(err) == fault.Rejected:
 		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
@@ -197,15 +208,16 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
 	case a.Overdue(h.now()):
-		return h.end(ctx, a, m, approval.Expired, "", "expired") // even if approved: too late is too late
+		return h.end(ctx, a, m, approval.Expired, "", "expired") // it took so long
 	}
 	switch answer.Outcome {
 	case ciba.Waiting:
-		next := approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}
-		if answer.Interval > a.Interval {
-			next.Slower = answer.Interval
+		if answer.Interval > a.Interval { // for every later poll too
+			if err := h.approvals.TakeTurn(ctx, a, h.now(), answer.Interval); err != nil && !errors.Is(err, dynamo.ErrMoved) {
+				return err
+			}
 		}
-		return h.queue.Send(ctx, next, answer.Interval)
+		return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, answer.Interval)
 	case ciba.Refused:
 		return h.end(ctx, a, m, approval.Denied, "", "denied")
 	case ciba.Lost:

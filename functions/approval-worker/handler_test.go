@@ -381,6 +381,37 @@ func TestSlowDownIsHonouredFromThenOn(t *testing.T) {
 	}
 }
 
+// A crash after the next message was sent, or the queue itself, leaves several messages of one approval. They poll no more
+// often than one would: Auth0 would answer each that it is too fast, and never how it stands.
+func TestSeveralMessagesPollAsOne(t *testing.T) {
+	w := start(t)
+	a := suspend().asked(w)
+	for range 3 {
+		if err := w.queue.Send(t.Context(), approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, 7*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.ToAuth0.Forget()
+	for range 60 {
+		w.Forward(time.Second)
+		w.Deliver(t.Context(), w.Handle)
+	}
+	if n := w.ToAuth0.Count("/oauth/token"); n < 8 || n > 12 {
+		t.Errorf("polled %d times in a minute, want once every five seconds", n)
+	}
+	if a = w.Approval(a); a.Interval != 5*time.Second {
+		t.Errorf("Auth0 found it too fast: it asks for %v", a.Interval)
+	}
+	w.Decide("frank", "approve")
+	for range 7 {
+		w.Forward(time.Second)
+		w.Deliver(t.Context(), w.Handle)
+	}
+	if a = w.Approval(a); a.Status != approval.Done {
+		t.Errorf("seven seconds after the phone it is %s", a.Status)
+	}
+}
+
 func TestALostAnswerIsAskedForAgain(t *testing.T) {
 	lose := actingtest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true}
 	t.Run("and approved again", func(t *testing.T) {

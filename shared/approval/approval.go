@@ -81,7 +81,8 @@ type Approval struct {
 	ChangedAt time.Time // of the last move
 
 	AuthReqID []byte        // CIBA's, sealed for (SessionID, Owner, "auth_req_id", ID)
-	Interval  time.Duration // between two polls
+	Interval  time.Duration // between two polls; longer once Auth0 has asked for that (CIBA Core section 11)
+	PollAt    time.Time     // not before; however many messages there are, one worker polls in an interval
 	Pushes    int           // how many were sent
 
 	ClaimedUntil time.Time // while executing: the worker's lease
@@ -154,9 +155,6 @@ type Message struct {
 	ApprovalID string     `json:"approval_id"`
 	// Lost counts the polls after which Auth0 knew nothing of a request that nobody had refused.
 	Lost int `json:"lost,omitempty"`
-	// Slower is the interval Auth0 asked for, where it wants to be polled less often than it said at first: for every
-	// later poll too (CIBA Core section 11).
-	Slower time.Duration `json:"slower,omitempty"`
 }
 
 // SealPurpose is what an auth_req_id is sealed for, beside session and owner.

@@ -75,6 +75,7 @@ func decodeApproval(it item) approval.Approval {
 		ChangedAt:     getMoment(it, "changed_at"),
 		AuthReqID:     getBlob(it, "auth_req_id"),
 		Interval:      time.Duration(getNumber(it, "interval_ms")) * time.Millisecond,
+		PollAt:        getMoment(it, "poll_at"),
 		Pushes:        int(getNumber(it, "pushes")),
 		ClaimedUntil:  getMoment(it, "claimed_until"),
 		Result:        getText(it, "result"),
@@ -224,6 +225,31 @@ func (s *Approvals) SaveRequest(ctx context.Context, a *approval.Approval, seale
 		return err
 	}
 	a.AuthReqID, a.Interval, a.Pushes = sealed, interval, a.Pushes+1
+	return nil
+}
+
+// TakeTurn lets one worker poll, and nobody else until the interval is over; the interval is kept. ErrMoved if another has
+// taken the turn, or the approval is no longer pending.
+func (s *Approvals) TakeTurn(ctx context.Context, a *approval.Approval, now time.Time, interval time.Duration) error {
+	next := now.Add(interval)
+	c := change{
+		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
+		update:    "SET poll_at = :next, interval_ms = :interval",
+		condition: "#status = :pending AND digest = :digest AND attribute_not_exists(poll_at)",
+		names:     map[string]string{"#status": "status"},
+		values: item{
+			":next": moment(next), ":interval": number(interval.Milliseconds()),
+			":pending": text(string(approval.Pending)), ":digest": text(a.Digest),
+		},
+	}
+	if !a.PollAt.IsZero() {
+		c.condition = "#status = :pending AND digest = :digest AND poll_at = :was"
+		c.values[":was"] = moment(a.PollAt)
+	}
+	if err := s.moved(s.table.update(ctx, c)); err != nil {
+		return err
+	}
+	a.PollAt, a.Interval = next, interval
 	return nil
 }
 

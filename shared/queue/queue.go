@@ -28,7 +28,7 @@ func New(cfg aws.Config, url string) *Queue {
 	return &Queue{client: awsclient.New(cfg, awsclient.Service{ID: "SQS", Name: "sqs", JSON: "1.0"}, nil), url: url}
 }
 
-// Send makes m visible to the worker after delay, in whole seconds.
+// Send makes m visible to the worker after delay, and not before: SQS counts whole seconds.
 func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duration) error {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -38,7 +38,7 @@ func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duratio
 		DelaySeconds int    `json:",omitempty"`
 		MessageBody  string // and no attributes
 		QueueURL     string `json:"QueueUrl"`
-	}{int(min(max(delay, 0), maxDelay) / time.Second), string(body), q.url}
+	}{int((min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second), string(body), q.url}
 	if err := q.client.JSON(ctx, "AmazonSQS.SendMessage", in, &struct{}{}); err != nil {
 		return fault.New(fault.Upstream, "The change could not be put in line. Please try again in a minute; nothing was changed.", fmt.Errorf("send message: %w", err))
 	}

@@ -38,6 +38,7 @@ func Run(t *testing.T, client *dynamodb.Client) {
 	t.Run("approvals", func(t *testing.T) { testApprovals(t, approvals) })
 	t.Run("two requests at once make one approval", func(t *testing.T) { testOneInFlight(t, approvals) })
 	t.Run("of many workers one claims", func(t *testing.T) { testClaim(t, approvals) })
+	t.Run("of many workers one polls", func(t *testing.T) { testTurns(t, approvals) })
 	t.Run("moves", func(t *testing.T) { testMoves(t, approvals) })
 	t.Run("pushes are counted", func(t *testing.T) { testRing(t, approvals) })
 	t.Run("audit", func(t *testing.T) { testAudit(t, trail) })
@@ -215,21 +216,7 @@ func testClaim(t *testing.T, s *dynamo.Approvals) {
 	}
 	must(t, s.Move(t.Context(), &a, approval.Approved, start))
 	claim := func(at time.Time) int32 {
-		var won atomic.Int32
-		var wg sync.WaitGroup
-		for range 6 {
-			wg.Go(func() {
-				mine := a
-				switch err := s.Claim(t.Context(), &mine, at, time.Minute); {
-				case err == nil:
-					won.Add(1)
-				case !errors.Is(err, dynamo.ErrMoved):
-					t.Errorf("Claim: %v", err)
-				}
-			})
-		}
-		wg.Wait()
-		return won.Load()
+		return winners(t, a, func(mine *approval.Approval) error { return s.Claim(t.Context(), mine, at, time.Minute) })
 	}
 	if n := claim(start); n != 1 {
 		t.Errorf("%d workers claimed it, want 1", n)
@@ -239,6 +226,47 @@ func testClaim(t *testing.T, s *dynamo.Approvals) {
 	}
 	if n := claim(start.Add(2 * time.Minute)); n != 1 {
 		t.Errorf("%d workers took it over after the lease, want 1", n)
+	}
+}
+
+// winners counts who of many workers that know a succeeds; the others have to be told that it was moved.
+func winners(t *testing.T, a approval.Approval, take func(mine *approval.Approval) error) int32 {
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			mine := a
+			switch err := take(&mine); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, dynamo.ErrMoved):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return won.Load()
+}
+
+func testTurns(t *testing.T, s *dynamo.Approvals) {
+	const interval = 7 * time.Second
+	a := add(t, s, anApproval(rand.Text(), "unlock"))
+	for _, now := range []time.Time{start, start.Add(interval)} {
+		turn := func(mine *approval.Approval) error { return s.TakeTurn(t.Context(), mine, now, interval) }
+		if n := winners(t, a, turn); n != 1 {
+			t.Errorf("%d workers polled at once, want 1", n)
+		}
+		got, err := s.Approval(t.Context(), a.SessionID, a.ID)
+		must(t, err)
+		if !got.PollAt.Equal(now.Add(interval)) || got.Interval != interval || got.Status != approval.Pending {
+			t.Errorf("after a turn: %+v", got)
+		}
+		a = got
+	}
+	stale := a
+	must(t, s.Move(t.Context(), &a, approval.Approved, start))
+	if err := s.TakeTurn(t.Context(), &stale, start.Add(time.Hour), interval); !errors.Is(err, dynamo.ErrMoved) {
+		t.Errorf("a turn for what is approved: %v", err)
 	}
 }
 
