@@ -171,3 +171,34 @@ func TestFaultsThatMakeNoSense(t *testing.T) {
 		}
 	}
 }
+
+// With a latency an answer begins so long after its request, work included; what runs code of its own begins so late instead.
+func TestLatency(t *testing.T) {
+	const latency = 150 * time.Millisecond
+	for name, tc := range map[string]struct {
+		service, target string
+		late            bool // the work, not only the answer
+	}{
+		"a service":     {tap.Okta, "", false},
+		"a table":       {tap.AWS, "DynamoDB_20120810.GetItem", false},
+		"an invocation": {tap.AWS, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var worked time.Duration
+			begun := time.Now()
+			h := (&tap.Tap{Latency: latency}).Wrap(tc.service, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				worked = time.Since(begun)
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			r := httptest.NewRequest(http.MethodPost, "/x", nil)
+			r.Header.Set("X-Amz-Target", tc.target)
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			if took := time.Since(begun); took < latency {
+				t.Errorf("answered after %v, want %v", took, latency)
+			}
+			if (worked >= latency) != tc.late {
+				t.Errorf("worked after %v", worked)
+			}
+		})
+	}
+}
