@@ -294,6 +294,16 @@ func (f Fleet) Function(name string) (Function, bool) {
 	return Function{}, false
 }
 
+// Grants are what a function may do under an agent runtime.
+func (fn Function) Grants(runtime string) (access []Access) {
+	for _, a := range fn.Access {
+		if a.Only == "" || a.Only == runtime {
+			access = append(access, a)
+		}
+	}
+	return access
+}
+
 // Keys are the environment keys a function gets under an agent runtime.
 func (fn Function) Keys(runtime string) (keys []Env) {
 	for _, e := range fn.Env {

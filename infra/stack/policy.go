@@ -124,10 +124,7 @@ func (b *builder) grants(fn fleet.Function) []statement {
 
 // access is what the fleet lets a function do in this deployment.
 func (b *builder) access(fn fleet.Function) (access []fleet.Access) {
-	for _, a := range fn.Access {
-		if a.Only != "" && a.Only != string(b.Agent) {
-			continue
-		}
+	for _, a := range fn.Grants(string(b.Agent)) {
 		if a.Resource == fleet.ResourceBaseURL && b.BaseURL != nil {
 			continue // the address is known: no parameter
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/control"
 	"github.com/steward-iam/steward/infra/local/functionurl"
+	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/infra/local/openfga"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/infra/local/tap"
@@ -46,7 +47,7 @@ type Options struct {
 	// Seed makes the fakes unpleasant, replayably: throttling, small pages, duplicates, stale reads. 0 keeps them pleasant, so that
 	// a person who tries Steward meets Steward and not the weather.
 	Seed uint64
-	// Latency is added to every request to an outside system, FGA included.
+	// Latency is what every outside system takes, FGA included.
 	Latency time.Duration
 	// ChunkDelay is the pause before each piece of the agent's answer.
 	ChunkDelay time.Duration
@@ -75,6 +76,7 @@ type Fleet struct {
 	Tenant  *auth0test.Tenant
 	Org     *oktatest.Org
 	AWS     *awstest.Server
+	Roles   *iam.Roles
 	Bedrock *bedrocktest.Server
 	OpenFGA *openfga.Server
 
@@ -183,12 +185,15 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 		return nil, err
 	}
 	f.startAWS(secrets)
+	if err := f.makeRoles(); err != nil {
+		return nil, err
+	}
 	if err := f.startLambda(); err != nil {
 		return nil, err
 	}
 	f.serve(ports[1], f.Tap.Wrap(tap.Auth0, f.Tenant))
 	f.serve(ports[2], f.Tap.Wrap(tap.Okta, f.Org))
-	f.serve(ports[4], f.Tap.Wrap(tap.AWS, f.AWS))
+	f.serve(ports[4], f.Tap.Wrap(tap.AWS, f.Roles.Wrap(f.AWS)))
 	f.serve(ports[5], &control.Handler{Phone: f.Tenant, Tap: f.Tap, Lambda: f.Lambda, Reset: f.Reset})
 	for _, fn := range opts.Fleet.Functions {
 		if fn.Web {
@@ -197,7 +202,9 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 			}})
 		}
 	}
-	f.poll(ctx)
+	if err := f.poll(ctx); err != nil {
+		return nil, err
+	}
 	if err := f.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -281,6 +288,20 @@ func (f *Fleet) startAWS(secrets map[string]string) {
 	})
 }
 
+// makeRoles holds each function to what the fleet says it may do.
+func (f *Fleet) makeRoles() error {
+	var roles []iam.Role
+	for _, fn := range f.opts.Fleet.Functions {
+		permissions, err := f.permissions(fn)
+		if err != nil {
+			return err
+		}
+		roles = append(roles, iam.Role{Function: fn.Name, AccessKeyID: runtimeapi.AccessKeyID(fn.Name), Permissions: permissions})
+	}
+	f.Roles = iam.New(region, account, f.log.With("fake", "iam"), roles...)
+	return nil
+}
+
 // invoke is Lambda Invoke for the fakes.
 func (f *Fleet) invoke(ctx context.Context, name string, payload []byte) (out []byte, functionError string, err error) {
 	out, functionError, err = f.Lambda.Invoke(ctx, name, payload)
@@ -322,13 +343,21 @@ func (f *Fleet) serve(ln net.Listener, h http.Handler) {
 	go func() { _ = s.Serve(ln) }() // ends with Close
 }
 
+// mapping is what an event source mapping of a queue does with the role of its function (AWSLambdaSQSQueueExecutionRole).
+var mapping = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+
 // poll is the event source mapping between the queue and the functions it feeds.
-func (f *Fleet) poll(ctx context.Context) {
+func (f *Fleet) poll(ctx context.Context) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stop = stop
 	for _, fn := range f.opts.Fleet.Functions {
 		if !fn.Queue {
 			continue
+		}
+		for _, action := range mapping {
+			if !f.Roles.Allow(runtimeapi.AccessKeyID(fn.Name), iam.Permission{Action: action, Resource: f.AWS.QueueARN(queueName)}) {
+				return fmt.Errorf("feed %s from the queue: its role lacks %s", fn.Name, action)
+			}
 		}
 		f.pollers.Go(func() {
 			p := awstest.Poller{Queue: queueName, Function: fn.Name, BatchSize: fn.BatchSize, ReportBatchItemFailures: true}
@@ -337,6 +366,7 @@ func (f *Fleet) poll(ctx context.Context) {
 			}
 		})
 	}
+	return nil
 }
 
 // ready asks the chat whether it is well, which also starts it.

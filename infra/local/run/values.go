@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/iam"
 )
 
 // Names of this run's resources.
@@ -86,4 +87,41 @@ func (f *Fleet) environment(fn fleet.Function) (map[string]string, error) {
 		}
 	}
 	return env, nil
+}
+
+// arns are where each resource of the fleet is on this computer.
+func (f *Fleet) arns() map[fleet.Resource]string {
+	function := func(name string) string { return "arn:aws:lambda:" + region + ":" + account + ":function:" + name }
+	return map[fleet.Resource]string{
+		fleet.ResourceSessions:      f.AWS.TableARN(sessionTable),
+		fleet.ResourceSessionsIndex: f.AWS.TableARN(sessionTable) + "/index/" + fleet.OwnerIndex,
+		fleet.ResourceAudit:         f.AWS.TableARN(auditTable),
+		fleet.ResourceAuth0Secret:   f.AWS.SecretARN(auth0Secret),
+		fleet.ResourceFGASecret:     f.AWS.SecretARN(fgaSecret),
+		fleet.ResourceTokenKey:      f.AWS.SecretARN(tokenKey),
+		fleet.ResourceQueue:         f.AWS.QueueARN(queueName),
+		fleet.ResourceAuthorizer:    function(fleet.FGAAuthorizer),
+		fleet.ResourceOktaGroups:    function(fleet.OktaGroups),
+		fleet.ResourceCIBA:          function(fleet.CIBA),
+		fleet.ResourceAgentAlias:    "arn:aws:bedrock:" + region + ":" + account + ":agent-alias/" + agentID + "/" + agentAlias,
+		fleet.ResourceHarness:       harnessARN,
+	}
+}
+
+// permissions are what one function may do.
+func (f *Fleet) permissions(fn fleet.Function) (permissions []iam.Permission, err error) {
+	arns := f.arns()
+	for _, a := range fn.Grants(f.opts.AgentRuntime) {
+		if a.Resource == fleet.ResourceBaseURL {
+			continue // the address is known: no parameter
+		}
+		arn, ok := arns[a.Resource]
+		if !ok {
+			return nil, fmt.Errorf("access of %s: the laptop run has no %s", fn.Name, a.Resource)
+		}
+		for _, action := range a.Actions {
+			permissions = append(permissions, iam.Permission{Action: action, Resource: arn})
+		}
+	}
+	return permissions, nil
 }

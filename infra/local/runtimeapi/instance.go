@@ -77,11 +77,16 @@ func start(p *pool, inv *invocation) (*instance, error) {
 	return i, nil
 }
 
+// AccessKeyID is the id of the access key of a function's role. Lambda gives each process temporary credentials of it.
+func AccessKeyID(function string) string {
+	return "ASIALOCALRUN" + strings.ToUpper(strings.ReplaceAll(function, "-", ""))
+}
+
 // env is the environment of the process: what Lambda sets, what the service's options add, what the function declares.
 func (i *instance) env(api string) []string {
 	o, f := i.pool.lambda.opts, i.pool.fn
 	all := map[string]string{
-		"AWS_ACCESS_KEY_ID":               "AKIALOCALLOCALLOCAL0",
+		"AWS_ACCESS_KEY_ID":               AccessKeyID(f.Name),
 		"AWS_DEFAULT_REGION":              o.Region,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.MemoryMB),
 		"AWS_LAMBDA_FUNCTION_NAME":        f.Name,

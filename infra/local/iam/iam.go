@@ -1,0 +1,209 @@
+// Package iam holds every function of the laptop run to its role.
+//
+// It stands in front of the AWS fakes. A call that is signed with a function's access key becomes what IAM would be asked, one
+// or several actions on resources, and is refused in the service's own words unless the role has them all; what has no name here
+// is refused too. The key id alone tells who calls: signatures are not checked, and calls that are unsigned or signed with
+// anybody else's key pass, such as a developer's from the AWS CLI.
+//
+// Sources: Service Authorization Reference; "Using IAM with DynamoDB transactions" in the DynamoDB Developer Guide, by which a
+// transaction needs the actions of its parts; "Amazon SQS API permissions" in the SQS Developer Guide, by which a batch needs the
+// action of one; harness security in the AgentCore Developer Guide, by which InvokeHarness needs InvokeAgentRuntime as well.
+//
+// It knows no conditions, wildcards, denials or policies of resources, and nothing of KMS, which functions reach through other
+// services only.
+package iam
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Permission is one action on one resource.
+type Permission struct{ Action, Resource string }
+
+// Role is what a function may do, and the id of the access key that is made for it.
+type Role struct {
+	Function, AccessKeyID string
+	Permissions           []Permission
+}
+
+// Call is what a function did, or tried.
+type Call struct {
+	Function string
+	Permission
+}
+
+// Roles are the roles of one account in one region.
+type Roles struct {
+	region, account string
+	log             *slog.Logger
+	byKey           map[string]Role
+
+	mu    sync.Mutex
+	calls map[Call]bool
+}
+
+// New makes the roles of an account.
+func New(region, account string, log *slog.Logger, roles ...Role) *Roles {
+	all := &Roles{region: region, account: account, log: log, byKey: map[string]Role{}, calls: map[Call]bool{}}
+	for _, r := range roles {
+		all.byKey[r.AccessKeyID] = r
+	}
+	return all
+}
+
+// Calls are the calls of the functions so far, each with whether it was allowed.
+func (a *Roles) Calls() map[Call]bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.calls)
+}
+
+// Allow decides on a call that is made with an access key, and notes it.
+func (a *Roles) Allow(accessKeyID string, p Permission) bool {
+	role := a.byKey[accessKeyID]
+	allowed := slices.Contains(role.Permissions, p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls[Call{role.Function, p}] = allowed
+	return allowed
+}
+
+// Wrap puts the roles in front of AWS.
+func (a *Roles) Wrap(next http.Handler) http.Handler {
+	rest := http.NewServeMux()
+	on := func(pattern string, needs func(r *http.Request) []Permission) {
+		rest.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.pass(w, r, next, needs(r)) })
+	}
+	on("POST /2015-03-31/functions/{name}/invocations", func(r *http.Request) []Permission {
+		function := r.PathValue("name")
+		if !strings.HasPrefix(function, "arn:") {
+			function = a.arn("lambda", "function:"+function)
+		}
+		return []Permission{{"lambda:InvokeFunction", function}}
+	})
+	on("POST /agents/{agent}/agentAliases/{alias}/sessions/{session}/text", func(r *http.Request) []Permission {
+		return []Permission{{"bedrock:InvokeAgent", a.arn("bedrock", "agent-alias/"+r.PathValue("agent")+"/"+r.PathValue("alias"))}}
+	})
+	on("POST /harnesses/invoke", func(r *http.Request) []Permission {
+		harness := r.URL.Query().Get("harnessArn")
+		return []Permission{{"bedrock-agentcore:InvokeHarness", harness}, {"bedrock-agentcore:InvokeAgentRuntime", harness}}
+	})
+	on("POST /runtimes/{arn}/stopruntimesession", func(r *http.Request) []Permission {
+		return []Permission{{"bedrock-agentcore:StopRuntimeSession", r.PathValue("arn")}}
+	})
+	on("/", func(r *http.Request) []Permission { return []Permission{{r.Method + " " + r.URL.Path, "*"}} })
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, signed := a.caller(r)
+		switch target := r.Header.Get("X-Amz-Target"); {
+		case !signed:
+			next.ServeHTTP(w, r)
+		case target != "": // whatever the path: so decide the services
+			a.pass(w, r, next, a.needs(r, target))
+		default:
+			rest.ServeHTTP(w, r)
+		}
+	})
+}
+
+// caller is whose key signed the request.
+func (a *Roles) caller(r *http.Request) (Role, bool) {
+	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	id, _, _ := strings.Cut(credential, "/")
+	role, ok := a.byKey[id]
+	return role, ok
+}
+
+func (a *Roles) pass(w http.ResponseWriter, r *http.Request, next http.Handler, needs []Permission) {
+	role, _ := a.caller(r)
+	for _, p := range needs {
+		if !a.Allow(role.AccessKeyID, p) {
+			a.log.WarnContext(r.Context(), "access denied", "function", role.Function, "action", p.Action, "resource", p.Resource)
+			refuse(w, r, fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/%s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+				a.account, role.Function, role.Function, p.Action, p.Resource, p.Action))
+			return
+		}
+	}
+	next.ServeHTTP(w, r)
+}
+
+// services are the prefixes of actions by those of X-Amz-Target.
+var services = map[string]string{
+	"DynamoDB_20120810": "dynamodb",
+	"AmazonSQS":         "sqs",
+	"secretsmanager":    "secretsmanager",
+	"AmazonSSM":         "ssm",
+}
+
+// needs reads a call of AWS JSON and leaves its body as it was.
+func (a *Roles) needs(r *http.Request, target string) []Permission {
+	body, _ := io.ReadAll(r.Body) // what is cut off is not JSON, and so names no resource
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var in struct {
+		TableName, IndexName string
+		TransactItems        []map[string]struct{ TableName string } // by Put, Update, Delete, ConditionCheck or Get
+		QueueURL             string                                  `json:"QueueUrl"`
+		SecretID             string                                  `json:"SecretId"`
+		Name                 string
+	}
+	_ = json.Unmarshal(body, &in)
+
+	prefix, operation, _ := strings.Cut(target, ".")
+	service := services[prefix]
+	table := func(name string) string { return a.arn(service, "table/"+name) }
+	one := func(resource string) []Permission { return []Permission{{service + ":" + operation, resource}} }
+	switch {
+	case service == "dynamodb" && strings.HasPrefix(operation, "Transact") && len(in.TransactItems) > 0:
+		var parts []Permission
+		for _, item := range in.TransactItems {
+			for kind, on := range item {
+				parts = append(parts, Permission{service + ":" + kind + "Item", table(on.TableName)})
+			}
+		}
+		return parts
+	case service == "dynamodb" && in.IndexName != "":
+		return one(table(in.TableName) + "/index/" + in.IndexName)
+	case service == "dynamodb":
+		return one(table(in.TableName))
+	case service == "sqs":
+		operation = strings.TrimSuffix(operation, "Batch")
+		return one(a.arn(service, in.QueueURL[strings.LastIndexByte(in.QueueURL, '/')+1:]))
+	case service == "secretsmanager": // its ARN: six characters of it nobody can derive from a name
+		return one(in.SecretID)
+	case service == "ssm":
+		return one(a.arn(service, "parameter/"+strings.TrimPrefix(in.Name, "/")))
+	}
+	return []Permission{{target, "*"}}
+}
+
+func (a *Roles) arn(service, rest string) string {
+	return "arn:aws:" + service + ":" + a.region + ":" + a.account + ":" + rest
+}
+
+// refuse answers as the service does that was called.
+func refuse(w http.ResponseWriter, r *http.Request, message string) {
+	const code = "AccessDeniedException"
+	answer, status := map[string]string{"message": message}, http.StatusForbidden
+	switch prefix, _, isJSON := strings.Cut(r.Header.Get("X-Amz-Target"), "."); {
+	case prefix == "AmazonSQS": // which keeps the code and the status of its older protocol
+		answer["__type"] = "com.amazon.coral.service#" + code
+		w.Header().Set("X-Amzn-Query-Error", "AccessDenied;Sender")
+	case isJSON:
+		answer["__type"], status = code, http.StatusBadRequest
+	default:
+		w.Header().Set("X-Amzn-Errortype", code)
+	}
+	body, _ := json.Marshal(answer) // strings always encode
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
