@@ -48,6 +48,11 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
+		for call, allowed := range f.Roles.Calls() {
+			if !allowed {
+				t.Errorf("%s may not %s on %s", call.Function, call.Action, call.Resource)
+			}
+		}
 		if t.Failed() {
 			t.Logf("the functions said:\n%s", f.Lambda.Logs())
 		}

@@ -1,0 +1,144 @@
+package run_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/iam"
+	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/infra/local/visitor"
+)
+
+// unseen is the access that no call on this computer can show to be needed, each with the reason.
+var unseen = map[fleet.Resource]map[string]string{
+	fleet.ResourceBaseURL: {"ssm:GetParameter": "the address is known before the functions start"},
+	fleet.ResourceQueue:   {"sqs:ChangeMessageVisibility": "the event source mapping here lets the visibility timeout run"},
+}
+
+// where is the test's own idea of where the fleet's resources are, so that the run is not asked about itself.
+func where(f *run.Fleet, r fleet.Resource) string {
+	return map[fleet.Resource]string{
+		fleet.ResourceSessions:      "arn:aws:dynamodb:us-east-1:000000000000:table/bedrock-sessions",
+		fleet.ResourceSessionsIndex: "arn:aws:dynamodb:us-east-1:000000000000:table/bedrock-sessions/index/by-owner",
+		fleet.ResourceAudit:         "arn:aws:dynamodb:us-east-1:000000000000:table/steward-audit",
+		fleet.ResourceAuth0Secret:   f.AWS.SecretARN("steward/auth0-client-secret"),
+		fleet.ResourceFGASecret:     f.AWS.SecretARN("steward/fga-client-secret"),
+		fleet.ResourceTokenKey:      f.AWS.SecretARN("steward/token-key"),
+		fleet.ResourceQueue:         "arn:aws:sqs:us-east-1:000000000000:steward-approvals",
+		fleet.ResourceAuthorizer:    "arn:aws:lambda:us-east-1:000000000000:function:fga-authorizer",
+		fleet.ResourceOktaGroups:    "arn:aws:lambda:us-east-1:000000000000:function:okta-groups",
+		fleet.ResourceCIBA:          "arn:aws:lambda:us-east-1:000000000000:function:ciba",
+		fleet.ResourceAgentAlias:    "arn:aws:bedrock:us-east-1:000000000000:agent-alias/STEWARDLAP/LAPTOPRUN1",
+		fleet.ResourceHarness:       "arn:aws:bedrock-agentcore:us-east-1:000000000000:harness/steward_local-laptop0001",
+	}[r]
+}
+
+// polled says whether a poll for the phone's answer has been answered.
+func polled(f *run.Fleet) bool {
+	return slices.ContainsFunc(f.Tap.Requests(tap.Auth0), func(r tap.Request) bool {
+		return r.Form["grant_type"] == "urn:openid:params:grant-type:ciba" && r.Status != 0
+	})
+}
+
+// TestEveryAccessIsNeeded reads, changes, cancels and signs out, and compares what the functions called with what the fleet
+// lets them do: equal, so that no function is given what it does not use.
+func TestEveryAccessIsNeeded(t *testing.T) {
+	for _, runtime := range []string{"classic", "harness"} {
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, run.Options{AgentRuntime: runtime, PollInterval: time.Second})
+			bob := signIn(t, f, "bob")
+			say(t, bob, "What are my Okta groups?")
+			ask := func() visitor.Approval {
+				t.Helper()
+				a := say(t, bob, "Reset the password of dave@example.com")
+				if len(a.Approvals) != 1 {
+					t.Fatalf("got %+v, want one approval", a)
+				}
+				return a.Approvals[0]
+			}
+			end := func(id, want string) {
+				t.Helper()
+				if a, err := bob.Await(t.Context(), id); err != nil || a.Status != want {
+					t.Fatalf("got %+v, %v, want %s", a, err, want)
+				}
+			}
+			changed := ask()
+			for begun := time.Now(); !polled(f); time.Sleep(50 * time.Millisecond) { // in vain: the worker puts the message back
+				if time.Since(begun) > 20*time.Second {
+					t.Fatal("nobody polls for the answer of the phone")
+				}
+			}
+			if err := f.Tenant.Decide(f.Tenant.Pushes()[0].ID, "approve"); err != nil {
+				t.Fatal(err)
+			}
+			end(changed.ID, "done")
+			say(t, bob, "Did it work?")
+			cancelled := ask()
+			if err := bob.JSON(t.Context(), http.MethodPost, "/api/approvals/"+cancelled.ID+"/cancel", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			end(cancelled.ID, "cancelled")
+			if err := bob.JSON(t.Context(), http.MethodGet, "/api/activity", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := bob.JSON(t.Context(), http.MethodPost, "/logout", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+
+			want := map[iam.Call]bool{}
+			for _, fn := range fleet.Steward().Functions {
+				for _, a := range fn.Access {
+					for _, action := range a.Actions {
+						if (a.Only == "" || a.Only == runtime) && unseen[a.Resource][action] == "" {
+							want[iam.Call{Function: fn.Name, Permission: iam.Permission{Action: action, Resource: where(f, a.Resource)}}] = true
+						}
+					}
+				}
+			}
+			if diff := cmp.Diff(want, f.Roles.Calls()); diff != "" {
+				t.Errorf("what the functions may do -in the fleet +as called:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestARoleThatLacksACall takes one access away: the person hears that it went wrong and gets nothing.
+func TestARoleThatLacksACall(t *testing.T) {
+	without := func(function string, r fleet.Resource) fleet.Fleet {
+		changed := fleet.Steward()
+		for i, fn := range changed.Functions {
+			if fn.Name != function {
+				continue
+			}
+			changed.Functions[i].Access = nil
+			for _, a := range fn.Access {
+				if a.Resource != r {
+					changed.Functions[i].Access = append(changed.Functions[i].Access, a)
+				}
+			}
+		}
+		return changed
+	}
+	t.Run("call", func(t *testing.T) {
+		f := start(t, run.Options{Fleet: without(fleet.OktaGroups, fleet.ResourceAuthorizer)})
+		a, _ := signIn(t, f, "alice").Say(t.Context(), "What are my Okta groups?")
+		refused := iam.Call{Function: fleet.OktaGroups, Permission: iam.Permission{Action: "lambda:InvokeFunction", Resource: where(f, fleet.ResourceAuthorizer)}}
+		if allowed, called := f.Roles.Calls()[refused]; !called || allowed || strings.Contains(a.Text, "Engineering") {
+			t.Errorf("got %q, called %v, allowed %v, want it refused and no groups", a.Text, called, allowed)
+		}
+	})
+	t.Run("event source mapping", func(t *testing.T) {
+		_, err := run.Start(t.Context(), run.Options{Bin: bin, Fleet: without(fleet.ApprovalWorker, fleet.ResourceQueue)})
+		if err == nil || !strings.Contains(err.Error(), "sqs:ReceiveMessage") {
+			t.Errorf("got %v, want to hear what the role lacks", err)
+		}
+	})
+}
