@@ -276,6 +276,13 @@ func TestKeepsData(t *testing.T) {
 				if got := r.Properties["DeletionProtectionEnabled"]; got != (s.Stage == settings.Prod) {
 					t.Errorf("deletion protection of %s is %v", id, got)
 				}
+				if diff := cmp.Diff(map[string]any{"PointInTimeRecoveryEnabled": true}, r.Properties["PointInTimeRecoverySpecification"]); diff != "" {
+					t.Errorf("recovery of %s, -want +got:\n%s", id, diff)
+				}
+				own := map[string]any{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": map[string]any{"Fn::GetAtt": []any{"Key", "Arn"}}}
+				if diff := cmp.Diff(own, r.Properties["SSESpecification"]); diff != "" {
+					t.Errorf("encryption of %s, -want +got:\n%s", id, diff)
+				}
 			}
 		}
 	})
