@@ -146,7 +146,10 @@ var services = map[string]string{
 
 // needs reads a call of AWS JSON and leaves its body as it was.
 func (a *Roles) needs(r *http.Request, target string) []Permission {
-	body, _ := io.ReadAll(r.Body) // what is cut off is not JSON, and so names no resource
+	body, err := io.ReadAll(r.Body)
+	if err != nil || int64(len(body)) < r.ContentLength {
+		panic(http.ErrAbortHandler) // the caller is gone in the middle of it: no call has been made
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var in struct {
 		TableName, IndexName string
@@ -155,7 +158,7 @@ func (a *Roles) needs(r *http.Request, target string) []Permission {
 		SecretID             string                                  `json:"SecretId"`
 		Name                 string
 	}
-	_ = json.Unmarshal(body, &in)
+	_ = json.Unmarshal(body, &in) // what is not JSON names no resource
 
 	prefix, operation, _ := strings.Cut(target, ".")
 	service := services[prefix]

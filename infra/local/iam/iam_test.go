@@ -50,20 +50,24 @@ func TestCalls(t *testing.T) {
 		"transaction": {
 			"/", "DynamoDB_20120810.TransactWriteItems",
 			`{"TransactItems":[{"Put":{"TableName":"sessions"}},{"ConditionCheck":{"TableName":"sessions"}},{"Update":{"TableName":"sessions"}},{"Delete":{"TableName":"sessions"}}]}`,
-			[]iam.Permission{{"dynamodb:PutItem", sessions}, {"dynamodb:ConditionCheckItem", sessions}, {"dynamodb:UpdateItem", sessions}, {"dynamodb:DeleteItem", sessions}}, 400,
+			[]iam.Permission{{"dynamodb:PutItem", sessions}, {"dynamodb:ConditionCheckItem", sessions}, {"dynamodb:UpdateItem", sessions}, {"dynamodb:DeleteItem", sessions}},
+			400,
 		},
 		"transaction of nothing": {"/", "DynamoDB_20120810.TransactWriteItems", `{}`, []iam.Permission{{"dynamodb:TransactWriteItems", "arn:aws:dynamodb:us-east-1:000000000000:table/"}}, 400},
 		"operation with a transaction's field": {
 			"/", "DynamoDB_20120810.Scan", `{"TableName":"sessions","TransactItems":[{"Put":{"TableName":"sessions"}}]}`,
-			[]iam.Permission{{"dynamodb:Scan", sessions}}, 400,
+			[]iam.Permission{{"dynamodb:Scan", sessions}},
+			400,
 		},
 		"message": {
 			"/", "AmazonSQS.SendMessage", `{"QueueUrl":"http://localhost:1/000000000000/approvals","MessageBody":"{}"}`,
-			[]iam.Permission{{"sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:approvals"}}, 403,
+			[]iam.Permission{{"sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:approvals"}},
+			403,
 		},
 		"messages": {
 			"/", "AmazonSQS.DeleteMessageBatch", `{"QueueUrl":"http://localhost:1/000000000000/approvals"}`,
-			[]iam.Permission{{"sqs:DeleteMessage", "arn:aws:sqs:us-east-1:000000000000:approvals"}}, 403,
+			[]iam.Permission{{"sqs:DeleteMessage", "arn:aws:sqs:us-east-1:000000000000:approvals"}},
+			403,
 		},
 		"secret":           {"/", "secretsmanager.GetSecretValue", `{"SecretId":"arn:of-a-secret"}`, []iam.Permission{{"secretsmanager:GetSecretValue", "arn:of-a-secret"}}, 400},
 		"parameter":        {"/", "AmazonSSM.GetParameter", `{"Name":"/app/url"}`, []iam.Permission{{"ssm:GetParameter", "arn:aws:ssm:us-east-1:000000000000:parameter/app/url"}}, 400},
@@ -137,6 +141,21 @@ func TestCalls(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCallerIsGone cuts a call off in its middle: it is neither allowed nor refused, for nobody made it.
+func TestCallerIsGone(t *testing.T) {
+	r := roles()
+	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"TableName":"sess`))
+	request.ContentLength += 10
+	request.Header.Set("X-Amz-Target", "DynamoDB_20120810.Scan")
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20261124")
+	defer func() {
+		if got, _ := recover().(error); !errors.Is(got, http.ErrAbortHandler) || len(r.Calls()) > 0 {
+			t.Errorf("got %v and calls %v, want the connection dropped", got, r.Calls())
+		}
+	}()
+	r.Wrap(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request)
 }
 
 // TestClients are refused in words they understand, and what they asked for does not happen.
