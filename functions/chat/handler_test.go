@@ -49,6 +49,8 @@ const (
 type world struct {
 	t         *testing.T
 	base      string
+	env       map[string]string
+	from      aws.Config
 	app       http.Handler
 	auth0     *auth0test.Server
 	aws       *awstest.Server
@@ -115,7 +117,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 			},
 			{Name: "audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}},
 		},
-		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey},
+		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey, "empty-key": "", "short-key": "canary-token-key"},
 		Parameters: map[string]string{"/steward/base-url": w.base},
 		Invoke:     w.invoke,
 		Fallback:   w.bedrock,
@@ -132,14 +134,11 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	for _, f := range change {
 		f(env)
 	}
-	cfg, err := parseConfig(lookup(env))
-	if err != nil {
-		t.Fatal(err)
-	}
-	from := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
-	db := dynamodb.NewFromConfig(from)
+	w.env = env
+	w.from = aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
+	db := dynamodb.NewFromConfig(w.from)
 	w.approvals, w.sessions = dynamo.NewApprovals(db, "sessions"), dynamo.NewSessions(db, "sessions")
-	w.app = newHandler(cfg, from, slog.New(slog.NewTextHandler(&locked{Writer: io.MultiWriter(w.log, t.Output())}, nil)), w.clock)
+	w.app = w.process(env)
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.app}}
 	server.Start()
 	t.Cleanup(server.Close)
@@ -151,6 +150,16 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 		}
 	})
 	return w
+}
+
+// process is the function as it starts in an environment.
+func (w *world) process(env map[string]string) http.Handler {
+	w.t.Helper()
+	cfg, err := parseConfig(lookup(env))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return newHandler(cfg, w.from, slog.New(slog.NewTextHandler(&locked{Writer: io.MultiWriter(w.log, w.t.Output())}, nil)), w.clock)
 }
 
 func harness(env map[string]string) {

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
 
@@ -119,7 +120,7 @@ func additional(binding []string) ([]byte, error) {
 func GenerateKey() secret.String { return secret.New(rand.Text() + rand.Text()) }
 
 // Keeper gives the Box of a key that is fetched when first needed, and the same one from then on. A fetch that failed
-// is tried again by the next caller.
+// is tried again by the next caller. A key that is none is our fault and nobody else's, and so an error of kind Internal.
 func Keeper(key func(context.Context) (secret.String, error)) func(context.Context) (*Box, error) {
 	var kept atomic.Pointer[Box]
 	return func(ctx context.Context) (*Box, error) {
@@ -132,7 +133,7 @@ func Keeper(key func(context.Context) (secret.String, error)) func(context.Conte
 		}
 		b, err := New(k)
 		if err != nil {
-			return nil, err
+			return nil, fault.New(fault.Internal, "Steward is not set up right: the key that seals sign-ins cannot be used. Please tell your administrator.", err)
 		}
 		kept.Store(b)
 		return b, nil

@@ -2,10 +2,12 @@ package seal_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -73,5 +75,36 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := b.Seal(secret.New("x"), ""); err == nil {
 		t.Error("an empty name was accepted")
+	}
+}
+
+// The key is fetched when first needed and once; one that is none is tried again, for somebody may have put it right.
+func TestKeeper(t *testing.T) {
+	var key secret.String
+	var fetched int
+	keep := seal.Keeper(func(context.Context) (secret.String, error) {
+		fetched++
+		if key.IsZero() {
+			return key, errors.New("away")
+		}
+		return key, nil
+	})
+	for _, bad := range []secret.String{{}, secret.New("canary-short")} {
+		key = bad
+		b, err := keep(t.Context())
+		if err == nil || b != nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("under no key: %v", err)
+		}
+		if e, ok := errors.AsType[*fault.Error](err); ok == bad.IsZero() || ok && e.Kind != fault.Internal {
+			t.Errorf("under a key that is too short: %v; without one: as the fetch says", err)
+		}
+	}
+	key = seal.GenerateKey()
+	first, err := keep(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := keep(t.Context()); err != nil || again != first || fetched != 3 {
+		t.Errorf("fetched %d times, the same box: %t, %v", fetched, again == first, err)
 	}
 }

@@ -54,8 +54,12 @@ const (
 	OtherClientID = "other-app"
 )
 
+// BadKeys are the names of secrets that are no token key, one never filled and one too short, with what people are told.
+var BadKeys = map[string]string{"empty": "the secret empty has no value yet", "short-key": "the key that seals sign-ins cannot be used"}
+
 const (
 	clientSecret = "canary-client-secret-4c1f"
+	shortKey     = "canary-short-key"
 	queueName    = "approvals"
 	authorizer   = "fga-authorizer"
 )
@@ -92,7 +96,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	w.journal = &journal{t: t}
 	w.Log = slog.New(slog.NewJSONHandler(w.journal, nil))
 	tokenKey := seal.GenerateKey().Reveal()
-	w.canaries = []string{clientSecret, tokenKey}
+	w.canaries = []string{clientSecret, tokenKey, shortKey}
 
 	w.Okta = oktatest.New(oktatest.Options{Now: w.Now, Seed: 7})
 	w.ToOkta = &Door{next: w.Okta, power: w.power}
@@ -131,7 +135,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 			{Name: "steward-audit", Hash: named("subject"), Range: named("id")},
 		},
 		Queues:  []awstest.Queue{{Name: queueName, VisibilityTimeout: 3 * time.Minute}},
-		Secrets: map[string]string{"auth0": clientSecret, "token-key": tokenKey, "other-key": seal.GenerateKey().Reveal(), "empty": ""},
+		Secrets: map[string]string{"auth0": clientSecret, "token-key": tokenKey, "other-key": seal.GenerateKey().Reveal(), "empty": "", "short-key": shortKey},
 	})
 	t.Cleanup(w.AWS.Close)
 	w.ToAWS = &Door{next: w.AWS, power: w.power}
@@ -271,6 +275,9 @@ func (w *World) Trail(name string) []audit.Record {
 func (w *World) Grant(name, relation, object string) {
 	w.FGA.Grant("user:"+email(name), relation, object)
 }
+
+// UseKey has the next process seal and open under the secret of that name.
+func (w *World) UseKey(name string) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN(name) }
 
 // Revoke takes a grant away.
 func (w *World) Revoke(name, relation, object string) {

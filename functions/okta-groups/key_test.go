@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/steward-iam/steward/functions/internal/actingtest"
+)
+
+// There is no default key. Where none is named the function does not start, and under one that is no key nothing is
+// exchanged and nothing read: the fault is ours, and says so.
+func TestWithoutAKeyNothingIsRead(t *testing.T) {
+	for key, says := range actingtest.BadKeys {
+		t.Run(key, func(t *testing.T) {
+			w := start(t)
+			alice := w.SignIn("alice")
+			w.UseKey(key)
+			w.restart()
+			wants(t, w.ask(alice, "list_user_groups"), "internal", says)
+			if calls := append(w.ToAuth0.Calls(), w.ToOkta.Calls()...); len(calls) != 0 {
+				t.Errorf("it called %q", calls)
+			}
+			w.UseKey("token-key") // the fault is mended, and nothing else is wrong
+			w.restart()
+			wants(t, w.ask(alice, "list_user_groups"), "", "Engineering")
+		})
+	}
+	w := start(t)
+	delete(w.Env, "TOKEN_KEY_SECRET_ARN")
+	if _, err := parseConfig(w.Lookup); err == nil || !strings.Contains(err.Error(), "TOKEN_KEY_SECRET_ARN: ") {
+		t.Errorf("without the setting: %v", err)
+	}
+}
