@@ -276,7 +276,7 @@ func Steward() Fleet {
 				Env: env(identity, acting, phone),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
-					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}},
+					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}},
 					record, authorize,
 				}, secrets...),
 			},

@@ -19,7 +19,6 @@ import (
 // unseen is the access that no call on this computer can show to be needed, each with the reason.
 var unseen = map[fleet.Resource]map[string]string{
 	fleet.ResourceBaseURL: {"ssm:GetParameter": "the address is known before the functions start"},
-	fleet.ResourceQueue:   {"sqs:ChangeMessageVisibility": "the event source mapping here lets the visibility timeout run"},
 }
 
 // where is the test's own idea of where the fleet's resources are, so that the run is not asked about itself.
