@@ -256,48 +256,6 @@ func TestAKilledWorker(t *testing.T) {
 	}
 }
 
-// The answer of the phone was lost, so the person is asked once more, and the worker dies over that.
-func TestAWorkerKilledAtTheSecondPush(t *testing.T) {
-	pushed := false
-	for n, last := 1, false; !last; n++ {
-		for _, after := range []bool{false, true}[min(n-1, 1):] {
-			w, c := start(t), suspend()
-			a := c.asked(w)
-			w.Decide("frank", "approve")
-			w.ToAuth0.Forget()
-			w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true})
-			for w.ToAuth0.Count("/oauth/token") < 2 { // the one that was lost, and the one that hears so
-				w.Forward(time.Second)
-				w.Deliver(t.Context(), w.Handle)
-			}
-			w.Forward(15 * time.Second)
-			w.restart()
-			ctx := w.KillAt(n, after)
-			w.Deliver(ctx, w.Handle)
-			made, killed := w.Revive()
-			if last = !killed; last {
-				break
-			}
-			where := fmt.Sprintf("killed at call %d (%s), after: %t", n, made[len(made)-1], after)
-			pushed = pushed || strings.Contains(made[len(made)-1], "bc-authorize")
-			if w.restart(); c.times(w) != 0 {
-				t.Errorf("%s: done before the second answer", where)
-			}
-			a = w.Settle(w.Handle, a, func() { approveAll(w) })
-			w.Drain(w.Handle)
-			if a.Status != approval.Done || !c.shows(w) || c.times(w) != 1 {
-				t.Errorf("%s: ended as %s (%s), %d times", where, a.Status, a.Result, c.times(w))
-			}
-			if n := len(w.Pushes("frank")); n > maxPushes {
-				t.Errorf("%s: the phone rang %d times", where, n)
-			}
-		}
-	}
-	if !pushed {
-		t.Error("nobody died over the second push")
-	}
-}
-
 // The table and the queue take each call, but the first answer to it is lost, so that the SDK sends it once more.
 func TestAnswersOfAWSAreLost(t *testing.T) {
 	for _, c := range changes()[:1] { // the one that may not be done twice
