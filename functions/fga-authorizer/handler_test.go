@@ -27,7 +27,7 @@ const canary = "canary-fga-client-secret"
 
 // function is the whole function but for its main: configuration, client, handler, on the wire of the runtime, against
 // an OpenFGA with the demo grants.
-func function(t *testing.T, level slog.Level) (invoke func(string) string, fake *fgatest.Fake, log *bytes.Buffer) {
+func function(t testing.TB, level slog.Level) (invoke func(string) string, fake *fgatest.Fake, log *bytes.Buffer) {
 	t.Helper()
 	tuples, err := model.DemoTuples()
 	if err != nil {
@@ -59,7 +59,7 @@ func function(t *testing.T, level slog.Level) (invoke func(string) string, fake 
 	}, fake, log
 }
 
-func fixture(t *testing.T, name string) string {
+func fixture(t testing.TB, name string) string {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/" + name)
 	if err != nil {

@@ -38,7 +38,7 @@ const (
 	alice        = "alice@example.com"
 )
 
-func clientOf(t *testing.T, issuer string, now func() time.Time) *auth0.Client {
+func clientOf(t testing.TB, issuer string, now func() time.Time) *auth0.Client {
 	t.Helper()
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -346,7 +346,7 @@ type issuer struct {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -370,7 +370,7 @@ func newIssuer(t *testing.T) *issuer {
 }
 
 // sign makes a token of claims; change alters header and claims first.
-func (i *issuer) sign(t *testing.T, key *rsa.PrivateKey, change func(header, claims map[string]any)) secret.String {
+func (i *issuer) sign(t testing.TB, key *rsa.PrivateKey, change func(header, claims map[string]any)) secret.String {
 	t.Helper()
 	now := time.Now().Unix()
 	header := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "k1"}

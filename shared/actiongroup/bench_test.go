@@ -1,0 +1,26 @@
+package actiongroup_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+)
+
+// An event is decoded and held against the catalogue before anything else is done.
+func BenchmarkCall(b *testing.B) {
+	payload, err := os.ReadFile("testdata/event.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := actiongroup.Decode(payload)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := e.Call(actiongroup.GroupOkta); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
