@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +30,7 @@ type cloud struct {
 
 	regions []string // of the inference profile
 	stored  map[string]string
+	outputs []string // of the stack; each one's value is arn:OUTPUT
 }
 
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -59,10 +63,11 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			application = "shop"
 		}
 		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName>
-			<Tags><member><Key>application</Key><Value>`+application+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>
-			<member><OutputKey>Auth0SecretName</OutputKey><OutputValue>arn:auth0</OutputValue></member>
-			<member><OutputKey>FgaSecretName</OutputKey><OutputValue>arn:fga</OutputValue></member>
-		</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
+			<Tags><member><Key>application</Key><Value>`+application+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>`)
+		for _, key := range c.outputs {
+			_, _ = fmt.Fprintf(w, `<member><OutputKey>%[1]s</OutputKey><OutputValue>arn:%[1]s</OutputValue></member>`, key)
+		}
+		_, _ = io.WriteString(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
 	case target == "AmazonSSM.GetParameter":
 		switch {
 		case c.denied:
@@ -77,11 +82,12 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(http.StatusBadRequest, "AccessDeniedException")
 			return
 		}
-		for _, id := range []string{"arn:auth0", "arn:fga"} {
-			if bytes.Contains(body, []byte(id)) {
-				c.stored[id] = string(body)
-			}
+		var in struct{ SecretId, SecretString string } //nolint:revive // as the service spells it
+		if err := json.Unmarshal(body, &in); err != nil {
+			refuse(http.StatusBadRequest, "SerializationException")
+			return
 		}
+		c.stored[in.SecretId] = in.SecretString
 		_, _ = io.WriteString(w, `{}`)
 	case strings.HasPrefix(r.URL.Path, "/inference-profiles/"), strings.HasPrefix(r.URL.Path, "/foundation-models/"):
 		if c.noModel {
@@ -187,8 +193,11 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestSecrets: a deployed stack says which secrets it wants filled, and those are asked for, no more and no fewer.
 func TestSecrets(t *testing.T) {
+	outputs, wanted := deployed(t)
 	fill := func(c *cloud, typed string) (string, error) {
+		c.outputs = outputs
 		a, err := open(t.Context(), c.config(t), t.Output())
 		if err != nil {
 			t.Fatal(err)
@@ -198,12 +207,19 @@ func TestSecrets(t *testing.T) {
 		return out.String(), err
 	}
 	c := &cloud{}
-	said, err := fill(c, "\n "+canary+" \n")
+	if _, err := fill(c, strings.Repeat(canary+"\n", 9)); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(c.stored)); !slices.Equal(got, wanted) {
+		t.Errorf("filled %q, the stack asks for %q", got, wanted)
+	}
+	c = &cloud{}
+	said, err := fill(c, "\n "+canary+" \n") // the first stays as it is
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.stored["arn:auth0"] != "" || !strings.Contains(c.stored["arn:fga"], `"SecretString":"`+canary+`"`) {
-		t.Errorf("stored %v", c.stored)
+	if want := map[string]string{"arn:FgaSecretName": canary}; !maps.Equal(c.stored, want) {
+		t.Errorf("stored %v, want %v", c.stored, want)
 	}
 	if strings.Contains(said, canary) {
 		t.Errorf("the secret is shown: %q", said)
@@ -215,6 +231,28 @@ func TestSecrets(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "secretsmanager:PutSecretValue") || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), canary) {
 		t.Errorf("without permission: %v", err)
 	}
+}
+
+// deployed are the outputs of a stack, and the values of those that are to be filled by `make secrets`.
+func deployed(t *testing.T) (outputs, wanted []string) {
+	t.Helper()
+	raw, err := os.ReadFile("../stack/testdata/classic-dev.template.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Outputs map[string]struct{ Description string }
+	}
+	if err := json.Unmarshal(raw, &template); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(template.Outputs)) {
+		outputs = append(outputs, key)
+		if strings.Contains(template.Outputs[key].Description, "`make secrets`") {
+			wanted = append(wanted, "arn:"+key)
+		}
+	}
+	return outputs, wanted
 }
 
 func TestNode(t *testing.T) {
