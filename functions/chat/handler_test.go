@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -369,14 +370,20 @@ func names(all []event) string {
 	return strings.Join(out, " ")
 }
 
+// runtimes are the environments of the two; the fakes name them the same.
+var runtimes = map[string]func(env map[string]string){"classic": func(map[string]string) {}, "harness": harness}
+
+// ended says whether the agent was told to forget a session: by endSession or by StopRuntimeSession, as it runs.
+func (w *world) ended(runtime, id string) bool {
+	return slices.ContainsFunc(w.bedrock.Requests(), func(r bedrocktest.Request) bool {
+		return r.End && r.Runtime == runtime && r.SessionID == id
+	})
+}
+
 func TestSignInAskSignOut(t *testing.T) {
-	for _, runtime := range []string{"classic", "harness"} {
+	for runtime, change := range runtimes {
 		t.Run(runtime, func(t *testing.T) {
-			var change []func(map[string]string)
-			if runtime == "harness" {
-				change = append(change, harness)
-			}
-			w := begin(t, change...)
+			w := begin(t, change)
 			b := w.browser()
 			b.get("/").wants(t, 200, `data-testid="signed-out"`, `data-testid="login"`)
 			b.signIn(alice)
@@ -427,14 +434,11 @@ func TestSignInAskSignOut(t *testing.T) {
 			if err != nil || len(left) != 1 || left[0].Status != approval.Cancelled {
 				t.Errorf("after signing out the approval is %+v, %v", left, err)
 			}
-			var revoked, ended bool
+			revoked := false
 			for _, r := range w.auth0.Requests() {
 				revoked = revoked || r.Path == "/oauth/revoke" && r.Status == 200
 			}
-			for _, r := range w.bedrock.Requests() {
-				ended = ended || r.End && r.SessionID == id
-			}
-			if !revoked || !ended {
+			if ended := w.ended(runtime, id); !revoked || !ended {
 				t.Errorf("refresh token revoked %v, agent session ended %v", revoked, ended)
 			}
 		})
@@ -720,25 +724,29 @@ func TestQuestionsAreLimited(t *testing.T) {
 }
 
 func TestNewChatIsANewSession(t *testing.T) {
-	w := begin(t)
-	b := w.browser().signIn(alice)
-	b.ask("What are my Okta groups?").wants(t, 200)
-	before := b.get("/").body
-	b.do(http.MethodPost, "/api/chat/new", "").wants(t, 204)
-	b.ask("What are my Okta groups?").wants(t, 200)
-	if len(w.events) != 2 || w.events[0].SessionID == w.events[1].SessionID {
-		t.Fatalf("sessions %v", w.events)
-	}
-	marker := regexp.MustCompile(`data-conversation="([^"]+)"`)
-	if marker.FindString(before) == marker.FindString(b.get("/").body) {
-		t.Error("the page cannot tell the conversations apart")
-	}
-	ended := false
-	for _, r := range w.bedrock.Requests() {
-		ended = ended || r.End && r.SessionID == w.events[0].SessionID
-	}
-	if !ended {
-		t.Error("the agent still holds the old conversation")
+	for runtime, change := range runtimes {
+		t.Run(runtime, func(t *testing.T) {
+			w := begin(t, change)
+			b := w.browser().signIn(alice)
+			b.ask("What are my Okta groups?").wants(t, 200)
+			before := b.get("/").body
+			b.do(http.MethodPost, "/api/chat/new", "").wants(t, 204)
+			b.ask("What are my Okta groups?").wants(t, 200)
+			if len(w.events) != 2 || w.events[0].SessionID == w.events[1].SessionID {
+				t.Fatalf("sessions %v", w.events)
+			}
+			marker := regexp.MustCompile(`data-conversation="([^"]+)"`)
+			if marker.FindString(before) == marker.FindString(b.get("/").body) {
+				t.Error("the page cannot tell the conversations apart")
+			}
+			if !w.ended(runtime, w.events[0].SessionID) || w.ended(runtime, w.events[1].SessionID) {
+				t.Error("the agent still holds the old conversation, or has lost the new one")
+			}
+			b.do(http.MethodPost, "/logout", "") // ends every conversation of the login
+			if !w.ended(runtime, w.events[1].SessionID) {
+				t.Error("the agent still holds the new conversation")
+			}
+		})
 	}
 }
 

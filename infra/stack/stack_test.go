@@ -131,9 +131,10 @@ type template struct {
 }
 
 type resource struct {
-	Type           string
-	Properties     map[string]any
-	DeletionPolicy string
+	Type                string
+	Properties          map[string]any
+	DeletionPolicy      string
+	UpdateReplacePolicy string
 }
 
 func parse(raw []byte) (t template) {
@@ -268,8 +269,8 @@ func TestKeepsData(t *testing.T) {
 		for id, r := range tpl.Resources {
 			switch r.Type {
 			case "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup":
-				if r.DeletionPolicy != policy {
-					t.Errorf("DeletionPolicy of %s is %q, want %s", id, r.DeletionPolicy, policy)
+				if r.DeletionPolicy != policy || r.UpdateReplacePolicy != policy {
+					t.Errorf("%s is deleted by %q and replaced by %q, want %s for both", id, r.DeletionPolicy, r.UpdateReplacePolicy, policy)
 				}
 			}
 			if r.Type == "AWS::DynamoDB::Table" {
