@@ -382,10 +382,11 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		"wrong client secret": {func(w *world) {
 			w.ToAuth0.Fail(actingtest.Fault{Status: 401, Body: `{"error":"access_denied","error_description":"Unauthorized"}`})
 		}, "internal", "not set up right"},
-		"secret without value": {func(w *world) { w.Env["AUTH0_CLIENT_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
-		"key without value":    {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
-		"other key":            {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "The stored sign-in cannot be read."},
-		"panic":                {func(w *world) { w.desk.Sessions = nil }, "panic", "Something went wrong on our side."},
+		"secret without value":  {func(w *world) { w.Env["AUTH0_CLIENT_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
+		"key without value":     {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
+		"other key":             {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "The stored sign-in cannot be read."},
+		"panic":                 {func(w *world) { w.desk = nil }, "panic", "Something went wrong on our side."},
+		"panic beside the path": {func(w *world) { w.desk.Sessions = nil }, "internal", "Something went wrong on our side."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)

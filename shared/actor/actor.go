@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -157,8 +158,13 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 	identified := make(chan error, 1)
 	go func() {
 		var err error
+		defer func() {
+			if r := recover(); r != nil { // left alone it would end the process, and with it the person's turn
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+			identified <- err
+		}()
 		a, err = d.Identify(ctx, id)
-		identified <- err
 	}()
 	var verdict error
 	if early { // here, because what it asks takes longest
