@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -346,7 +347,8 @@ func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 	return together(jobs)
 }
 
-// together runs jobs side by side, a few at a time, and joins their errors.
+// together runs jobs side by side, a few at a time, and joins their errors. A job that panics has failed: left alone it would
+// end the process, and with it everybody's streams.
 func together(jobs []func() error) error {
 	errs := make([]error, len(jobs))
 	gate := make(chan struct{}, 8)
@@ -354,7 +356,12 @@ func together(jobs []func() error) error {
 	for i, job := range jobs {
 		wg.Go(func() {
 			gate <- struct{}{}
-			defer func() { <-gate }()
+			defer func() {
+				if r := recover(); r != nil {
+					errs[i] = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+				}
+				<-gate
+			}()
 			errs[i] = job()
 		})
 	}

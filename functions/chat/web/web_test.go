@@ -72,6 +72,10 @@ func (t trail) BySubject(context.Context, session.Subject, int) ([]audit.Record,
 	return t, nil
 }
 
+type record func() error
+
+func (r record) Add(context.Context, audit.Record) error { return r() }
+
 type runtime func(yield func(agent.Event, error) bool)
 
 func (r runtime) Run(context.Context, agent.Turn) iter.Seq2[agent.Event, error] {
@@ -275,6 +279,13 @@ func TestPanicsAreAnswered(t *testing.T) {
 		a, _ := app(t, func(c *Config) { c.Sessions = sessions{login: func() (session.Login, error) { panic("canary api") }} })
 		if got := serve(a, request("GET", "/api/approvals", "")); got.Code != 500 || !strings.HasPrefix(got.Body.String(), `{"message":"Something went wrong`) {
 			t.Errorf("got %d %s", got.Code, got.Body)
+		}
+	})
+	t.Run("beside the path", func(t *testing.T) {
+		a, log := app(t, func(c *Config) { c.Audit = record(func() error { panic("canary job") }) })
+		got := serve(a, request("POST", "/logout", ""))
+		if got.Code != 502 || strings.Contains(got.Body.String(), "canary") || !strings.Contains(got.Body.String(), `data-testid="ref"`) || !strings.Contains(log.String(), "canary job") {
+			t.Errorf("got %d %s\nlog %s", got.Code, got.Body, log)
 		}
 	})
 	t.Run("within a stream", func(t *testing.T) {
