@@ -79,7 +79,9 @@ const (
 	retryAfter = 10 * time.Second // when something we depend on did not answer
 	waitForReq = 5 * time.Second  // for the push to be sent
 	// grace is how long after the expiry an approval given in time may still be carried out, by a worker that was held up.
-	grace     = 10 * time.Minute
+	grace = 10 * time.Minute
+	// doubt is how long before our own expiry a refusal may be Auth0's expiry: it counts whole seconds, by its own clock.
+	doubt     = 2 * time.Second
 	minRepush = 30 * time.Second // the least time a person needs to answer a second push
 	maxPushes = 3
 )
@@ -219,6 +221,9 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 		}
 		return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, answer.Interval)
 	case ciba.Refused:
+		if a.Overdue(h.now().Add(doubt)) {
+			return h.end(ctx, a, m, approval.Expired, "", "expired")
+		}
 		return h.end(ctx, a, m, approval.Denied, "", "denied")
 	case ciba.Lost:
 		return h.askAgain(ctx, a, m)

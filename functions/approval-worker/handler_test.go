@@ -338,6 +338,18 @@ func TestAnswersOfThePhone(t *testing.T) {
 		w.ends(suspend().asked(w), approval.Expired, "")
 		w.nothingHappens()
 	})
+	t.Run("nobody answers, and Auth0's clock is a moment ahead of ours", func(t *testing.T) {
+		w := start(t)
+		a := suspend().asked(w)
+		w.Forward(a.ExpiresAt.Sub(w.Now()) - time.Second)
+		if err := w.Auth0.Expire(w.Pushes("frank")[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		w.Deliver(t.Context(), w.Handle)
+		if a = w.Approval(a); a.Status != approval.Expired {
+			t.Errorf("it is %s", a.Status)
+		}
+	})
 	t.Run("approved too late", func(t *testing.T) {
 		w := start(t)
 		a := suspend().asked(w)
