@@ -151,6 +151,11 @@ func TestWhoMayAskForWhat(t *testing.T) {
 					t.Errorf("Okta got %s %s before anybody approved", r.Method, r.Path)
 				}
 			}
+			for _, c := range w.FGA.Calls() { // a permission that was just taken away is gone
+				if c.Consistency != "HIGHER_CONSISTENCY" {
+					t.Errorf("asked with caches: %+v", c)
+				}
+			}
 		})
 	}
 }
