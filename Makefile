@@ -57,6 +57,7 @@ test: ## all tests of all modules, with the race detector
 	@for m in $(MODULES); do \
 		echo "== $$m"; (cd $$m && CGO_ENABLED=1 go test -race -timeout 30m ./...); \
 	done
+	@cd infra && go test -count=1 ./docs # reads the other modules, which Go's test cache does not watch
 
 .PHONY: check
 check: fmt-check tidy-check lint test synth conform ## all there is to check: format, tidiness, linters, tests, templates, other people's tools
