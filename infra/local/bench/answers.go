@@ -18,6 +18,7 @@ import (
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/infra/local/tap"
+	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/bedrocktest"
 )
 
@@ -61,7 +62,7 @@ const (
 )
 
 func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
-	call, err := event(id, "okta-groups", "list_user_groups", nil)
+	call, err := event(id, actiongroup.GroupOkta, "list_user_groups", nil)
 	if err != nil {
 		return err
 	}
@@ -109,14 +110,14 @@ func reads(ctx context.Context, f *run.Fleet, id string, r *Report) error {
 
 // event is what the agent sends a function.
 func event(id, group, function string, args map[string]string) ([]byte, error) {
-	parameters := []map[string]string{}
-	for name, value := range args {
-		parameters = append(parameters, map[string]string{"name": name, "type": "string", "value": value})
+	e := actiongroup.Event{
+		MessageVersion: "1.0", Agent: actiongroup.Agent{Name: "bench", ID: "BENCH", Alias: "BENCH", Version: "1"},
+		InputText: "bench", SessionID: id, ActionGroup: group, Function: function,
 	}
-	return json.Marshal(map[string]any{
-		"messageVersion": "1.0", "agent": map[string]string{"name": "bench", "id": "BENCH", "alias": "BENCH", "version": "1"},
-		"inputText": "bench", "sessionId": id, "actionGroup": group, "function": function, "parameters": parameters,
-	})
+	for name, value := range args {
+		e.Parameters = append(e.Parameters, actiongroup.Parameter{Name: name, Type: "string", Value: value})
+	}
+	return json.Marshal(e)
 }
 
 // timed calls a function, which must answer with that text.

@@ -14,6 +14,7 @@ import (
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/visitor"
+	"github.com/steward-iam/steward/shared/actiongroup"
 )
 
 // asks is how often each change is asked for: enough for a 99th percentile.
@@ -43,7 +44,7 @@ func changes(ctx context.Context, f *run.Fleet, t sessions, r *Report) error {
 		}
 		args := map[string]string{"action": c.operation}
 		maps.Copy(args, c.args)
-		call, err := event(id, "ciba", "manage_user", args)
+		call, err := event(id, actiongroup.GroupCIBA, "manage_user", args)
 		if err != nil {
 			return err
 		}
@@ -68,8 +69,6 @@ func changes(ctx context.Context, f *run.Fleet, t sessions, r *Report) error {
 // sessions is the table of sessions, their approvals and what is counted for their owners.
 type sessions struct{ *dynamodb.Client }
 
-const sessionTable = "bedrock-sessions"
-
 func tableOf(f *run.Fleet) sessions {
 	return sessions{dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(f.AWSURL), Credentials: aws.AnonymousCredentials{}})}
 }
@@ -85,8 +84,8 @@ func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*visi
 		return nil, "", err
 	}
 	for _, it := range items {
-		if textOf(it, "item") == "session" && textOf(it, "email") == email {
-			return v, textOf(it, "session_id"), nil
+		if textOf(it, fleet.SortKey) == "session" && textOf(it, "email") == email {
+			return v, textOf(it, fleet.PartitionKey), nil
 		}
 	}
 	return nil, "", fmt.Errorf("no session of %s in the table", email)
@@ -99,10 +98,10 @@ func (t sessions) forgetAsking(ctx context.Context) error {
 		return err
 	}
 	for _, it := range items {
-		switch kind, _, _ := strings.Cut(textOf(it, "item"), "#"); kind {
+		switch kind, _, _ := strings.Cut(textOf(it, fleet.SortKey), "#"); kind {
 		case "approval", "asked", "pushes":
 			if _, err := t.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-				TableName: aws.String(sessionTable), Key: map[string]types.AttributeValue{"session_id": it["session_id"], "item": it["item"]},
+				TableName: aws.String(run.SessionTable), Key: map[string]types.AttributeValue{fleet.PartitionKey: it[fleet.PartitionKey], fleet.SortKey: it[fleet.SortKey]},
 			}); err != nil {
 				return fmt.Errorf("forget %s: %w", kind, err)
 			}
@@ -112,7 +111,7 @@ func (t sessions) forgetAsking(ctx context.Context) error {
 }
 
 func (t sessions) items(ctx context.Context) ([]map[string]types.AttributeValue, error) {
-	out, err := t.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(sessionTable)})
+	out, err := t.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(run.SessionTable)})
 	if err != nil {
 		return nil, fmt.Errorf("read the table of sessions: %w", err)
 	}

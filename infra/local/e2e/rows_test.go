@@ -19,7 +19,7 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-const sessionTable = "bedrock-sessions"
+const sessionTable = run.SessionTable
 
 // direct calls a handler without a port, past the tap and its faults.
 type direct struct{ http.Handler }

@@ -275,7 +275,7 @@ func (f *Fleet) startAWS(secrets map[string]string) {
 		Region: region, Account: account, Secrets: secrets, Seed: f.opts.Seed, Pleasant: f.opts.Seed == 0,
 		Tables: []awstest.Table{
 			{
-				Name: sessionTable, Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
+				Name: SessionTable, Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
 				Indexes: []awstest.Index{{Name: fleet.OwnerIndex, Hash: awstest.Key{Name: fleet.OwnerKey}, Range: awstest.Key{Name: fleet.SortKey}}},
 			},
 			{Name: auditTable, Hash: awstest.Key{Name: fleet.AuditPartitionKey}, Range: awstest.Key{Name: fleet.AuditSortKey}},

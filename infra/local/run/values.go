@@ -7,12 +7,14 @@ import (
 	"github.com/steward-iam/steward/infra/local/iam"
 )
 
-// Names of this run's resources.
+// SessionTable is the name of the table of sessions and approvals.
+const SessionTable = "bedrock-sessions"
+
+// Names of this run's other resources.
 const (
-	sessionTable = "bedrock-sessions"
-	auditTable   = "steward-audit"
-	queueName    = "steward-approvals"
-	deadLetters  = "steward-approvals-dead"
+	auditTable  = "steward-audit"
+	queueName   = "steward-approvals"
+	deadLetters = "steward-approvals-dead"
 
 	auth0Secret = "steward/auth0-client-secret" //nolint:gosec // its name
 	fgaSecret   = "steward/fga-client-secret"   //nolint:gosec // its name
@@ -39,7 +41,7 @@ const (
 // that holds a base URL nobody knows before a deployment.
 func (f *Fleet) values() map[fleet.Source]string {
 	v := map[fleet.Source]string{
-		fleet.SessionTable:    sessionTable,
+		fleet.SessionTable:    SessionTable,
 		fleet.AuditTable:      auditTable,
 		fleet.IssuerURL:       f.Auth0URL + "/",
 		fleet.Auth0Client:     auth0Client,
@@ -93,8 +95,8 @@ func (f *Fleet) environment(fn fleet.Function) (map[string]string, error) {
 func (f *Fleet) arns() map[fleet.Resource]string {
 	function := func(name string) string { return "arn:aws:lambda:" + region + ":" + account + ":function:" + name }
 	return map[fleet.Resource]string{
-		fleet.ResourceSessions:      f.AWS.TableARN(sessionTable),
-		fleet.ResourceSessionsIndex: f.AWS.TableARN(sessionTable) + "/index/" + fleet.OwnerIndex,
+		fleet.ResourceSessions:      f.AWS.TableARN(SessionTable),
+		fleet.ResourceSessionsIndex: f.AWS.TableARN(SessionTable) + "/index/" + fleet.OwnerIndex,
 		fleet.ResourceAudit:         f.AWS.TableARN(auditTable),
 		fleet.ResourceAuth0Secret:   f.AWS.SecretARN(auth0Secret),
 		fleet.ResourceFGASecret:     f.AWS.SecretARN(fgaSecret),
