@@ -62,6 +62,7 @@ type handler struct {
 	phone     phone
 	queue     line
 	box       func(context.Context) (*seal.Box, error)
+	marks     acting.Key // of approvals
 	log       *slog.Logger
 	now       func() time.Time
 }
@@ -69,7 +70,7 @@ type handler struct {
 func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
 		desk: c.Desk, okta: executor{c.Okta}, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
-		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, log: log, now: now,
+		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
 

@@ -23,6 +23,8 @@ type settings struct {
 	ClientSecretARN string
 	Connection      string
 	TokenKeyARN     string
+	AuditKeyARN     string
+	OktaOrg         *url.URL
 
 	Runtime    string
 	AgentID    string // classic
@@ -48,6 +50,8 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 		ClientSecretARN:  r.String("AUTH0_CLIENT_SECRET_ARN"),
 		Connection:       r.String("AUTH0_CONNECTION_NAME"),
 		TokenKeyARN:      r.String("TOKEN_KEY_SECRET_ARN"),
+		AuditKeyARN:      r.String("AUDIT_KEY_SECRET_ARN"),
+		OktaOrg:          r.URL("OKTA_ORG_URL"),
 		Runtime:          r.Enum("AGENT_RUNTIME", runtimeClassic, runtimeHarness),
 		BaseURL:          r.OptionalURL("APP_BASE_URL"),
 		BaseURLParameter: r.Optional("APP_BASE_URL_PARAMETER", ""),

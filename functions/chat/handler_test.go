@@ -43,6 +43,7 @@ import (
 const (
 	clientSecret = "canary-client-secret-7c1d"
 	tokenKey     = "canary-token-key-0123456789abcdef0123456789"
+	auditKey     = "canary-audit-key-0123456789abcdef0123456789"
 	alice        = "alice@example.com"
 	aliceSub     = "oidc|okta-corp|00ualice000000000001"
 	bob          = "bob@example.com"
@@ -121,7 +122,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 			},
 			{Name: "audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}},
 		},
-		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey, "empty-key": "", "short-key": "canary-token-key"},
+		Secrets:    map[string]string{"auth0": clientSecret, "key": tokenKey, "audit-key": auditKey, "empty-key": "", "short-key": "canary-token-key"},
 		Parameters: map[string]string{"/steward/base-url": w.base},
 		Invoke:     w.invoke,
 		Fallback:   w.bedrock,
@@ -131,7 +132,8 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	env := map[string]string{
 		"SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
 		"AUTH0_ISSUER_URL": w.auth0.URL, "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": w.aws.SecretARN("auth0"),
-		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": w.aws.SecretARN("key"),
+		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": w.aws.SecretARN("key"), "AUDIT_KEY_SECRET_ARN": w.aws.SecretARN("audit-key"),
+		"OKTA_ORG_URL":  "http://127.0.0.1:1",
 		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "AGENT12345", "BEDROCK_AGENT_ALIAS_ID": "ALIAS12345",
 		"APP_BASE_URL": w.base,
 	}
@@ -147,7 +149,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	server.Start()
 	t.Cleanup(server.Close)
 	t.Cleanup(func() {
-		for _, canary := range []string{clientSecret, "canary-token-key"} {
+		for _, canary := range []string{clientSecret, "canary-token-key", auditKey} {
 			if strings.Contains(w.log.String(), canary) {
 				t.Errorf("the log holds %q", canary)
 			}
@@ -948,7 +950,8 @@ func TestTextIsNotHeldBack(t *testing.T) {
 	cfg, err := parseConfig(lookup(map[string]string{
 		"SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
 		"AUTH0_ISSUER_URL": w.auth0.URL, "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": w.aws.SecretARN("auth0"),
-		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": w.aws.SecretARN("key"),
+		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": w.aws.SecretARN("key"), "AUDIT_KEY_SECRET_ARN": w.aws.SecretARN("audit-key"),
+		"OKTA_ORG_URL":  "http://127.0.0.1:1",
 		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "AGENT12345", "BEDROCK_AGENT_ALIAS_ID": "ALIAS12345", "APP_BASE_URL": w.base,
 	}))
 	if err != nil {
@@ -989,7 +992,7 @@ func lookup(env map[string]string) func(string) (string, bool) {
 func TestConfig(t *testing.T) {
 	good := map[string]string{
 		"SESSION_TABLE_NAME": "s", "AUDIT_TABLE_NAME": "a", "AUTH0_ISSUER_URL": "https://t.example/", "AUTH0_CLIENT_ID": "c", "AUTH0_CLIENT_SECRET_ARN": "x",
-		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": "k", "AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "A", "BEDROCK_AGENT_ALIAS_ID": "B", "APP_BASE_URL": "https://app.example",
+		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": "k", "AUDIT_KEY_SECRET_ARN": "m", "OKTA_ORG_URL": "https://corp.example", "AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "A", "BEDROCK_AGENT_ALIAS_ID": "B", "APP_BASE_URL": "https://app.example",
 	}
 	for name, test := range map[string]struct {
 		change map[string]string

@@ -48,7 +48,10 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 	db := dynamodb.NewFromConfig(awsclient.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
 	trail := dynamo.NewAudit(db, cfg.AuditTable)
-	box := seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeyARN) })
+	key := func(arn string) func(context.Context) (*seal.Box, error) {
+		return seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, arn) })
+	}
+	box := key(cfg.TokenKeyARN)
 	auth := auth0.New(auth0.Config{
 		Issuer:   cfg.Issuer,
 		ClientID: cfg.ClientID,

@@ -49,6 +49,7 @@ type handler struct {
 	phone     phone
 	queue     line
 	box       func(context.Context) (*seal.Box, error)
+	marks     acting.Key // of approvals
 	door      acting.Door
 	log       *slog.Logger
 	now       func() time.Time
@@ -57,7 +58,7 @@ type handler struct {
 func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
 		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
-		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, door: c.Door, log: log, now: now,
+		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
 	}
 }
 

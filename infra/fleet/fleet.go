@@ -38,6 +38,8 @@ const (
 	FGASecret        Source = "FGA client secret ARN" //nolint:gosec // the words for it, not the thing
 	FGAUserClaim     Source = "claim that names the FGA user"
 	TokenKey         Source = "token key secret ARN"
+	ApprovalKey      Source = "approval key secret ARN"
+	AuditKey         Source = "audit key secret ARN"
 	ApprovalQueue    Source = "approval queue URL"
 	AgentRuntime     Source = "agent runtime"
 	AgentID          Source = "Bedrock agent id"
@@ -80,6 +82,8 @@ const (
 	ResourceAuth0Secret   Resource = "Auth0 client secret" //nolint:gosec // the words for it, not the thing
 	ResourceFGASecret     Resource = "FGA client secret"   //nolint:gosec // the words for it, not the thing
 	ResourceTokenKey      Resource = "token key"
+	ResourceApprovalKey   Resource = "approval key"
+	ResourceAuditKey      Resource = "audit key"
 	ResourceQueue         Resource = "approval queue"
 	ResourceAuthorizer    Resource = "function fga-authorizer"
 	ResourceOktaGroups    Resource = "function okta-groups"
@@ -154,23 +158,27 @@ var (
 		{Key: "AUTH0_CLIENT_SECRET_ARN", Source: Auth0Secret},
 		{Key: "AUTH0_CONNECTION_NAME", Source: Auth0Connection},
 		{Key: "TOKEN_KEY_SECRET_ARN", Source: TokenKey},
+		{Key: "AUDIT_KEY_SECRET_ARN", Source: AuditKey},
+		{Key: "OKTA_ORG_URL", Source: OktaOrg},
 	}
 	acting = []Env{
-		{Key: "OKTA_ORG_URL", Source: OktaOrg},
 		{Key: "FGA_AUTHORIZER_FUNCTION_NAME", Source: AuthorizerName},
 		{Key: "FGA_USER_CLAIM", Source: FGAUserClaim},
 	}
 	secrets = []Access{
 		{Resource: ResourceAuth0Secret, Actions: []string{"secretsmanager:GetSecretValue"}},
 		{Resource: ResourceTokenKey, Actions: []string{"secretsmanager:GetSecretValue"}},
+		{Resource: ResourceAuditKey, Actions: []string{"secretsmanager:GetSecretValue"}},
 	}
 	baseURL   = Access{Resource: ResourceBaseURL, Actions: []string{"ssm:GetParameter"}}
 	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem"}}
 	authorize = Access{Resource: ResourceAuthorizer, Actions: []string{"lambda:InvokeFunction"}}
+	approve   = Access{Resource: ResourceApprovalKey, Actions: []string{"secretsmanager:GetSecretValue"}}
 )
 
-// phone is for the functions that ask it.
+// phone is for the functions that ask it, and alone say what was approved.
 var phone = []Env{
+	{Key: "APPROVAL_KEY_SECRET_ARN", Source: ApprovalKey},
 	{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue},
 	{Key: "APPROVALS_API", Source: ApprovalsAPI, Optional: true},
 	{Key: "APPROVALS_DETAIL_TYPE", Source: ApprovalsDetailType, Optional: true},
@@ -228,7 +236,7 @@ func Steward() Fleet {
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}},
 					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
 					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage"}},
-					record, authorize, baseURL,
+					record, authorize, approve, baseURL,
 				}, secrets...),
 			},
 			{
@@ -277,7 +285,7 @@ func Steward() Fleet {
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
 					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}},
-					record, authorize,
+					record, authorize, approve,
 				}, secrets...),
 			},
 		},

@@ -78,7 +78,7 @@ func keySchema(partition, sort string) *[]any {
 }
 
 // secrets that others issue are empty until somebody fills them (`make secrets`), and no deployment touches them
-// again. The key that seals tokens is generated once.
+// again. Steward's own keys are generated once, and changed by `make rotate` alone.
 func (b *builder) secrets() {
 	secret := func(id, description string, generate any) {
 		b.retain(awssecretsmanager.NewCfnSecret(b.stack, text(id), &awssecretsmanager.CfnSecretProps{
@@ -87,9 +87,10 @@ func (b *builder) secrets() {
 	}
 	secret(auth0Secret, "Steward: client secret of the Auth0 application", nil)
 	secret(fgaSecret, "Steward: client secret for FGA", nil)
-	secret(tokenKey, "Steward: key that seals tokens at rest; losing it signs everybody out", &awssecretsmanager.CfnSecret_GenerateSecretStringProperty{
-		PasswordLength: number(64), ExcludePunctuation: jsii.Bool(true),
-	})
+	generated := &awssecretsmanager.CfnSecret_GenerateSecretStringProperty{PasswordLength: number(64), ExcludePunctuation: jsii.Bool(true)}
+	secret(tokenKey, "Steward: key that seals tokens at rest; losing it signs everybody out", generated)
+	secret(approvalKey, "Steward: key of the marks on approvals; losing it ends what is under way", generated)
+	secret(auditKey, "Steward: key of the marks on audit entries; without it no older entry can be verified", generated)
 }
 
 func (b *builder) queue() {

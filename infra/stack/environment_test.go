@@ -22,6 +22,8 @@ var deployed = map[string]string{
 	"${Auth0ClientSecret}":     "arn:aws:secretsmanager:eu-central-1:111122223333:secret:Auth0ClientSecret-1A2B-AbCdEf",
 	"${FgaClientSecret}":       "arn:aws:secretsmanager:eu-central-1:111122223333:secret:FgaClientSecret-1A2B-AbCdEf",
 	"${TokenKey}":              "arn:aws:secretsmanager:eu-central-1:111122223333:secret:TokenKey-1A2B-AbCdEf",
+	"${ApprovalKey}":           "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ApprovalKey-1A2B-AbCdEf",
+	"${AuditKey}":              "arn:aws:secretsmanager:eu-central-1:111122223333:secret:AuditKey-1A2B-AbCdEf",
 	"${ApprovalQueue}":         "https://sqs.eu-central-1.amazonaws.com/111122223333/steward-dev-ApprovalQueue-1A2B",
 	"${FgaAuthorizerFunction}": "steward-dev-FgaAuthorizerFunction-1A2B", "${OktaGroupsFunction}": "steward-dev-OktaGroupsFunction-1A2B",
 	"${CibaFunction}": "steward-dev-CibaFunction-1A2B", "${Agent}": "AB12CD34EF", "${AgentAlias.AgentAliasId}": "ZY98XW76VU",

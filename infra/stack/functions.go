@@ -141,6 +141,10 @@ func (b *builder) value(s fleet.Source) *string {
 		return text(b.FGAUserClaim)
 	case fleet.TokenKey:
 		return ref(tokenKey)
+	case fleet.ApprovalKey:
+		return ref(approvalKey)
+	case fleet.AuditKey:
+		return ref(auditKey)
 	case fleet.ApprovalQueue:
 		return ref(queue)
 	case fleet.AgentRuntime:

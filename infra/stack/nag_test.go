@@ -55,7 +55,9 @@ var accepted = []struct{ rule, resource, reason string }{
 	{"AwsSolutions-IAM5", "*Role", "every star is named and explained in TestStars; other stars fail there"},
 	{"AwsSolutions-SMG4", "Auth0ClientSecret", "issued by Auth0: rotated there, then filled in with make secrets"},
 	{"AwsSolutions-SMG4", "FgaClientSecret", "issued by FGA: rotated there, then filled in with make secrets"},
-	{"AwsSolutions-SMG4", "TokenKey", "another key signs everybody out and loses approvals that wait; the runbook says how to change it"},
+	{"AwsSolutions-SMG4", "TokenKey", "rotated with make rotate, which keeps the keys before it; a rotation by itself would lose them"},
+	{"AwsSolutions-SMG4", "ApprovalKey", "rotated with make rotate, which keeps the keys before it; a rotation by itself would lose them"},
+	{"AwsSolutions-SMG4", "AuditKey", "rotated with make rotate, which keeps the keys before it; a rotation by itself would lose them"},
 }
 
 // TestNag holds that cdk-nag finds nothing else, and that every accepted finding is still one.

@@ -85,6 +85,10 @@ func (b *builder) arn(r fleet.Resource) *string {
 		return ref(fgaSecret)
 	case fleet.ResourceTokenKey:
 		return ref(tokenKey)
+	case fleet.ResourceApprovalKey:
+		return ref(approvalKey)
+	case fleet.ResourceAuditKey:
+		return ref(auditKey)
 	case fleet.ResourceQueue:
 		return att(queue, "Arn")
 	case fleet.ResourceAuthorizer:

@@ -120,6 +120,8 @@ func where(s settings.Settings, r fleet.Resource) string {
 		fleet.ResourceAuth0Secret:   "${Auth0ClientSecret}",
 		fleet.ResourceFGASecret:     "${FgaClientSecret}",
 		fleet.ResourceTokenKey:      "${TokenKey}",
+		fleet.ResourceApprovalKey:   "${ApprovalKey}",
+		fleet.ResourceAuditKey:      "${AuditKey}",
 		fleet.ResourceQueue:         "${ApprovalQueue.Arn}",
 		fleet.ResourceAuthorizer:    "${FgaAuthorizerFunction.Arn}",
 		fleet.ResourceOktaGroups:    "${OktaGroupsFunction.Arn}",
@@ -202,7 +204,7 @@ func TestDenied(t *testing.T) {
 		for _, action := range []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"} {
 			all[grant{action, "${AuditTable.Arn}", ""}] = true // the audit is append-only
 		}
-		for _, id := range []string{"Auth0ClientSecret", "FgaClientSecret", "TokenKey"} {
+		for _, id := range []string{"Auth0ClientSecret", "FgaClientSecret", "TokenKey", "ApprovalKey", "AuditKey"} {
 			all[grant{"secretsmanager:PutSecretValue", "${" + id + "}", ""}] = true
 		}
 		for _, action := range []string{"kms:Decrypt", "kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:CreateGrant"} {

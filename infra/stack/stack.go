@@ -24,6 +24,8 @@ const (
 	auth0Secret      = "Auth0ClientSecret" //nolint:gosec // a logical id
 	fgaSecret        = "FgaClientSecret"
 	tokenKey         = "TokenKey"
+	approvalKey      = "ApprovalKey"
+	auditKey         = "AuditKey"
 	queue            = "ApprovalQueue"
 	deadLetters      = "ApprovalDeadLetters"
 	baseURLParameter = "AppBaseUrl"

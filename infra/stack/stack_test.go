@@ -244,6 +244,7 @@ func TestKeepsData(t *testing.T) {
 	pinned := map[string]string{
 		"Key": "AWS::KMS::Key", "SessionTable": "AWS::DynamoDB::Table", "AuditTable": "AWS::DynamoDB::Table",
 		"Auth0ClientSecret": "AWS::SecretsManager::Secret", "FgaClientSecret": "AWS::SecretsManager::Secret", "TokenKey": "AWS::SecretsManager::Secret",
+		"ApprovalKey": "AWS::SecretsManager::Secret", "AuditKey": "AWS::SecretsManager::Secret",
 		"ApprovalQueue": "AWS::SQS::Queue", "ApprovalDeadLetters": "AWS::SQS::Queue", "ChatUrl": "AWS::Lambda::Url",
 	}
 	each(t, func(t *testing.T, s settings.Settings, tpl template) {
@@ -262,8 +263,10 @@ func TestKeepsData(t *testing.T) {
 			}
 		}
 		generate := map[string]any{"PasswordLength": 64.0, "ExcludePunctuation": true}
-		if diff := cmp.Diff(generate, tpl.Resources[tokenKey].Properties["GenerateSecretString"]); diff != "" {
-			t.Errorf("another GenerateSecretString makes another key and signs everybody out, -want +got:\n%s", diff)
+		for _, id := range []string{tokenKey, approvalKey, auditKey} {
+			if diff := cmp.Diff(generate, tpl.Resources[id].Properties["GenerateSecretString"]); diff != "" {
+				t.Errorf("another GenerateSecretString makes another %s and loses what the old one sealed or marked, -want +got:\n%s", id, diff)
+			}
 		}
 		policy := map[settings.Stage]string{settings.Dev: "Delete", settings.Prod: "Retain"}[s.Stage]
 		for id, r := range tpl.Resources {
@@ -434,7 +437,7 @@ func TestNoSecretInTemplate(t *testing.T) {
 	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
 		for id, r := range tpl.of("AWS::SecretsManager::Secret") {
 			_, generated := r.Properties["GenerateSecretString"]
-			if _, given := r.Properties["SecretString"]; given || generated != (id == tokenKey) {
+			if _, given := r.Properties["SecretString"]; given || generated != slices.Contains([]string{tokenKey, approvalKey, auditKey}, id) {
 				t.Errorf("%s: given %v, generated %v", id, given, generated)
 			}
 		}

@@ -40,6 +40,7 @@ type Config struct {
 	AuthorizerName    string
 	FGAUserClaim      fga.Claim
 	TokenKeySecretARN string
+	AuditKeySecretARN string
 
 	BaseURL          *url.URL // for telling people where to sign in; this or
 	BaseURLParameter string   // the parameter that holds it, or neither
@@ -59,6 +60,7 @@ func Read(r *config.Reader) Config {
 		AuthorizerName:    r.String("FGA_AUTHORIZER_FUNCTION_NAME"),
 		FGAUserClaim:      fga.Claim(r.Enum("FGA_USER_CLAIM", string(fga.ClaimEmail), string(fga.ClaimSub))),
 		TokenKeySecretARN: r.String("TOKEN_KEY_SECRET_ARN"),
+		AuditKeySecretARN: r.String("AUDIT_KEY_SECRET_ARN"),
 	}
 }
 
@@ -79,8 +81,23 @@ type Clients struct {
 	Sessions  *dynamo.Sessions
 	Approvals *dynamo.Approvals
 	Audit     audit.Recorder
-	Box       func(context.Context) (*seal.Box, error)
+	Box       Key // seals sign-ins and tokens
+	AuditKey  Key // marks audit entries
 	Door      Door
+
+	secrets *secretsmanager.Source
+	keys    []Key // all that were made, see [Clients.key]
+}
+
+// Key gives the box of one of Steward's keys, read when it is first needed.
+type Key = func(context.Context) (*seal.Box, error)
+
+// key is the key in the secret with that ARN. All keys that have been made when the first person calls are read then,
+// side by side.
+func (c *Clients) key(arn string) Key {
+	k := seal.Keeper(func(ctx context.Context) (secret.String, error) { return c.secrets.Get(ctx, arn) })
+	c.keys = append(c.keys, k)
+	return k
 }
 
 // New makes the clients and asks for nothing yet. They share the clock now.
@@ -108,8 +125,10 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Sessions:  dynamo.NewSessions(table, cfg.SessionTable),
 		Approvals: dynamo.NewApprovals(table, cfg.SessionTable),
 		Audit:     trail{dynamo.NewAudit(table, cfg.AuditTable)},
-		Box:       seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.TokenKeySecretARN) }),
+		secrets:   secrets,
 	}
+	c.Box = c.key(cfg.TokenKeySecretARN)
+	c.AuditKey = c.key(cfg.AuditKeySecretARN)
 	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
 	c.Desk = &actor.Desk{
 		Sessions:   c.Sessions,
@@ -120,7 +139,9 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Now:        now,
 		Prepare: func(ctx context.Context) { // each is remembered
 			go func() { _, _ = secrets.Get(ctx, cfg.Auth0SecretARN) }()
-			_, _ = c.Box(ctx)
+			for _, key := range c.keys {
+				go func() { _, _ = key(ctx) }()
+			}
 		},
 	}
 	return c, nil

@@ -11,20 +11,24 @@ import (
 
 // Phone is the configuration of the functions that ask the person's phone.
 type Phone struct {
-	QueueURL string // of the approvals under way
+	QueueURL             string // of the approvals under way
+	ApprovalKeySecretARN string
 	// API and DetailType turn on rich authorization requests, see [ciba.Client]; both or neither.
 	API, DetailType string
 }
 
 // ReadPhone takes the keys of those functions.
 func ReadPhone(r *config.Reader) Phone {
-	var p Phone
+	p := Phone{ApprovalKeySecretARN: r.String("APPROVAL_KEY_SECRET_ARN")}
 	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
 		p.QueueURL = u.String()
 	}
 	p.API, p.DetailType = r.OptionalPair("APPROVALS_API", "APPROVALS_DETAIL_TYPE")
 	return p
 }
+
+// ApprovalKey marks what was asked and what was approved. No other function may read it.
+func (p Phone) ApprovalKey(c *Clients) Key { return c.key(p.ApprovalKeySecretARN) }
 
 // Client asks phones through that tenant.
 func (p Phone) Client(tenant *auth0.Client) *ciba.Client {

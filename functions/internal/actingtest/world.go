@@ -95,8 +95,8 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	w := &World{T: t, power: &power{cancel: func() {}}}
 	w.journal = &journal{t: t}
 	w.Log = slog.New(slog.NewJSONHandler(w.journal, nil))
-	tokenKey := seal.GenerateKey().Reveal()
-	w.canaries = []string{clientSecret, tokenKey, shortKey}
+	tokenKey, approvalKey, auditKey := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
+	w.canaries = []string{clientSecret, tokenKey, approvalKey, auditKey, shortKey}
 
 	w.Okta = oktatest.New(oktatest.Options{Now: w.Now, Seed: 7})
 	w.ToOkta = &Door{next: w.Okta, power: w.power}
@@ -134,8 +134,11 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 			{Name: "bedrock-sessions", Hash: named("session_id"), Range: named("item"), TTL: "ttl", Indexes: []awstest.Index{{Name: "by-owner", Hash: named("owner"), Range: named("item")}}},
 			{Name: "steward-audit", Hash: named("subject"), Range: named("id")},
 		},
-		Queues:  []awstest.Queue{{Name: queueName, VisibilityTimeout: 3 * time.Minute}},
-		Secrets: map[string]string{"auth0": clientSecret, "token-key": tokenKey, "other-key": seal.GenerateKey().Reveal(), "empty": "", "short-key": shortKey},
+		Queues: []awstest.Queue{{Name: queueName, VisibilityTimeout: 3 * time.Minute}},
+		Secrets: map[string]string{
+			"auth0": clientSecret, "token-key": tokenKey, "approval-key": approvalKey, "audit-key": auditKey,
+			"other-key": seal.GenerateKey().Reveal(), "empty": "", "short-key": shortKey,
+		},
 	})
 	t.Cleanup(w.AWS.Close)
 	w.ToAWS = &Door{next: w.AWS, power: w.power}
@@ -152,6 +155,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 		"AUTH0_ISSUER_URL": front + "/", "AUTH0_CLIENT_ID": ClientID, "AUTH0_CLIENT_SECRET_ARN": w.AWS.SecretARN("auth0"),
 		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": okta, "FGA_AUTHORIZER_FUNCTION_NAME": authorizer,
 		"FGA_USER_CLAIM": "email", "TOKEN_KEY_SECRET_ARN": w.AWS.SecretARN("token-key"),
+		"APPROVAL_KEY_SECRET_ARN": w.AWS.SecretARN("approval-key"), "AUDIT_KEY_SECRET_ARN": w.AWS.SecretARN("audit-key"),
 		"APPROVAL_QUEUE_URL": w.AWS.QueueURL(w.base, queueName),
 	}
 	// The test's own calls take the back door, where nothing is counted or goes wrong.

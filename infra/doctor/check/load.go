@@ -34,6 +34,7 @@ func Local(path string) (env map[string]string, endpoint string, err error) {
 		"FGA_AUDIENCE": run.FGA + "/", "FGA_CLIENT_ID": "steward-fga", "FGA_CLIENT_SECRET_ARN": "steward/fga-client-secret", "FGA_USER_CLAIM": "email",
 		"FGA_AUTHORIZER_FUNCTION_NAME": "fga-authorizer",
 		"SESSION_TABLE_NAME":           "bedrock-sessions", "AUDIT_TABLE_NAME": "steward-audit", "TOKEN_KEY_SECRET_ARN": "steward/token-key",
+		"APPROVAL_KEY_SECRET_ARN": "steward/approval-key", "AUDIT_KEY_SECRET_ARN": "steward/audit-key",
 		"APPROVAL_QUEUE_URL": run.AWS + "/000000000000/steward-approvals", "APP_BASE_URL": run.Chat,
 		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "STEWARDLAP", "BEDROCK_AGENT_ALIAS_ID": "LAPTOPRUN1",
 	}, run.AWS, nil

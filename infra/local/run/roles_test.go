@@ -30,6 +30,8 @@ func where(f *run.Fleet, r fleet.Resource) string {
 		fleet.ResourceAuth0Secret:   f.AWS.SecretARN("steward/auth0-client-secret"),
 		fleet.ResourceFGASecret:     f.AWS.SecretARN("steward/fga-client-secret"),
 		fleet.ResourceTokenKey:      f.AWS.SecretARN("steward/token-key"),
+		fleet.ResourceApprovalKey:   f.AWS.SecretARN("steward/approval-key"),
+		fleet.ResourceAuditKey:      f.AWS.SecretARN("steward/audit-key"),
 		fleet.ResourceQueue:         "arn:aws:sqs:us-east-1:000000000000:steward-approvals",
 		fleet.ResourceAuthorizer:    "arn:aws:lambda:us-east-1:000000000000:function:fga-authorizer",
 		fleet.ResourceOktaGroups:    "arn:aws:lambda:us-east-1:000000000000:function:okta-groups",

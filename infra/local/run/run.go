@@ -173,7 +173,10 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	f.ChatURL, f.Auth0URL, f.OktaURL = ports[0].url(), ports[1].url(), ports[2].url()
 	f.FGAURL, f.AWSURL, f.ControlURL = ports[3].url(), ports[4].url(), ports[5].url()
 
-	secrets := map[string]string{auth0Secret: rand.Text(), fgaSecret: rand.Text(), tokenKey: rand.Text() + rand.Text(), setupSecret: rand.Text()}
+	secrets := map[string]string{auth0Secret: rand.Text(), fgaSecret: rand.Text(), setupSecret: rand.Text()}
+	for _, key := range []string{tokenKey, approvalKey, auditKey} {
+		secrets[key] = rand.Text() + rand.Text()
+	}
 	for _, value := range secrets {
 		if opts.Secret != nil {
 			opts.Secret(value)

@@ -19,6 +19,8 @@ const (
 	auth0Secret = "steward/auth0-client-secret" //nolint:gosec // its name
 	fgaSecret   = "steward/fga-client-secret"   //nolint:gosec // its name
 	tokenKey    = "steward/token-key"
+	approvalKey = "steward/approval-key"
+	auditKey    = "steward/audit-key"
 	setupSecret = "steward/setup-client-secret"
 
 	auth0Client = "steward-local"
@@ -60,6 +62,8 @@ func (f *Fleet) values() map[fleet.Source]string {
 		fleet.FGASecret:       f.AWS.SecretARN(fgaSecret),
 		fleet.FGAUserClaim:    f.opts.FGAUserClaim,
 		fleet.TokenKey:        f.AWS.SecretARN(tokenKey),
+		fleet.ApprovalKey:     f.AWS.SecretARN(approvalKey),
+		fleet.AuditKey:        f.AWS.SecretARN(auditKey),
 		fleet.ApprovalQueue:   f.AWS.QueueURL(f.AWSURL, queueName),
 		fleet.AgentRuntime:    f.opts.AgentRuntime,
 		fleet.AgentID:         agentID,
@@ -101,6 +105,8 @@ func (f *Fleet) arns() map[fleet.Resource]string {
 		fleet.ResourceAuth0Secret:   f.AWS.SecretARN(auth0Secret),
 		fleet.ResourceFGASecret:     f.AWS.SecretARN(fgaSecret),
 		fleet.ResourceTokenKey:      f.AWS.SecretARN(tokenKey),
+		fleet.ResourceApprovalKey:   f.AWS.SecretARN(approvalKey),
+		fleet.ResourceAuditKey:      f.AWS.SecretARN(auditKey),
 		fleet.ResourceQueue:         f.AWS.QueueARN(queueName),
 		fleet.ResourceAuthorizer:    function(fleet.FGAAuthorizer),
 		fleet.ResourceOktaGroups:    function(fleet.OktaGroups),

@@ -59,7 +59,7 @@ func install(t *testing.T) *installation {
 	}
 	in.account = awstest.Options{
 		Pleasant: true, Fallback: in.agent,
-		Secrets: map[string]string{"steward/auth0": auth0Secret.Reveal(), "steward/fga": w.env["FGA_SECRET"], "steward/token-key": strings.Repeat("k", 64)},
+		Secrets: map[string]string{"steward/auth0": auth0Secret.Reveal(), "steward/fga": w.env["FGA_SECRET"], "steward/token-key": strings.Repeat("k", 64), "steward/approval-key": strings.Repeat("a", 64), "steward/audit-key": strings.Repeat("t", 64)},
 		Tables: []awstest.Table{
 			{
 				Name: "sessions", Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
@@ -75,6 +75,7 @@ func install(t *testing.T) *installation {
 		"FGA_API_URL":  w.fga.URL, "FGA_STORE_ID": r.FGAStoreID, "FGA_MODEL_ID": r.FGAModelID, "FGA_TOKEN_ISSUER_URL": w.fga.URL,
 		"FGA_AUDIENCE": w.fga.URL + "/", "FGA_CLIENT_ID": "fga-client", "FGA_CLIENT_SECRET_ARN": "steward/fga", "FGA_USER_CLAIM": "email",
 		"FGA_AUTHORIZER_FUNCTION_NAME": "fga-authorizer", "SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
+		"APPROVAL_KEY_SECRET_ARN": "steward/approval-key", "AUDIT_KEY_SECRET_ARN": "steward/audit-key",
 		"TOKEN_KEY_SECRET_ARN": "steward/token-key", "APP_BASE_URL": "https://steward.test",
 		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "AGENT00001", "BEDROCK_AGENT_ALIAS_ID": "ALIAS00001",
 	}
