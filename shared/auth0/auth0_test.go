@@ -130,14 +130,14 @@ func TestSignIn(t *testing.T) {
 
 	// The same refresh token: other audiences, Okta's token, the end.
 	refresh := tokens.RefreshToken
-	me, err := c.Refresh(t.Context(), refresh, c.MyAccountAudience(), auth0.MyAccountScope)
-	if err != nil || me.Scope != auth0.MyAccountScope {
-		t.Fatalf("My Account: scope %q, %v", me.Scope, err)
+	me, err := c.MyAccountToken(t.Context(), refresh, auth0.CreateConnectedAccounts)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if _, err := c.FederatedToken(t.Context(), refresh, "okta-corp"); !notConnected(err) {
 		t.Errorf("before connecting: %v", err)
 	}
-	connect(t, c, me.AccessToken)
+	connect(t, c, me, alice)
 	got, err := c.FederatedToken(t.Context(), refresh, "okta-corp")
 	if err != nil || got.AccessToken.Reveal() != "okta-00ualice000000000001" || got.ExpiresIn <= 59*time.Minute || got.Scope == "" {
 		t.Errorf("Okta token %v for %s, %v", got.AccessToken.IsZero(), got.ExpiresIn, err)
@@ -160,7 +160,8 @@ func notConnected(err error) bool {
 	return ok && e.NotConnected()
 }
 
-func connect(t *testing.T, c *auth0.Client, me secret.String) {
+// connect runs the Connected Accounts flow; person is whose Okta account is chosen there.
+func connect(t *testing.T, c *auth0.Client, me secret.String, person string) {
 	t.Helper()
 	verifier := auth0.NewVerifier()
 	ticket, err := c.StartConnect(t.Context(), me, auth0.ConnectRequest{Connection: "okta-corp", RedirectURI: linked, State: secret.New("st-2"), Verifier: verifier})
@@ -168,7 +169,7 @@ func connect(t *testing.T, c *auth0.Client, me secret.String) {
 		t.Fatal(err)
 	}
 	back := browse(t, ticket.URL, func(form string) (string, url.Values) {
-		return "/connected-accounts/connect", url.Values{"ticket": {hidden.FindStringSubmatch(form)[2]}, "person": {alice}, "decision": {"approve"}}
+		return "/connected-accounts/connect", url.Values{"ticket": {hidden.FindStringSubmatch(form)[2]}, "person": {person}, "decision": {"approve"}}
 	})
 	code := secret.New(back.Get("connect_code"))
 	if back.Get("state") != "st-2" || code.IsZero() {

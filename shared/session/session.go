@@ -60,8 +60,8 @@ type Session struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 
-	RefreshToken []byte // Auth0's, sealed for (ID, owner, "refresh_token")
-	OktaToken    []byte // cached, sealed for (ID, owner, "okta_token"); may be absent
+	RefreshToken []byte // Auth0's, sealed by package tokenvault for ID and Owner
+	OktaToken    []byte // cached, sealed alike; may be absent
 	OktaExpires  time.Time
 	OktaUserID   string // the owner's own id at Okta, once it has been asked
 }

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/steward-iam/steward/shared/auth0"
@@ -20,15 +22,21 @@ import (
 // skew is how long before its end a token is no longer used: longer than any call with it takes.
 const skew = 60 * time.Second
 
-// The purposes sealed values are bound to, beside session and owner.
+// The purposes sealed values are bound to, beside session and owner. What version 1 sealed is not bound to the owner's
+// e-mail address; it is still opened, so that nobody is signed out by a deployment. Sessions of that time end within a day.
 const (
-	purposeRefresh = "refresh_token"
-	purposeOkta    = "okta_token"
+	purposeRefreshV1 = "refresh_token"
+	purposeOktaV1    = "okta_token"
+	purposeRefresh   = "refresh_token v2"
+	purposeOkta      = "okta_token v2"
 )
 
 // Exchanger is the part of auth0.Client used here.
 type Exchanger interface {
 	FederatedToken(ctx context.Context, refresh secret.String, connection string) (auth0.Federated, error)
+	MyAccountToken(ctx context.Context, refresh secret.String, scopes ...auth0.MyAccountScope) (secret.String, error)
+	ConnectedAccounts(ctx context.Context, me secret.String, connection string) ([]auth0.ConnectedAccount, error)
+	DeleteConnectedAccount(ctx context.Context, me secret.String, id string) error
 }
 
 // Keeper keeps the sealed token in the session row.
@@ -50,14 +58,30 @@ func NotConnected(cause error) error {
 	return fault.New(fault.Conflict, "Your Okta account is not connected yet. Open the chat page and choose “Connect Okta”, then ask again.", cause)
 }
 
-// SealRefreshToken seals an Auth0 refresh token for the session it will be stored in.
-func SealRefreshToken(box *seal.Box, id session.ID, owner session.Subject, refresh secret.String) ([]byte, error) {
-	return box.Seal(refresh, string(id), string(owner), purposeRefresh)
+// SealRefreshToken seals an Auth0 refresh token for the session and the owner it will be stored with. A row whose subject,
+// e-mail address or mark of a verified address is changed afterwards does not open any more.
+func SealRefreshToken(box *seal.Box, id session.ID, owner session.Person, refresh secret.String) ([]byte, error) {
+	return box.Seal(refresh, binding(id, owner, purposeRefresh)...)
 }
 
 // OpenRefreshToken opens what [SealRefreshToken] sealed.
 func OpenRefreshToken(box *seal.Box, s session.Session) (secret.String, error) {
-	return box.Open(s.RefreshToken, string(s.ID), string(s.Owner.Subject), purposeRefresh)
+	return open(box, s.RefreshToken, s, purposeRefresh, purposeRefreshV1)
+}
+
+// binding names the place of a sealed value. The words before the e-mail address keep a missing one from being an empty name.
+func binding(id session.ID, owner session.Person, purpose string) []string {
+	return []string{string(id), string(owner.Subject), "email:" + owner.Email, "verified:" + strconv.FormatBool(owner.EmailVerified), purpose}
+}
+
+// open opens a value under the present binding, else under that of version 1. The two have different purposes, so that a
+// value of the one never opens as the other.
+func open(box *seal.Box, sealed []byte, s session.Session, purpose, purposeV1 string) (secret.String, error) {
+	plain, err := box.Open(sealed, binding(s.ID, s.Owner, purpose)...)
+	if errors.Is(err, seal.ErrNotOpened) {
+		return box.Open(sealed, string(s.ID), string(s.Owner.Subject), purposeV1)
+	}
+	return plain, err
 }
 
 // Token is the person's Okta token: the cached one while it is good, else one fresh from the vault. The session must be
@@ -68,9 +92,9 @@ func (v *Vault) Token(ctx context.Context, s session.Session) (secret.String, er
 		return secret.String{}, err
 	}
 	if len(s.OktaToken) > 0 && v.Now().Add(skew).Before(s.OktaExpires) {
-		token, err := box.Open(s.OktaToken, string(s.ID), string(s.Owner.Subject), purposeOkta)
+		token, err := open(box, s.OktaToken, s, purposeOkta, purposeOktaV1)
 		if err != nil {
-			return secret.String{}, fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", fmt.Errorf("cached okta token: %w", err))
+			return secret.String{}, unreadable("cached okta token", err)
 		}
 		return token, nil
 	}
@@ -89,7 +113,7 @@ func (v *Vault) Renew(ctx context.Context, s session.Session) (secret.String, er
 func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) (secret.String, error) {
 	refresh, err := OpenRefreshToken(box, s)
 	if err != nil {
-		return secret.String{}, fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", fmt.Errorf("refresh token: %w", err))
+		return secret.String{}, unreadable("refresh token", err)
 	}
 	got, err := v.Exchanger.FederatedToken(ctx, refresh, v.Connection)
 	if err != nil {
@@ -100,7 +124,7 @@ func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) 
 	}
 	expires := v.Now().Add(got.ExpiresIn)
 	if v.Now().Add(skew).Before(expires) {
-		sealed, err := box.Seal(got.AccessToken, string(s.ID), string(s.Owner.Subject), purposeOkta)
+		sealed, err := box.Seal(got.AccessToken, binding(s.ID, s.Owner, purposeOkta)...)
 		if err != nil {
 			return secret.String{}, fmt.Errorf("seal okta token: %w", err)
 		}
@@ -109,4 +133,57 @@ func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) 
 		}
 	}
 	return got.AccessToken, nil
+}
+
+// unreadable is the answer where a sealed value of the session row does not open.
+func unreadable(what string, cause error) error {
+	return fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", fmt.Errorf("%s: %w", what, cause))
+}
+
+// Account returns the person's connected account at v.Connection, and whether there is one. Of several it is the one that
+// was connected last, whose token Token Vault gives. Errors: fault.Upstream if Auth0 cannot be asked, fault.Internal if the
+// application may not ask, fault.Unauthenticated if the session's refresh token is dead.
+func (v *Vault) Account(ctx context.Context, s session.Session) (auth0.ConnectedAccount, bool, error) {
+	_, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts)
+	if err != nil || len(all) == 0 {
+		return auth0.ConnectedAccount{}, false, err
+	}
+	return slices.MaxFunc(all, func(a, b auth0.ConnectedAccount) int { return a.CreatedAt.Compare(b.CreatedAt) }), true, nil
+}
+
+// Disconnect deletes every account that the person has connected at v.Connection, so that Token Vault gives no token of
+// theirs any more. Nothing connected is no error. What is cached in session rows is the caller's to clear: Okta accepts a
+// token that was given out before until it expires. Errors are those of [Vault.Account].
+func (v *Vault) Disconnect(ctx context.Context, s session.Session) error {
+	me, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts, auth0.DeleteConnectedAccounts)
+	if err != nil {
+		return err
+	}
+	for _, account := range all {
+		if err := v.Exchanger.DeleteConnectedAccount(ctx, me, account.ID); err != nil {
+			return auth0.Fault(err)
+		}
+	}
+	return nil
+}
+
+// accounts lists what is connected at v.Connection, with a My Account token of the session's own person.
+func (v *Vault) accounts(ctx context.Context, s session.Session, scopes ...auth0.MyAccountScope) (secret.String, []auth0.ConnectedAccount, error) {
+	box, err := v.Box(ctx)
+	if err != nil {
+		return secret.String{}, nil, err
+	}
+	refresh, err := OpenRefreshToken(box, s)
+	if err != nil {
+		return secret.String{}, nil, unreadable("refresh token", err)
+	}
+	me, err := v.Exchanger.MyAccountToken(ctx, refresh, scopes...)
+	if err != nil {
+		return secret.String{}, nil, auth0.Fault(err)
+	}
+	all, err := v.Exchanger.ConnectedAccounts(ctx, me, v.Connection)
+	if err != nil {
+		return secret.String{}, nil, auth0.Fault(err)
+	}
+	return me, all, nil
 }

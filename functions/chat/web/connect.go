@@ -44,11 +44,7 @@ func (a *App) me(r *http.Request, l session.Login) (secret.String, error) {
 	if err != nil {
 		return secret.String{}, err
 	}
-	t, err := a.Auth.Refresh(r.Context(), refresh, a.Auth.MyAccountAudience(), auth0.MyAccountScope)
-	if err != nil {
-		return secret.String{}, err
-	}
-	return t.AccessToken, nil
+	return a.Auth.MyAccountToken(r.Context(), refresh, auth0.CreateConnectedAccounts)
 }
 
 // connect sends the browser to the Connected Accounts flow.

@@ -249,7 +249,7 @@ func (a *App) openSession(ctx context.Context, l session.Login, refresh secret.S
 	if err != nil {
 		return err
 	}
-	sealed, err := tokenvault.SealRefreshToken(box, l.Current, l.Owner.Subject, refresh)
+	sealed, err := tokenvault.SealRefreshToken(box, l.Current, l.Owner, refresh)
 	if err != nil {
 		return fmt.Errorf("seal refresh token: %w", err)
 	}

@@ -58,10 +58,9 @@ type Auth interface {
 	AuthCodeURL(ctx context.Context, r auth0.AuthRequest) (string, error)
 	Code(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (auth0.Tokens, error)
 	VerifyIDToken(ctx context.Context, raw secret.String) (auth0.IDToken, error)
-	Refresh(ctx context.Context, refresh secret.String, audience, scope string) (auth0.Tokens, error)
 	Revoke(ctx context.Context, refresh secret.String) error
 	LogoutURL(returnTo string) string
-	MyAccountAudience() string
+	MyAccountToken(ctx context.Context, refresh secret.String, scopes ...auth0.MyAccountScope) (secret.String, error)
 	StartConnect(ctx context.Context, me secret.String, r auth0.ConnectRequest) (auth0.ConnectTicket, error)
 	CompleteConnect(ctx context.Context, me, authSession, connectCode secret.String, redirectURI string, verifier secret.String) error
 }

@@ -234,11 +234,12 @@ func (w *World) SignInOnly(name string, length time.Duration) session.ID {
 	box, err := w.clients.Box(w.T.Context())
 	must(w.T, err)
 	id := session.NewID()
-	sealed, err := tokenvault.SealRefreshToken(box, id, Subject(name), secret.New(refresh))
+	owner := session.Person{Subject: Subject(name), Email: email(name), EmailVerified: true, Name: name}
+	sealed, err := tokenvault.SealRefreshToken(box, id, owner, secret.New(refresh))
 	must(w.T, err)
 	now := w.Now()
 	must(w.T, w.clients.Sessions.PutSession(w.T.Context(), session.Session{
-		ID: id, Owner: session.Person{Subject: Subject(name), Email: email(name), EmailVerified: true, Name: name},
+		ID: id, Owner: owner,
 		CreatedAt: now, ExpiresAt: now.Add(length), RefreshToken: sealed,
 	}))
 	return id

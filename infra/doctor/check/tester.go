@@ -53,12 +53,12 @@ func testerChecks() []check {
 		})},
 		{id: "tester.my-account", what: "the tester could connect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Subject) verdict {
 			return s.withRefresh(ctx, func(r tokenRef) verdict {
-				t, err := s.app.Refresh(ctx, r.value, s.app.MyAccountAudience(), auth0.MyAccountScope)
+				t, err := s.app.Refresh(ctx, r.value, s.app.MyAccountAudience(), string(auth0.CreateConnectedAccounts))
 				if err != nil {
 					return wrong(r.setting(err), "no My Account token: %s", cause(err))
 				}
-				if !slices.Contains(strings.Fields(t.Scope), auth0.MyAccountScope) {
-					return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", auth0.MyAccountScope)
+				if !slices.Contains(strings.Fields(t.Scope), string(auth0.CreateConnectedAccounts)) {
+					return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", string(auth0.CreateConnectedAccounts))
 				}
 				return fine
 			})

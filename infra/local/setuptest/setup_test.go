@@ -253,11 +253,11 @@ func (w *world) walkthrough(t *testing.T) {
 	if _, err := app.FederatedToken(ctx, refresh, r.Connection); err != nil {
 		t.Errorf("Token Vault exchange: %v", err)
 	}
-	me, err := app.Refresh(ctx, refresh, app.MyAccountAudience(), auth0.MyAccountScope)
-	if err != nil || !strings.Contains(me.Scope, auth0.MyAccountScope) {
-		t.Errorf("My Account token: scope %q, %v", me.Scope, err)
+	me, err := app.MyAccountToken(ctx, refresh, auth0.CreateConnectedAccounts)
+	if err != nil {
+		t.Errorf("My Account token: %v", err)
 	}
-	if _, err := app.StartConnect(ctx, me.AccessToken, auth0.ConnectRequest{Connection: r.Connection, RedirectURI: "https://steward.test/connect/callback", State: secret.New("state"), Verifier: auth0.NewVerifier()}); err != nil {
+	if _, err := app.StartConnect(ctx, me, auth0.ConnectRequest{Connection: r.Connection, RedirectURI: "https://steward.test/connect/callback", State: secret.New("state"), Verifier: auth0.NewVerifier()}); err != nil {
 		t.Errorf("connect Okta: %v", err)
 	}
 	if _, err := app.AuthCodeURL(ctx, auth0.AuthRequest{RedirectURI: "https://steward.test/callback", State: secret.New("s"), Nonce: secret.New("n"), Verifier: auth0.NewVerifier(), Connection: r.Connection}); err != nil {
