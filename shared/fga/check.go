@@ -3,6 +3,7 @@ package fga
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/steward-iam/steward/shared/fault"
 )
@@ -40,12 +41,15 @@ const (
 )
 
 // User is the FGA user of a person. OpenFGA compares bytes, so an e-mail address is put in lower case here and must be
-// written in lower case into the store. An address nobody has verified makes no user.
+// written in lower case into the store. An address nobody has verified makes no user, nor does one with a character that is
+// not ASCII: in lower case, the Kelvin sign is a k and the dotted capital I begins with an i, and so another person's address.
 func (c Claim) User(sub, email string, emailVerified bool) (string, error) {
 	id := sub
 	switch {
 	case c == ClaimEmail && !emailVerified:
 		return "", fault.New(fault.Denied, "Your e-mail address is not verified, so your permissions cannot be looked up.", nil)
+	case c == ClaimEmail && strings.ContainsFunc(email, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "", fault.New(fault.Denied, "Your e-mail address has a character other than ASCII, so your permissions cannot be looked up.", nil)
 	case c == ClaimEmail:
 		id = strings.ToLower(strings.TrimSpace(email))
 	case c != ClaimSub:
