@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -343,6 +344,7 @@ type issuer struct {
 	url   string
 	key   *rsa.PrivateKey
 	fails atomic.Bool // the keys cannot be had
+	names atomic.Bool // authorization responses name their issuer (RFC 9207)
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -358,7 +360,7 @@ func newIssuer(t testing.TB) *issuer {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.URL.Path == "/.well-known/openid-configuration":
-			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url + "/", "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/oauth/token", "jwks_uri": i.url + "/keys"})
+			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url + "/", "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/oauth/token", "jwks_uri": i.url + "/keys", "authorization_response_iss_parameter_supported": i.names.Load()})
 		case i.fails.Load():
 			w.WriteHeader(http.StatusServiceUnavailable)
 		default:
@@ -379,16 +381,122 @@ func (i *issuer) sign(t testing.TB, key *rsa.PrivateKey, change func(header, cla
 	change(header, claims)
 	h, _ := json.Marshal(header)
 	c, _ := json.Marshal(claims)
-	signed := b64(h) + "." + b64(c)
 	if header["alg"] == "none" {
-		return secret.New(signed + ".")
+		return secret.New(b64(h) + "." + b64(c) + ".")
 	}
+	return i.jws(t, key, h, c)
+}
+
+// signText signs claims as they are written, with ISS and NOW filled in.
+func (i *issuer) signText(t testing.TB, claims string) secret.String {
+	t.Helper()
+	claims = strings.NewReplacer("ISS", i.url+"/", "NOW", strconv.FormatInt(time.Now().Unix(), 10)).Replace(claims)
+	return i.jws(t, i.key, []byte(`{"alg":"RS256","kid":"k1"}`), []byte(claims))
+}
+
+func (i *issuer) jws(t testing.TB, key *rsa.PrivateKey, h, c []byte) secret.String {
+	t.Helper()
+	signed := b64(h) + "." + b64(c)
 	sum := sha256.Sum256([]byte(signed))
 	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return secret.New(signed + "." + b64(sig))
+}
+
+// asJSON is a token in the flattened JSON serialization (RFC 7515 section 7.2.2).
+func asJSON(token secret.String) secret.String {
+	part := strings.Split(token.Reveal(), ".")
+	return secret.New(`{"protected":"` + part[0] + `","payload":"` + part[1] + `","signature":"` + part[2] + `"}`)
+}
+
+// encoding/json fills a field from a name in any letter case, the last one winning. A provider that lets people add claims
+// would let them change their address.
+func TestClaimsAreDecodedExactly(t *testing.T) {
+	i := newIssuer(t)
+	const rest = `"iss":"ISS","aud":"steward-local","iat":NOW,"exp":9999999999,"sub":"oidc|okta-corp|00u1"`
+	for claims, want := range map[string]auth0.IDToken{
+		`{` + rest + `,"email":"alice@example.com","email_verified":true,"EMAIL":"frank@example.com"}`:                        {Email: "alice@example.com", EmailVerified: true},
+		`{` + rest + `,"email":"alice@example.com","email_verified":false,"Email_Verified":true,"SUB":"oidc|okta-corp|00u2"}`: {Email: "alice@example.com"},
+		`{` + rest + `,"EMAIL":"frank@example.com","EMAIL_VERIFIED":true,"Name":"Frank"}`:                                     {},
+		`{` + rest + `,"email":"alice@example.com","email_verified":"true"}`:                                                  {Email: "alice@example.com", EmailVerified: true},
+		`{` + rest + `,"email":"alice@example.com","email_verified":"TRUE"}`:                                                  {Email: "alice@example.com"},
+		`{` + rest + `,"email":"alice@example.com","email_verified":1}`:                                                       {Email: "alice@example.com"},
+		`{` + rest + `,"email":"alice@example.com","email_verified":"false"}`:                                                 {Email: "alice@example.com"},
+		`{` + rest + `,"email":null,"name":null,"picture":null,"email_verified":null}`:                                        {},
+	} {
+		got, err := clientOf(t, i.url, nil).VerifyIDToken(t.Context(), i.signText(t, claims))
+		want.Subject, want.IssuedAt, want.Expiry = "oidc|okta-corp|00u1", got.IssuedAt, got.Expiry
+		if err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", claims, got, err, want)
+		}
+	}
+}
+
+// RFC 9207 section 2.4.
+func TestCheckResponseIssuer(t *testing.T) {
+	i := newIssuer(t)
+	for _, tc := range []struct {
+		announced bool
+		iss       string
+		want      fault.Kind
+	}{
+		{false, "", ""},
+		{false, i.url + "/", ""},
+		{false, "https://evil.test/", fault.Unauthenticated},
+		{true, "", fault.Unauthenticated},
+		{true, i.url + "/", ""},
+		{true, i.url, fault.Unauthenticated},
+		{true, i.url + "//", fault.Unauthenticated},
+		{true, strings.ToUpper(i.url) + "/", fault.Unauthenticated},
+		{true, "https://evil.test/", fault.Unauthenticated},
+	} {
+		i.names.Store(tc.announced)
+		if err := clientOf(t, i.url, nil).CheckResponseIssuer(t.Context(), tc.iss); fault.KindOf(err) != tc.want {
+			t.Errorf("announced %t, iss %q: got %v, want %q", tc.announced, tc.iss, err, tc.want)
+		}
+	}
+	if err := clientOf(t, "http://127.0.0.1:1", nil).CheckResponseIssuer(t.Context(), ""); fault.KindOf(err) != fault.Upstream {
+		t.Errorf("nobody could be asked whether it is announced: %v", err)
+	}
+}
+
+func FuzzCheckResponseIssuer(f *testing.F) {
+	f.Add("")
+	f.Add("https://tenant.example/")
+	i := newIssuer(f)
+	i.names.Store(true)
+	c := clientOf(f, i.url, nil)
+	f.Add(c.Issuer())
+	f.Fuzz(func(t *testing.T, iss string) {
+		if err := c.CheckResponseIssuer(t.Context(), iss); (err == nil) != (iss == c.Issuer()) {
+			t.Errorf("iss %q: %v", iss, err)
+		}
+	})
+}
+
+func TestSubjectConnection(t *testing.T) {
+	for sub, want := range map[string][2]string{
+		"oidc|okta-corp|00u1abcd": {"okta-corp", "00u1abcd"},
+		"oidc|okta-corp|a|b":      {"okta-corp", "a|b"},
+		"oidc|other|00u1":         {"other", "00u1"},
+		"oidc|okta-corp":          {},
+		"oidc|okta-corp|":         {},
+		"oidc||00u1":              {},
+		"OIDC|okta-corp|00u1":     {},
+		"samlp|okta-corp|00u1":    {},
+		"auth0|64510000":          {},
+		"google-oauth2|1184":      {},
+		"|okta-corp|00u1":         {},
+		"oidc":                    {},
+		"":                        {},
+	} {
+		connection, id, ok := auth0.SubjectConnection(sub)
+		if [2]string{connection, id} != want || ok != (want != [2]string{}) {
+			t.Errorf("%q: %q, %q, %t", sub, connection, id, ok)
+		}
+	}
 }
 
 func TestVerifyIDToken(t *testing.T) {
@@ -400,6 +508,9 @@ func TestVerifyIDToken(t *testing.T) {
 	set := func(name string, value any) func(_, c map[string]any) {
 		return func(_, c map[string]any) { c[name] = value }
 	}
+	both := func(a string, v any, b string, w any) func(_, c map[string]any) {
+		return func(_, c map[string]any) { c[a], c[b] = v, w }
+	}
 	as := func(name string, value any) func(h, _ map[string]any) {
 		return func(h, _ map[string]any) { h[name] = value }
 	}
@@ -408,7 +519,13 @@ func TestVerifyIDToken(t *testing.T) {
 		kind  fault.Kind
 	}{
 		"good":                            {i.sign(t, i.key, func(_, _ map[string]any) {}), ""},
-		"several audiences":               {i.sign(t, i.key, set("aud", []string{clientID, "api"})), ""},
+		"several audiences":               {i.sign(t, i.key, both("aud", []string{clientID, "api"}, "azp", clientID)), ""},
+		"azp":                             {i.sign(t, i.key, set("azp", clientID)), ""},
+		"an audience in a list":           {i.sign(t, i.key, set("aud", []string{clientID})), ""},
+		"fractions of a second":           {i.sign(t, i.key, set("iat", float64(time.Now().Unix())+0.5)), ""},
+		"a clock that is a little ahead":  {i.sign(t, i.key, set("iat", time.Now().Unix()+50)), ""},
+		"a long subject":                  {i.sign(t, i.key, set("sub", "oidc|okta-corp|"+strings.Repeat("x", 240))), ""},
+		"unknown claims":                  {i.sign(t, i.key, set("Sub", "oidc|okta-corp|00u2")), ""},
 		"no email":                        {i.sign(t, i.key, func(_, c map[string]any) { delete(c, "email") }), ""},
 		"alg none":                        {i.sign(t, i.key, as("alg", "none")), fault.Unauthenticated},
 		"HMAC with the public key's name": {i.sign(t, i.key, as("alg", "HS256")), fault.Unauthenticated},
@@ -420,6 +537,33 @@ func TestVerifyIDToken(t *testing.T) {
 		"no audience":                     {i.sign(t, i.key, set("aud", "")), fault.Unauthenticated},
 		"expired":                         {i.sign(t, i.key, set("exp", time.Now().Unix()-1)), fault.Unauthenticated},
 		"no expiry":                       {i.sign(t, i.key, func(_, c map[string]any) { delete(c, "exp") }), fault.Unauthenticated},
+		"several audiences, no azp":       {i.sign(t, i.key, set("aud", []string{clientID, "api"})), fault.Unauthenticated},
+		"another azp":                     {i.sign(t, i.key, set("azp", "api")), fault.Unauthenticated},
+		"several audiences, another azp":  {i.sign(t, i.key, both("aud", []string{clientID, "api"}, "azp", "api")), fault.Unauthenticated},
+		"azp that is none":                {i.sign(t, i.key, set("azp", true)), fault.Unauthenticated},
+		"audience that is none":           {i.sign(t, i.key, set("aud", map[string]any{"x": clientID})), fault.Unauthenticated},
+		"no iat":                          {i.sign(t, i.key, func(_, c map[string]any) { delete(c, "iat") }), fault.Unauthenticated},
+		"iat in the future":               {i.sign(t, i.key, set("iat", time.Now().Unix()+120)), fault.Unauthenticated},
+		"iat that is none":                {i.sign(t, i.key, set("iat", "now")), fault.Unauthenticated},
+		"iat null":                        {i.sign(t, i.key, set("iat", nil)), fault.Unauthenticated},
+		"iat zero":                        {i.sign(t, i.key, set("iat", 0)), fault.Unauthenticated},
+		"not good yet":                    {i.sign(t, i.key, set("nbf", time.Now().Unix()+120)), fault.Unauthenticated},
+		"a subject that is too long":      {i.sign(t, i.key, set("sub", "oidc|okta-corp|"+strings.Repeat("x", 241))), fault.Unauthenticated},
+		"a subject with a line break":     {i.sign(t, i.key, set("sub", "oidc|okta-corp|00u1\n")), fault.Unauthenticated},
+		"a subject in other letters":      {i.sign(t, i.key, set("sub", "oidc|okta-corp|00u1\u200b")), fault.Unauthenticated},
+		"subject null":                    {i.sign(t, i.key, set("sub", nil)), fault.Unauthenticated},
+		"subject in capitals only":        {i.sign(t, i.key, func(_, c map[string]any) { c["SUB"] = c["sub"]; delete(c, "sub") }), fault.Unauthenticated},
+		"audience in capitals only":       {i.sign(t, i.key, func(_, c map[string]any) { c["AUD"] = c["aud"]; delete(c, "aud") }), fault.Unauthenticated},
+		"expiry in capitals only":         {i.sign(t, i.key, func(_, c map[string]any) { c["Exp"] = c["exp"]; delete(c, "exp") }), fault.Unauthenticated},
+		"subject twice":                   {i.signText(t, `{"iss":"ISS","aud":"steward-local","iat":NOW,"exp":9999999999,"sub":"oidc|okta-corp|00u1","sub":"oidc|okta-corp|00u1"}`), fault.Unauthenticated},
+		"address twice":                   {i.signText(t, `{"iss":"ISS","aud":"steward-local","iat":NOW,"exp":9999999999,"sub":"oidc|okta-corp|00u1","email":"canary@example.com","email":"b"}`), fault.Unauthenticated},
+		"text behind the claims":          {i.signText(t, `{"iss":"ISS","aud":"steward-local","iat":NOW,"exp":9999999999,"sub":"oidc|okta-corp|00u1"} {}`), fault.Unauthenticated},
+		"JSON serialization":              {asJSON(i.sign(t, i.key, func(_, _ map[string]any) {})), fault.Unauthenticated},
+		"white space around":              {secret.New(" " + i.sign(t, i.key, func(_, _ map[string]any) {}).Reveal()), fault.Unauthenticated},
+		"a line break behind":             {secret.New(i.sign(t, i.key, func(_, _ map[string]any) {}).Reveal() + "\n"), fault.Unauthenticated},
+		"a fourth part":                   {secret.New(i.sign(t, i.key, func(_, _ map[string]any) {}).Reveal() + ".e30"), fault.Unauthenticated},
+		"two tokens":                      {secret.New(strings.Repeat(i.sign(t, i.key, func(_, _ map[string]any) {}).Reveal(), 2)), fault.Unauthenticated},
+		"no key id":                       {i.sign(t, i.key, func(h, _ map[string]any) { delete(h, "kid") }), fault.Unauthenticated},
 		"no subject":                      {i.sign(t, i.key, set("sub", "")), fault.Unauthenticated},
 		"email that is none":              {i.sign(t, i.key, set("email", 7)), fault.Unauthenticated},
 		"empty":                           {secret.String{}, fault.Unauthenticated},
@@ -430,7 +574,7 @@ func TestVerifyIDToken(t *testing.T) {
 			if fault.KindOf(err) != tc.kind {
 				t.Fatalf("got %v, want %q", err, tc.kind)
 			}
-			if (err == nil) != (id.Subject == "oidc|okta-corp|00u1") {
+			if (err == nil) != strings.HasPrefix(id.Subject, "oidc|okta-corp|") {
 				t.Errorf("got %+v, %v", id, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "canary") {

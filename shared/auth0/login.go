@@ -9,10 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
@@ -69,6 +66,26 @@ func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error)
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), nil
+}
+
+// CheckResponseIssuer checks the iss parameter of an authorization response, "" where it has none (RFC 9207 section 2.4):
+// another issuer than ours is always refused, a missing one where the tenant's metadata announces the parameter. Errors:
+// fault.Unauthenticated, or fault.Upstream if the metadata cannot be had.
+func (c *Client) CheckResponseIssuer(ctx context.Context, iss string) error {
+	if iss == c.issuer {
+		return nil
+	}
+	if iss != "" {
+		return unverified(errors.New("the authorization response names another issuer"))
+	}
+	p, err := c.discover(ctx)
+	if err != nil {
+		return err
+	}
+	if p.responseIssuer {
+		return unverified(errors.New("the authorization response names no issuer, although the tenant announces that it does"))
+	}
+	return nil
 }
 
 // Tokens are what the token endpoint gives. Which are present depends on the grant.
@@ -162,101 +179,4 @@ func (c *Client) Revoke(ctx context.Context, refresh secret.String) error {
 // LogoutURL ends the browser's session at Auth0 and comes back to returnTo, which must be an allowed logout URL.
 func (c *Client) LogoutURL(returnTo string) string {
 	return c.issuer + "v2/logout?" + url.Values{"client_id": {c.clientID}, "returnTo": {returnTo}}.Encode()
-}
-
-// IDToken is what a verified id_token says.
-type IDToken struct {
-	Subject       string
-	Email         string
-	EmailVerified bool
-	Name          string
-	Picture       string
-	Nonce         secret.String
-	IssuedAt      time.Time
-	Expiry        time.Time
-}
-
-// VerifyIDToken checks signature, issuer, audience and expiry, and that there is a subject. Nonce and subject are the
-// caller's to compare.
-func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken, error) {
-	p, err := c.discover(ctx)
-	if err != nil {
-		return IDToken{}, err
-	}
-	keys := &keySet{remote: p.keys}
-	v := oidc.NewVerifier(c.issuer, keys, &oidc.Config{ClientID: c.clientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256}, Now: c.now})
-	token, err := v.Verify(ctx, raw.Reveal())
-	switch {
-	case keys.unreachable != nil:
-		return IDToken{}, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 keys: %w", keys.unreachable))
-	case err != nil:
-		// The verifier's own words repeat claims, and those are personal.
-		return IDToken{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("id_token does not verify"))
-	}
-	var claims struct {
-		Email         string `json:"email"`
-		EmailVerified bool   `json:"email_verified"`
-		Name          string `json:"name"`
-		Picture       string `json:"picture"`
-	}
-	if err := token.Claims(&claims); err != nil || token.Subject == "" {
-		return IDToken{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("id_token without usable claims"))
-	}
-	return IDToken{
-		Subject:       token.Subject,
-		Email:         claims.Email,
-		EmailVerified: claims.EmailVerified,
-		Name:          claims.Name,
-		Picture:       claims.Picture,
-		Nonce:         secret.New(token.Nonce),
-		IssuedAt:      token.IssuedAt,
-		Expiry:        token.Expiry,
-	}, nil
-}
-
-// provider is what discovery tells.
-type provider struct {
-	authURL string
-	keys    oidc.KeySet
-}
-
-// discover reads the tenant's metadata once; a failed try is tried again by the next caller.
-func (c *Client) discover(ctx context.Context) (*provider, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.provider != nil {
-		return c.provider, nil
-	}
-	p, err := oidc.NewProvider(oidc.ClientContext(ctx, c.http), c.issuer)
-	if err != nil {
-		return nil, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 discovery: %w", err))
-	}
-	var metadata struct {
-		JWKS string `json:"jwks_uri"`
-	}
-	if err := p.Claims(&metadata); err != nil || metadata.JWKS == "" {
-		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: no jwks_uri"))
-	}
-	// Keys are fetched later, and again when a token names a key that is not known yet.
-	c.provider = &provider{
-		authURL: p.Endpoint().AuthURL,
-		keys:    oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), c.http), metadata.JWKS), //nolint:contextcheck // beyond any one request
-	}
-	return c.provider, nil
-}
-
-// keySet tells a signature that does not fit from keys that could not be had: the first is a forgery, the second is no
-// answer at all. It serves one verification.
-type keySet struct {
-	remote      oidc.KeySet
-	unreachable error
-}
-
-// VerifySignature is oidc.KeySet's.
-func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	payload, err := k.remote.VerifySignature(ctx, jwt)
-	if err != nil && strings.HasPrefix(err.Error(), "fetching keys") {
-		k.unreachable = err
-	}
-	return payload, err
 }
