@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
@@ -31,18 +30,7 @@ func (c change) object(op actiongroup.Operation) string {
 
 // summary is the sentence that chat and phone show, and that the person approves.
 func (c change) summary(op actiongroup.Operation) string {
-	target := c.target.Label
-	if c.self {
-		target += " (yourself)"
-	}
-	other := c.party.Label
-	if op.ID == "rename_group" {
-		other = c.args["new_name"]
-	}
-	if strings.Contains(op.Phrase, "[2]") || strings.Count(op.Phrase, "%s") == 2 {
-		return fmt.Sprintf(op.Phrase, target, other)
-	}
-	return fmt.Sprintf(op.Phrase, target)
+	return approval.Sentence(op.ID, c.target, c.party, c.args)
 }
 
 // resolve finds the one id of everything a call names, and refuses what cannot be changed before anybody is asked.
@@ -74,7 +62,8 @@ func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup
 	if err := acting.Together(steps...); err != nil {
 		return change{}, err
 	}
-	c := change{target: ref, self: ref.ID == who.Session.OktaUserID}
+	ref.Self = ref.ID == who.Session.OktaUserID
+	c := change{target: ref, self: ref.Self}
 	if op := call.Operation.ID; c.self && (op == "suspend" || op == "deactivate") {
 		return change{}, fault.New(fault.Conflict, "That would lock you out of your own account. Ask another administrator to do it.", nil)
 	}
@@ -135,7 +124,7 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 			if err == nil && g.ID == "" {
 				err = actor.WhichGroup(group, candidates)
 			}
-			party = approval.Ref{Type: string(actiongroup.TargetGroup), ID: string(g.ID), Label: g.Name}
+			party = groupRef(g, group)
 			return err
 		},
 	)
@@ -146,7 +135,9 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (approval.Ref, error) {
 	if who.IsMe(said) {
 		id, err := h.desk.Own(ctx, who)
-		return approval.Ref{Type: string(actiongroup.TargetUser), ID: string(id), Label: who.Session.Owner.Email}, err
+		ref := approval.NewRef(actiongroup.TargetUser, string(id), who.Session.Owner.Email)
+		ref.Self = true
+		return ref, err
 	}
 	return h.someone(ctx, said)
 }
@@ -160,7 +151,7 @@ func (h *handler) someone(ctx context.Context, said string) (approval.Ref, error
 	if u.ID == "" {
 		return approval.Ref{}, actor.WhichUser(said, candidates)
 	}
-	return approval.Ref{Type: string(actiongroup.TargetUser), ID: string(u.ID), Label: u.Login}, nil
+	return approval.NewRef(actiongroup.TargetUser, string(u.ID), u.Login), nil
 }
 
 func (h *handler) group(ctx context.Context, said string) (approval.Ref, error) {
@@ -175,7 +166,7 @@ func (h *handler) group(ctx context.Context, said string) (approval.Ref, error) 
 	case !g.Changeable():
 		return approval.Ref{}, fault.New(fault.Conflict, "This group comes from an app or a directory and can only be changed there.", nil)
 	}
-	return approval.Ref{Type: string(actiongroup.TargetGroup), ID: string(g.ID), Label: g.Name}, nil
+	return groupRef(g, said), nil
 }
 
 func (h *handler) app(ctx context.Context, said string) (approval.Ref, error) {
@@ -186,5 +177,18 @@ func (h *handler) app(ctx context.Context, said string) (approval.Ref, error) {
 	if a.ID == "" {
 		return approval.Ref{}, actor.WhichApp(said, candidates)
 	}
-	return approval.Ref{Type: string(actiongroup.TargetApp), ID: string(a.ID), Label: a.Label}, nil
+	ref := approval.NewRef(actiongroup.TargetApp, string(a.ID), a.Label)
+	if said == ref.ID {
+		ref = ref.Marked()
+	}
+	return ref, nil
+}
+
+// groupRef is a group by its name, which is its own unless the group had to be named by its id.
+func groupRef(g okta.Group, said string) approval.Ref {
+	ref := approval.NewRef(actiongroup.TargetGroup, string(g.ID), g.Name)
+	if said == ref.ID {
+		ref = ref.Marked()
+	}
+	return ref
 }

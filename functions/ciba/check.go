@@ -82,7 +82,7 @@ func (h *handler) describe(a approval.Approval) string {
 		approval.Expired:   "expired without an answer; nothing was changed",
 		approval.Cancelled: "cancelled; nothing was changed",
 	}[a.Shown(h.now())]
-	text := fmt.Sprintf("- %s, code %s: %s.", actiongroup.Quote(a.Summary, 200), a.Code, status)
+	text := fmt.Sprintf("- %s, code %s: %s.", a.Brief(), a.Code, status)
 	if a.Result != "" {
 		text += " " + a.Result
 	}
@@ -115,7 +115,7 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 	if err := h.record(ctx, a, audit.Decision, string(approval.Cancelled), "ok"); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", actiongroup.Quote(a.Summary, 200)), nil
+	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", a.Brief()), nil
 }
 
 func tooLate() error {

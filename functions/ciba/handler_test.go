@@ -89,26 +89,26 @@ var accepted = []struct {
 	summary  string
 	message  string // on the phone, before the code
 }{
-	{"manage_user", []string{"action", "reset_password"}, "alice bob carol frank", "Reset the password of %s@example.com (yourself)", "reset_password:%s-at-example.com"},
-	{"manage_user", []string{"action", "unlock", "user", "me"}, "alice bob carol frank", "Unlock the account of %s@example.com (yourself)", "unlock:%s-at-example.com"},
-	{"manage_user", []string{"action", "reset_factors"}, "bob frank", "Reset all MFA factors of %s@example.com (yourself)", "reset_factors:%s-at-example.com"},
-	{"manage_user", []string{"action", "reset_password", "user", "dave"}, "bob frank", "Reset the password of dave@example.com", "reset_password:dave-at-example.com"},
-	{"manage_user", []string{"action", "expire_password", "user", "dave"}, "bob frank", "Expire the password of dave@example.com", "expire_password:dave-at-example.com"},
-	{"manage_user", []string{"action", "unlock", "user", "Lena Lock"}, "bob frank", "Unlock the account of lena.lock@example.com", "unlock:lena.lock-at-example.com"},
-	{"manage_user", []string{"action", "clear_sessions", "user", "dave"}, "bob frank", "Sign dave@example.com out of every session", "clear_sessions:dave-at-example.com"},
-	{"manage_user", []string{"action", "reset_factors", "user", "dave"}, "bob frank", "Reset all MFA factors of dave@example.com", "reset_factors:dave-at-example.com"},
-	{"manage_user", []string{"action", "suspend", "user", "dave"}, "frank", "Suspend the account of dave@example.com", "suspend:dave-at-example.com"},
-	{"manage_user", []string{"action", "unsuspend", "user", "sid.pend@example.com"}, "frank", "Lift the suspension of sid.pend@example.com", "unsuspend:sid.pend-at-example.com"},
-	{"manage_user", []string{"action", "activate", "user", oktatest.StagedPerson}, "frank", "Activate the account of stella.stage@example.com", "activate:stella.stage-at-example.com"},
-	{"manage_user", []string{"action", "deactivate", "user", "dave"}, "frank", "Deactivate the account of dave@example.com", "deactivate:dave-at-example.com"},
-	{"change_group_membership", []string{"action", "add", "user", "dave", "group", "engineering"}, "carol frank", "Add dave@example.com to the group Engineering", "add_to_group:Engineering,dave-at-example.com"},
-	{"change_group_membership", []string{"action", "remove", "user", "alice", "group", "Engineering"}, "carol frank", "Remove alice@example.com from the group Engineering", "remove_from_group:Engineering,alice-at-example.com"},
-	{"change_group_membership", []string{"action", "add", "user", "me", "group", "Finance"}, "frank", "Add %s@example.com to the group Finance", "add_to_group:Finance,%s-at-example.com"},
-	{"manage_group", []string{"action", "create", "group", "Design Team"}, "frank", "Create the group Design Team", "create_group:Design_Team"},
-	{"manage_group", []string{"action", "rename", "group", "Contractors", "new_name", "Externals"}, "frank", "Rename the group Contractors to Externals", "rename_group:Contractors,Externals"},
-	{"manage_group", []string{"action", "delete", "group", "Finance"}, "frank", "Delete the group Finance", "delete_group:Finance"},
-	{"change_app_assignment", []string{"action", "assign", "app", "figma", "user", "dave"}, "frank", "Assign dave@example.com to the app Figma", "assign_app:Figma,dave-at-example.com"},
-	{"change_app_assignment", []string{"action", "unassign", "app", "Salesforce", "group", "Support"}, "frank", "Unassign Support from the app Salesforce", "unassign_app:Salesforce,Support"},
+	{"manage_user", []string{"action", "reset_password"}, "alice bob carol frank", "Reset the password of %s@example.com (yourself)", "Reset password of %s at example.com"},
+	{"manage_user", []string{"action", "unlock", "user", "me"}, "alice bob carol frank", "Unlock the account of %s@example.com (yourself)", "Unlock account of %s at example.com"},
+	{"manage_user", []string{"action", "reset_factors"}, "bob frank", "Reset all MFA factors of %s@example.com (yourself)", "Reset all MFA factors of %s at example.com"},
+	{"manage_user", []string{"action", "reset_password", "user", "dave"}, "bob frank", "Reset the password of dave@example.com", "Reset password of dave at example.com"},
+	{"manage_user", []string{"action", "expire_password", "user", "dave"}, "bob frank", "Expire the password of dave@example.com", "Expire password of dave at example.com"},
+	{"manage_user", []string{"action", "unlock", "user", "Lena Lock"}, "bob frank", "Unlock the account of lena.lock@example.com", "Unlock account of lena.lock at example.com"},
+	{"manage_user", []string{"action", "clear_sessions", "user", "dave"}, "bob frank", "Sign dave@example.com out of every session", "Sign dave at example.com out of every session"},
+	{"manage_user", []string{"action", "reset_factors", "user", "dave"}, "bob frank", "Reset all MFA factors of dave@example.com", "Reset all MFA factors of dave at example.com"},
+	{"manage_user", []string{"action", "suspend", "user", "dave"}, "frank", "Suspend the account of dave@example.com", "Suspend account of dave at example.com"},
+	{"manage_user", []string{"action", "unsuspend", "user", "sid.pend@example.com"}, "frank", "Lift the suspension of sid.pend@example.com", "Lift suspension of sid.pend at example.com"},
+	{"manage_user", []string{"action", "activate", "user", oktatest.StagedPerson}, "frank", "Activate the account of stella.stage@example.com", "Activate account of stella.stage at example.com"},
+	{"manage_user", []string{"action", "deactivate", "user", "dave"}, "frank", "Deactivate the account of dave@example.com", "Deactivate account of dave at example.com"},
+	{"change_group_membership", []string{"action", "add", "user", "dave", "group", "engineering"}, "carol frank", `Add dave@example.com to the group "Engineering"`, "Add dave at example.com to group Engineering"},
+	{"change_group_membership", []string{"action", "remove", "user", "alice", "group", "Engineering"}, "carol frank", `Remove alice@example.com from the group "Engineering"`, "Remove alice at example.com from group Engineering"},
+	{"change_group_membership", []string{"action", "add", "user", "me", "group", "Finance"}, "frank", `Add %s@example.com (yourself) to the group "Finance"`, "Add %s at example.com to group Finance"},
+	{"manage_group", []string{"action", "create", "group", "Design Team"}, "frank", `Create the group "Design Team"`, "Create group Design Team"},
+	{"manage_group", []string{"action", "rename", "group", "Contractors", "new_name", "Externals"}, "frank", `Rename the group "Contractors" to "Externals"`, "Rename group Contractors to Externals"},
+	{"manage_group", []string{"action", "delete", "group", "Finance"}, "frank", `Delete the group "Finance"`, "Delete group Finance"},
+	{"change_app_assignment", []string{"action", "assign", "app", "figma", "user", "dave"}, "frank", `Assign dave@example.com to the app "Figma"`, "Assign dave at example.com to app Figma"},
+	{"change_app_assignment", []string{"action", "unassign", "app", "Salesforce", "group", "Support"}, "frank", `Unassign the group "Support" from the app "Salesforce"`, "Unassign group Support from app Salesforce"},
 }
 
 func TestWhoMayAskForWhat(t *testing.T) {
@@ -134,7 +134,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 					if r.Kind != "" || match == nil || match[2] != named(c.summary) {
 						t.Fatalf("kind %q, %q, want %q", r.Kind, r.Text, named(c.summary))
 					}
-					if len(pushes) != 1 || pushes[0].BindingMessage != named(c.message)+"#"+match[1] {
+					if len(pushes) != 1 || pushes[0].BindingMessage != named(c.message)+". Code "+match[1] {
 						t.Fatalf("pushed %+v, want %q and the code %s of the chat", pushes, named(c.message), match[1])
 					}
 					a := w.Approvals(who)[0]
@@ -374,7 +374,7 @@ func TestCheckApproval(t *testing.T) {
 
 	const waiting = "waiting for approval on the phone; not done yet."
 	r := w.ask(frank, "check_approval")
-	wants(t, r, "", `- "Delete the group Finance", code `+deletion.Code+": "+waiting+"\n- \"Suspend the account of dave@example.com\", code "+suspension.Code+": "+waiting)
+	wants(t, r, "", `- Delete the group "Finance", code `+deletion.Code+": "+waiting+"\n- Suspend the account of dave@example.com, code "+suspension.Code+": "+waiting)
 	r = w.ask(frank, "check_approval", "approval", "#"+strings.ToLower(suspension.Code))
 	if wants(t, r, "", "Suspend"); strings.Contains(r.Text, "Finance") {
 		t.Errorf("by code: %s", r.Text)
@@ -389,7 +389,7 @@ func TestCheckApproval(t *testing.T) {
 	}
 
 	wants(t, w.ask(frank, "check_approval", "action", "cancel"), "conflict", "Several changes are waiting.")
-	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "", `Cancelled: "Suspend the account of dave@example.com". Approving it on the phone has no effect any more.`)
+	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "", `Cancelled: Suspend the account of dave@example.com. Approving it on the phone has no effect any more.`)
 	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "conflict", "It is too late to cancel this")
 	wants(t, w.ask(frank, "check_approval", "approval", suspension.Code), "", "cancelled; nothing was changed")
 	if got := w.Approval(suspension); got.Status != approval.Cancelled || len(got.AuthReqID) != 0 {
@@ -398,7 +398,7 @@ func TestCheckApproval(t *testing.T) {
 	if trail := w.Trail("frank"); trail[len(trail)-1].Decision != "cancelled" || trail[len(trail)-1].ApprovalID != suspension.ID {
 		t.Errorf("trail: %+v", trail)
 	}
-	wants(t, w.ask(frank, "check_approval", "action", "cancel"), "", "Cancelled: \"Delete the group Finance\"") // the only one left
+	wants(t, w.ask(frank, "check_approval", "action", "cancel"), "", `Cancelled: Delete the group "Finance".`) // the only one left
 	w.Forward(2 * time.Second)
 
 	// An answer that nobody gave has expired, whether or not it is written down.

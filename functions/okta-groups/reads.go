@@ -10,6 +10,7 @@ import (
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
@@ -58,7 +59,7 @@ func (h *handler) read(ctx context.Context, who actor.Actor, call actiongroup.Ca
 	return "", okta.Meta{}, fmt.Errorf("no code for operation %q", call.Operation.ID)
 }
 
-func quote(s string) string { return actiongroup.Quote(s, 80) }
+func quote(s string) string { return label.Quote(s, 80) }
 
 func (h *handler) userGroups(ctx context.Context, who actor.Actor, on target) (string, okta.Meta, error) {
 	p, err := h.okta.UserGroups(ctx, on.user, counted)
@@ -66,7 +67,7 @@ func (h *handler) userGroups(ctx context.Context, who actor.Actor, on target) (s
 	if !on.self {
 		title = "Okta groups of " + quote(on.label)
 	} else if on.label != "" {
-		title += " (" + on.label + ")"
+		title += " (" + quote(on.label) + ")"
 	}
 	return groupList(title, p), p.Meta, err
 }

@@ -242,20 +242,3 @@ func clip(text string, limit int) string {
 	}
 	return text[:cut] + clipped
 }
-
-// Quote shows a foreign text, such as a name from Okta, as data: in quotation marks, on one line, at most max characters.
-func Quote(text string, maxRunes int) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Cf, r):
-			return ' '
-		case r == '"', r == '“', r == '”':
-			return '\''
-		}
-		return r
-	}, strings.ToValidUTF8(text, "�"))
-	if runes := []rune(text); len(runes) > maxRunes {
-		text = string(runes[:maxRunes-1]) + "…"
-	}
-	return `"` + text + `"`
-}

@@ -1,6 +1,10 @@
 package actiongroup
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/steward-iam/steward/shared/label"
+)
 
 // The two action groups. Each is one Lambda function of the same name.
 const (
@@ -37,7 +41,9 @@ type Operation struct {
 	Relation string // the FGA relation asked on the target
 	Area     Area   // where the target is looked up when it is named by anything but "me"
 	Target   Target
-	Phrase   string // what it does, as in "Reset the password of …"; %s is the target, a second %s the other party
+	// Phrase says what it does, with a place for everything that decides the effect: {target}, {party} for who is added or
+	// assigned, and each argument by its name.
+	Phrase label.Phrase
 	// Idempotent says that doing it twice leaves what doing it once leaves. Whatever is not is tried at most once.
 	Idempotent bool
 }
@@ -100,32 +106,32 @@ func action(description string, operations []Operation) Param {
 
 var (
 	membership = []Operation{
-		{ID: "add_to_group", Action: "add", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Add %[2]s to the group %[1]s", Idempotent: true},
-		{ID: "remove_from_group", Action: "remove", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Remove %[2]s from the group %[1]s", Idempotent: true},
+		{ID: "add_to_group", Action: "add", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Add {party} to {target}", Idempotent: true},
+		{ID: "remove_from_group", Action: "remove", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Remove {party} from {target}", Idempotent: true},
 	}
 	userOperations = []Operation{
-		onUser("reset_password", "Reset the password of %s", false),
-		onUser("expire_password", "Expire the password of %s", true),
-		onUser("unlock", "Unlock the account of %s", true),
-		onUser("suspend", "Suspend the account of %s", true),
-		onUser("unsuspend", "Lift the suspension of %s", true),
-		onUser("activate", "Activate the account of %s", false),
-		onUser("deactivate", "Deactivate the account of %s", true),
-		onUser("clear_sessions", "Sign %s out of every session", true),
-		onUser("reset_factors", "Reset all MFA factors of %s", true),
+		onUser("reset_password", "Reset the password of {target}", false),
+		onUser("expire_password", "Expire the password of {target}", true),
+		onUser("unlock", "Unlock the account of {target}", true),
+		onUser("suspend", "Suspend the account of {target}", true),
+		onUser("unsuspend", "Lift the suspension of {target}", true),
+		onUser("activate", "Activate the account of {target}", false),
+		onUser("deactivate", "Deactivate the account of {target}", true),
+		onUser("clear_sessions", "Sign {target} out of every session", true),
+		onUser("reset_factors", "Reset all MFA factors of {target}", true),
 	}
 	groupOperations = []Operation{
-		{ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Phrase: "Create the group %s"},
-		{ID: "rename_group", Action: "rename", Relation: "can_rename", Area: AreaGroups, Target: TargetGroup, Phrase: "Rename the group %s to %s", Idempotent: true},
-		{ID: "delete_group", Action: "delete", Relation: "can_delete", Area: AreaGroups, Target: TargetGroup, Phrase: "Delete the group %s", Idempotent: true},
+		{ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Phrase: "Create the group {name}[ with the description {description}]"},
+		{ID: "rename_group", Action: "rename", Relation: "can_rename", Area: AreaGroups, Target: TargetGroup, Phrase: "Rename {target} to {new_name}[ with the description {description}]", Idempotent: true},
+		{ID: "delete_group", Action: "delete", Relation: "can_delete", Area: AreaGroups, Target: TargetGroup, Phrase: "Delete {target}", Idempotent: true},
 	}
 	appOperations = []Operation{
-		{ID: "assign_app", Action: "assign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Assign %[2]s to the app %[1]s", Idempotent: true},
-		{ID: "unassign_app", Action: "unassign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Unassign %[2]s from the app %[1]s", Idempotent: true},
+		{ID: "assign_app", Action: "assign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Assign {party} to {target}", Idempotent: true},
+		{ID: "unassign_app", Action: "unassign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Unassign {party} from {target}", Idempotent: true},
 	}
 )
 
-func onUser(action, phrase string, idempotent bool) Operation {
+func onUser(action string, phrase label.Phrase, idempotent bool) Operation {
 	return Operation{ID: action, Action: action, Relation: "can_" + action, Area: AreaUsers, Target: TargetUser, Phrase: phrase, Idempotent: idempotent}
 }
 

@@ -320,7 +320,7 @@ func TestOwnIsAskedOnce(t *testing.T) {
 func TestWhich(t *testing.T) {
 	for want, err := range map[string]error{
 		`There is no Okta user "Bo". Please check the name.`: actor.WhichUser("Bo", nil),
-		`"Sam" does not name one Okta user. Which one is meant? "Sam Taylor" (sam@example.com); "Sam 'x'" (s@example.com)`: actor.WhichUser("Sam", []okta.User{
+		`"Sam" does not name one Okta user. Which one is meant? "Sam Taylor" ("sam@example.com"); "Sam 'x'" ("s@example.com")`: actor.WhichUser("Sam", []okta.User{
 			{FirstName: "Sam", LastName: "Taylor", Login: "sam@example.com"}, {FirstName: "Sam", LastName: "\"x\"", Login: "s@example.com"},
 		}),
 		`"Eng" does not name one Okta group. Which one is meant? "Engineering"`: actor.WhichGroup("Eng", []okta.Group{{Name: "Engineering"}}),

@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
 // WhichUser asks which of several people is meant, or says that nobody is.
 func WhichUser(said string, candidates []okta.User) error {
 	return which("Okta user", said, candidates, func(u okta.User) string {
-		return fmt.Sprintf("%s (%s)", quote(u.Name()), u.Login)
+		return fmt.Sprintf("%s (%s)", quote(u.Name()), quote(u.Login))
 	})
 }
 
@@ -26,7 +26,7 @@ func WhichApp(said string, candidates []okta.App) error {
 	return which("Okta app", said, candidates, func(a okta.App) string { return quote(a.Label) })
 }
 
-func quote(s string) string { return actiongroup.Quote(s, 80) }
+func quote(s string) string { return label.Quote(s, 80) }
 
 func which[T any](kind, said string, candidates []T, show func(T) string) error {
 	if len(candidates) == 0 {

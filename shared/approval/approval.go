@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -60,6 +61,7 @@ type Ref struct {
 	Type  string // okta_user, okta_group, okta_app; "" for none
 	ID    string // "" for a group that is yet to be created
 	Label string
+	Self  bool // it is the person who asks; not stored
 }
 
 // Approval is one elevated change of one person.
@@ -120,14 +122,6 @@ func (a Approval) Intact() bool { return a.Digest != "" && a.Digest == a.Sum() }
 // Overdue says whether the time to answer has passed.
 func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.ExpiresAt) }
 
-// Other is what else a person must see to know what they approve: who is added or assigned, or the new name.
-func (a Approval) Other() string {
-	if a.Party.Label != "" {
-		return a.Party.Label
-	}
-	return a.Args["new_name"]
-}
-
 // Shown is the status to tell people: an answer that has not come in time has expired, whether or not it is written down yet.
 func (a Approval) Shown(now time.Time) Status {
 	if a.Status == Pending && a.Overdue(now) {
@@ -165,9 +159,6 @@ func (a Approval) SealPurpose() []string {
 // NewID makes an id that sorts by time.
 func NewID(now time.Time) string { return audit.NewID(now) }
 
-// codeAlphabet leaves out what is mistaken for one another: 0 O, 1 I L, 2 Z, 5 S, 8 B.
-const codeAlphabet = "ACDEFGHJKMNPQRTUVWXY34679"
-
 // NewCode makes a short code such as "K7QX": not a secret, only a mark by which a person sees that phone and chat speak
 // of the same change.
 func NewCode() string {
@@ -175,8 +166,8 @@ func NewCode() string {
 	var b [1]byte
 	for len(code) < cap(code) {
 		_, _ = rand.Read(b[:]) // never fails
-		if n := int(b[0]); n < 256/len(codeAlphabet)*len(codeAlphabet) {
-			code = append(code, codeAlphabet[n%len(codeAlphabet)])
+		if n := int(b[0]); n < 256/len(label.Letters)*len(label.Letters) {
+			code = append(code, label.Letters[n%len(label.Letters)])
 		}
 	}
 	return string(code)

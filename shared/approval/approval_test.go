@@ -178,18 +178,6 @@ func TestTimeToAnswer(t *testing.T) {
 	}
 }
 
-func TestOther(t *testing.T) {
-	for want, a := range map[string]approval.Approval{
-		"":     {},
-		"dave": {Party: approval.Ref{Label: "dave"}, Args: map[string]string{"new_name": "x"}},
-		"Team": {Args: map[string]string{"new_name": "Team"}},
-	} {
-		if got := a.Other(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 func TestCodes(t *testing.T) {
 	seen := map[string]bool{}
 	for range 2000 {

@@ -31,13 +31,13 @@ func displayName(p *Person) string {
 }
 
 var (
+	codeAtEnd     = regexp.MustCompile(`(?:^|[ ,:.#])([A-Z0-9]{4,8})$`)
 	codeAfterMark = regexp.MustCompile(`(?:#|[Cc]ode[ :]+)([A-Za-z0-9-]{3,10})`)
-	codeAtEnd     = regexp.MustCompile(`(?:^|[ ,:.])([A-Z0-9]{4,8})$`)
 )
 
 // approvalCode finds the short code in a binding message, to show it large.
 func approvalCode(message string) string {
-	for _, re := range []*regexp.Regexp{codeAfterMark, codeAtEnd} {
+	for _, re := range []*regexp.Regexp{codeAtEnd, codeAfterMark} {
 		if m := re.FindStringSubmatch(message); m != nil {
 			return m[1]
 		}

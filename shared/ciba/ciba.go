@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/steward-iam/steward/shared/auth0"
@@ -34,8 +33,6 @@ const (
 	slowerBy        = 5 * time.Second // section 11
 	maxInterval     = 60 * time.Second
 	skew            = 60 * time.Second
-
-	maxDetail = 255 // characters of a value in authorization_details
 )
 
 // Client starts and polls requests at one tenant.
@@ -46,14 +43,16 @@ type Client struct {
 	// approved.
 	Audience   string
 	DetailType string
+	// Style is how binding messages are written; "" is a sentence.
+	Style Style
 }
 
 // Request is one question to one person.
 type Request struct {
-	Subject        string // whose phone: the Auth0 sub
-	BindingMessage string // see [BindingMessage]
-	Instruction    string // the whole sentence, for rich authorization requests
-	Expiry         time.Duration
+	Subject     string // whose phone: the Auth0 sub
+	Message     Message
+	Instruction string // the whole sentence, for rich authorization requests
+	Expiry      time.Duration
 }
 
 // Started is an accepted request.
@@ -82,7 +81,7 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 	form := url.Values{
 		"scope":            {"openid"},
 		"login_hint":       {string(hint)},
-		"binding_message":  {r.BindingMessage},
+		"binding_message":  {r.Message.BindingMessage(c.Style)},
 		"requested_expiry": {strconv.Itoa(int(r.Expiry / time.Second))},
 	}
 	if c.DetailType != "" {
@@ -112,18 +111,6 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 		s.Interval = clamp(time.Duration(wire.Interval * float64(time.Second)))
 	}
 	return s, nil
-}
-
-// details is the change as the one object, in the schema that the stock Guardian app can show.
-func (c *Client) details(r Request) ([]byte, error) {
-	details, err := json.Marshal([]map[string]any{{
-		"type": c.DetailType, "instruction": shorten(r.Instruction, maxDetail),
-		"properties": map[string]any{"change": map[string]any{"display": true, "display_order": 1, "name": "Change", "value": r.BindingMessage}},
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("ciba: authorization details: %w", err)
-	}
-	return details, nil
 }
 
 func clamp(d time.Duration) time.Duration { return min(max(d, time.Second), maxInterval) }
@@ -261,57 +248,4 @@ func pollAnswer(err error, interval time.Duration) (Answer, error) {
 		return Answer{Outcome: Lost, Interval: clamp(interval)}, nil
 	}
 	return Answer{}, auth0.Fault(err)
-}
-
-// MaxBindingMessage is the most characters Auth0 takes.
-const MaxBindingMessage = 64
-
-// BindingMessage names the operation, what it is done to, who else is concerned ("" for nobody), and the code that the
-// chat shows, in the characters Auth0 documents: letters, digits and + - _ . , : #.
-//
-//	reset_password:alice-at-example.com#K7QX
-//	add_to_group:Engineering,dave-at-example.com#K7QX
-func BindingMessage(operation, target, party, code string) string {
-	operation, target, party, code = plain(operation), plain(target), plain(party), plain(code)
-	room := MaxBindingMessage - len(operation) - len(":") - len("#") - len(code)
-	if party == "" {
-		return operation + ":" + shorten(target, room) + "#" + code
-	}
-	room -= len(",")
-	half := room / 2
-	switch {
-	case len(target) <= half:
-		party = shorten(party, room-len(target))
-	case len(party) <= half:
-		target = shorten(target, room-len(party))
-	default:
-		target, party = shorten(target, half), shorten(party, room-half)
-	}
-	return operation + ":" + target + "," + party + "#" + code
-}
-
-func plain(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '+', r == '-', r == '_', r == '.':
-			b.WriteRune(r)
-		case r == '@':
-			b.WriteString("-at-")
-		default:
-			b.WriteByte('_')
-		}
-	}
-	return b.String()
-}
-
-// shorten keeps the beginning and shows that something is left out.
-func shorten(s string, room int) string {
-	if len(s) <= room {
-		return s
-	}
-	if room < 3 {
-		return s[:max(room, 0)]
-	}
-	return strings.ToValidUTF8(s[:room-2], "") + ".."
 }

@@ -38,9 +38,11 @@ func (p Phone) Client(tenant *auth0.Client) *ciba.Client {
 // Question is what the phone is asked about a change that may be approved at the time now, to the end of its life.
 func Question(a approval.Approval, now time.Time) ciba.Request {
 	return ciba.Request{
-		Subject:        string(a.Owner),
-		BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code),
-		Instruction:    a.Summary,
-		Expiry:         a.ExpiresAt.Sub(now).Truncate(time.Second),
+		Subject: string(a.Owner),
+		Message: ciba.Message{
+			Operation: a.Operation, Phrase: approval.Phrase(a.Operation), Names: approval.Names(a.Target, a.Party, a.Args), Code: a.Code,
+		},
+		Instruction: a.Summary,
+		Expiry:      a.ExpiresAt.Sub(now).Truncate(time.Second),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/queue"
@@ -28,7 +29,7 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	a := change
 	a.ID, a.SessionID, a.Owner = approval.NewID(now), id, Subject(name)
 	a.ExpiresAt, a.Code, a.Status, a.CreatedAt, a.ChangedAt = now.Add(ciba.Expiry).UTC().Truncate(time.Second), approval.NewCode(), approval.Pending, now, now
-	a.Summary = a.Operation + " " + a.Target.Label
+	a.Summary = approval.Sentence(a.Operation, a.Target, a.Party, a.Args)
 	a.Digest = a.Sum()
 	a, fresh, err := w.clients.Approvals.Create(ctx, a, now)
 	must(w.T, err)
@@ -36,9 +37,7 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 		w.T.Fatalf("%s is in flight already", a.Operation)
 	}
 	must(w.T, queue.New(w.clients.AWS, w.Env["APPROVAL_QUEUE_URL"]).Send(ctx, approval.Message{SessionID: id, ApprovalID: a.ID}, 6*time.Second))
-	started, err := (&ciba.Client{Auth0: w.clients.Auth0}).Start(ctx, ciba.Request{
-		Subject: string(a.Owner), BindingMessage: ciba.BindingMessage(a.Operation, a.Target.Label, a.Other(), a.Code), Expiry: a.ExpiresAt.Sub(now).Truncate(time.Second),
-	})
+	started, err := (&ciba.Client{Auth0: w.clients.Auth0}).Start(ctx, acting.Question(a, now))
 	must(w.T, err)
 	box, err := w.clients.Box(ctx)
 	must(w.T, err)

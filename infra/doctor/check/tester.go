@@ -103,7 +103,7 @@ func testerChecks() []check {
 			}
 			phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"]}
 			_, err := phone.Start(ctx, ciba.Request{
-				Subject: s.tester.GetID(), BindingMessage: "Steward-doctor-please-deny", Instruction: "Steward's doctor tries the phone: please deny", Expiry: ciba.Expiry,
+				Subject: s.tester.GetID(), Message: ciba.Message{Operation: "doctor", Phrase: "Test by Steward doctor, please deny", Code: "TEST"}, Instruction: "Steward's doctor tries the phone: please deny", Expiry: ciba.Expiry,
 			})
 			if err != nil {
 				return wrong(app("Settings > CIBA"), "no push was sent: %s", cause(err))

@@ -269,7 +269,7 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 	records := dynamo.NewAudit(r.Client, "steward-audit")
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(150 * time.Millisecond) {
 		for _, p := range f.Tenant.Pushes() {
-			_, code, _ := strings.Cut(p.BindingMessage, "#")
+			_, code, _ := strings.Cut(p.BindingMessage, ". Code ")
 			if a := byCode[p.User+"#"+code]; a != nil && p.Status == "pending" && a.decision != "ignore" {
 				if err := f.Tenant.Decide(p.ID, a.decision); err != nil {
 					t.Error(err)

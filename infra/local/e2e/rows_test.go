@@ -80,7 +80,7 @@ func expireSoon(t *testing.T, f *run.Fleet, push auth0test.Push) {
 	t.Helper()
 	r := tables(f)
 	for _, a := range r.of(t, push.User) {
-		if !strings.HasSuffix(push.BindingMessage, "#"+a.Code) || a.Status != approval.Pending {
+		if !strings.HasSuffix(push.BindingMessage, ". Code "+a.Code) || a.Status != approval.Pending {
 			continue
 		}
 		was := a.Digest

@@ -265,7 +265,7 @@ func (w *world) walkthrough(t *testing.T) {
 	}
 	phone := &ciba.Client{Auth0: app}
 	begun := time.Now()
-	asked, err := phone.Start(ctx, ciba.Request{Subject: aliceSub, BindingMessage: "Reset-password K7Q2", Expiry: ciba.Expiry})
+	asked, err := phone.Start(ctx, ciba.Request{Subject: aliceSub, Message: ciba.Message{Operation: "reset_password", Phrase: "Reset password", Code: "K7Q2"}, Expiry: ciba.Expiry})
 	if err != nil {
 		t.Fatalf("CIBA: %v", err)
 	}

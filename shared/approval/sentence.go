@@ -1,0 +1,122 @@
+package approval
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/label"
+)
+
+// NewRef is one object by the name that people call it, as [label.Clean] leaves it. A name from which something was taken
+// away could pass for another, so the mark of the id becomes part of it.
+func NewRef(kind actiongroup.Target, id, name string) Ref {
+	clean, changed := label.Clean(name)
+	r := Ref{Type: string(kind), ID: id, Label: clean}
+	if changed {
+		return r.Marked()
+	}
+	return r
+}
+
+// Marked is the object with the mark of its id in its label, for one that others may share the name with.
+func (r Ref) Marked() Ref {
+	if r.ID != "" && !strings.HasSuffix(r.Label, " "+r.mark()) {
+		r.Label = strings.TrimSpace(r.Label + " " + r.mark())
+	}
+	return r
+}
+
+func (r Ref) mark() string { return label.Mark(r.Type, r.ID) }
+
+// words are what kind of thing a type of object is called in a sentence.
+var words = map[string]string{
+	string(actiongroup.TargetUser):  label.WordPerson,
+	string(actiongroup.TargetGroup): "group",
+	string(actiongroup.TargetApp):   "app",
+}
+
+// name is the object for a place in a sentence. Other kinds than people may share a name, but are then named by their id.
+func (r Ref) name(place string) label.Name {
+	text, changed := label.Clean(r.Label)
+	bare, marked := strings.CutSuffix(text, r.mark())
+	return label.Name{
+		Place: place, Word: words[r.Type], Text: strings.TrimSpace(bare), Mark: r.mark(), Self: r.Self,
+		Doubtful: changed || marked || !label.Plain(bare),
+	}
+}
+
+// argument is a text of the change itself, such as a new name, for a place in a sentence.
+func argument(place, text string) label.Name {
+	clean, changed := label.Clean(text)
+	return label.Name{
+		Place: place, Text: clean, Mark: label.Mark(place, text), Doubtful: changed || !label.Plain(clean),
+		Note: place == ArgDescription,
+	}
+}
+
+// The names of arguments.
+const (
+	ArgName        = "name"        // of a group to be created
+	ArgNewName     = "new_name"    // of a group to be renamed
+	ArgDescription = "description" // of a group to be created or renamed
+)
+
+// Names are the names that say what is changed, for the places of the operation's phrase: both parties and every argument.
+func Names(target, party Ref, args map[string]string) []label.Name {
+	var names []label.Name
+	if target.ID != "" {
+		names = append(names, target.name("target"))
+	}
+	if party.ID != "" {
+		names = append(names, party.name("party"))
+	}
+	for _, key := range slices.Sorted(maps.Keys(args)) {
+		names = append(names, argument(key, args[key]))
+	}
+	slices.SortStableFunc(names, func(a, b label.Name) int { return cmp.Compare(later(a), later(b)) })
+	return names
+}
+
+// later puts notes behind what they are about.
+func later(n label.Name) int {
+	if n.Note {
+		return 1
+	}
+	return 0
+}
+
+// full is longer than any name, and than a description.
+const full = 1024
+
+// Sentence says what an operation does to these objects with these arguments. It is the one sentence that the page shows,
+// the phone is sent, and the record keeps: every name in it whole, and two different changes never in the same words.
+func Sentence(operation string, target, party Ref, args map[string]string) string {
+	return sentence(operation, Names(target, party, args), full)
+}
+
+// Brief is the sentence of a with long names cut, for answers and facts that a model reads.
+func (a Approval) Brief() string {
+	return sentence(a.Operation, Names(a.Target, a.Party, a.Args), 60)
+}
+
+func sentence(operation string, names []label.Name, limit int) string {
+	return Phrase(operation).Say(func(place string) string {
+		i := slices.IndexFunc(names, func(n label.Name) bool { return n.Place == place })
+		if i < 0 {
+			return ""
+		}
+		return names[i].Quoted(limit)
+	})
+}
+
+// Phrase is the phrase of an operation. One that the catalogue has no more is called by its id.
+func Phrase(operation string) label.Phrase {
+	op, ok := actiongroup.OperationByID(operation)
+	if !ok || op.Phrase == "" {
+		return label.Phrase(strings.ReplaceAll(operation, "_", " ") + "[ {target}][, {party}]")
+	}
+	return op.Phrase
+}
