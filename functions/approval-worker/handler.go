@@ -226,9 +226,13 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 			return h.end(ctx, a, m, approval.Expired, "", "expired")
 		}
 		return h.end(ctx, a, m, approval.Denied, "", "denied")
+	case ciba.Expired:
+		return h.end(ctx, a, m, approval.Expired, "", "expired")
 	case ciba.Lost:
 		return h.askAgain(ctx, a, m)
 	case ciba.Approved:
+	default: // never an approval
+		return fmt.Errorf("no path for outcome %q", answer.Outcome)
 	}
 	if err := h.approvals.Move(ctx, a, approval.Approved, h.now()); err != nil {
 		return h.moved(ctx, err, a, m)
