@@ -33,7 +33,8 @@ type approvals interface {
 	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
 	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
 	Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error
-	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration) error
+	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error
+	Ring(ctx context.Context, owner session.Subject, now time.Time) error
 	TakeTurn(ctx context.Context, a *approval.Approval, now time.Time, interval time.Duration) error
 }
 
@@ -138,13 +139,17 @@ func (h *handler) advance(ctx context.Context, m approval.Message) error {
 		return err
 	}
 	if a.Status.Final() {
-		return h.settled(ctx, a)
+		return h.record(ctx, a) // whoever came to it may have crashed before
 	}
 	if left := a.ClaimedUntil.Sub(h.now()); a.Status == approval.Executing && left > 0 {
 		return h.queue.Send(ctx, m, left+time.Second) // another worker is at it
 	}
-	if !a.Intact() {
-		return h.end(ctx, &a, m, approval.Failed, "It was altered after it was asked for, so it was not carried out.", "altered")
+	key, err := h.marks(ctx)
+	if err != nil {
+		return err
+	}
+	if !a.Genuine(key) {
+		return h.notGenuine(ctx, &a, m)
 	}
 	who, err := h.desk.Identify(ctx, a.SessionID)
 	switch {
@@ -153,11 +158,11 @@ func (h *handler) advance(ctx context.Context, m approval.Message) error {
 	case err != nil:
 		return err
 	case who.Session.Owner.Subject == "" || who.Session.Owner.Subject != a.Owner:
-		return h.end(ctx, &a, m, approval.Failed, "It belongs to somebody else, so it was not carried out.", "owner")
+		return h.end(ctx, &a, m, approval.Failed, "It belongs to somebody else, so it was not carried out.")
 	}
 	switch a.Status {
 	case approval.Pending:
-		return h.wait(ctx, who, &a, m)
+		return h.wait(ctx, who, key, &a, m)
 	case approval.Approved:
 		return h.approved(ctx, who, &a, m)
 	case approval.Executing:
@@ -167,17 +172,33 @@ func (h *handler) advance(ctx context.Context, m approval.Message) error {
 	}
 }
 
+// notGenuine ends an approval that does not prove what it says. One of the version before has no proofs at all.
+func (h *handler) notGenuine(ctx context.Context, a *approval.Approval, m approval.Message) error {
+	why := "It was altered after it was asked for"
+	if len(a.AskedMAC) == 0 && a.Intact() {
+		why = "It was asked for before Steward was updated"
+		h.log.WarnContext(ctx, "approval without a mark", "approval_id", a.ID)
+	} else {
+		h.log.ErrorContext(ctx, "approval mark does not verify", "approval_id", a.ID, "status", string(a.Status))
+	}
+	a.Permission = audit.Unchecked
+	if a.Status == approval.Executing {
+		return h.end(ctx, a, m, approval.Unknown, why+". It had been begun; look at the object in Okta to see whether it took effect.")
+	}
+	return h.end(ctx, a, m, approval.Failed, why+", so it was not carried out. Please ask again.")
+}
+
 func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approval.Message) error {
 	if a.Status == approval.Executing {
-		return h.end(ctx, a, m, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.", "signed out")
+		return h.end(ctx, a, m, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.")
 	}
-	return h.end(ctx, a, m, approval.Cancelled, "You signed out before it was carried out; nothing was changed.", "signed out")
+	return h.end(ctx, a, m, approval.Cancelled, "You signed out before it was carried out; nothing was changed.")
 }
 
 // wait polls once.
-func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
+func (h *handler) wait(ctx context.Context, who actor.Actor, key *seal.Box, a *approval.Approval, m approval.Message) error {
 	if a.Overdue(h.now()) {
-		return h.end(ctx, a, m, approval.Expired, "", "expired") // even if approved: too late is too late
+		return h.end(ctx, a, m, approval.Expired, "") // even if approved: too late is too late
 	}
 	if len(a.AuthReqID) == 0 {
 		return h.queue.Send(ctx, m, waitForReq) // the push is just being sent, or never was
@@ -198,20 +219,20 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 	}
 	request, err := box.Open(a.AuthReqID, a.SealPurpose()...)
 	if err != nil {
-		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.", "seal")
+		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.")
 	}
 	answer, err := h.phone.Poll(ctx, request, acting.Question(*a, h.now()), a.CreatedAt, a.Interval)
 	switch {
 	case fault.KindOf(err) == fault.Rejected:
 		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
-		return h.end(ctx, a, m, approval.Failed, "The approval did not come from you, so nothing was changed.", string(fault.Rejected))
+		return h.end(ctx, a, m, approval.Failed, "The approval did not come from you, so nothing was changed.")
 	case err != nil && a.Overdue(h.now()):
-		return h.end(ctx, a, m, approval.Expired, "", "expired")
+		return h.end(ctx, a, m, approval.Expired, "")
 	case err != nil:
 		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
 	case a.Overdue(h.now()):
-		return h.end(ctx, a, m, approval.Expired, "", "expired") // it took so long
+		return h.end(ctx, a, m, approval.Expired, "") // it took so long
 	}
 	switch answer.Outcome {
 	case ciba.Waiting:
@@ -223,16 +244,15 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 		return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, answer.Interval)
 	case ciba.Refused:
 		if a.Overdue(h.now().Add(doubt)) {
-			return h.end(ctx, a, m, approval.Expired, "", "expired")
+			return h.end(ctx, a, m, approval.Expired, "")
 		}
-		return h.end(ctx, a, m, approval.Denied, "", "denied")
-	case ciba.Expired:
-		return h.end(ctx, a, m, approval.Expired, "", "expired")
+		return h.end(ctx, a, m, approval.Denied, "")
 	case ciba.Lost:
 		return h.askAgain(ctx, a, m)
 	case ciba.Approved:
-	default: // never an approval
-		return fmt.Errorf("no path for outcome %q", answer.Outcome)
+	}
+	if err := a.Approve(key); err != nil {
+		return err
 	}
 	if err := h.approvals.Move(ctx, a, approval.Approved, h.now()); err != nil {
 		return h.moved(ctx, err, a, m)
@@ -243,7 +263,7 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, a *approval.Approva
 
 // approved records the decision, perhaps once more, and goes on: what is not recorded is not carried out.
 func (h *handler) approved(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
-	if err := h.record(ctx, *a, audit.Decision, "ok"); err != nil {
+	if err := h.record(ctx, *a); err != nil {
 		return err
 	}
 	return h.carryOut(ctx, who, a, m, false)
@@ -259,9 +279,13 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	}
 	left := a.ExpiresAt.Sub(h.now())
 	if left < minRepush || a.Pushes >= maxPushes {
-		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.", "lost")
+		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.")
 	}
-	started, err := h.phone.Start(ctx, acting.Question(*a, h.now()))
+	err := h.approvals.Ring(ctx, a.Owner, h.now()) // a repeated push counts as well
+	var started ciba.Started
+	if err == nil {
+		started, err = h.phone.Start(ctx, acting.Question(*a, h.now()))
+	}
 	if err != nil {
 		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
@@ -274,7 +298,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	if err != nil {
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}
-	if err := h.approvals.SaveRequest(ctx, a, sealed, started.Interval); err != nil {
+	if err := h.approvals.SaveRequest(ctx, a, sealed, started.Interval, h.now().Add(started.Expiry)); err != nil {
 		return h.moved(ctx, err, a, m)
 	}
 	return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, started.Interval)
@@ -284,29 +308,30 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message, again bool) error {
 	op, ok := actiongroup.OperationByID(a.Operation)
 	if !ok {
-		return h.end(ctx, a, m, approval.Failed, "There is no such operation any more, so nothing was changed.", "operation")
+		return h.end(ctx, a, m, approval.Failed, "There is no such operation any more, so nothing was changed.")
 	}
 	if h.late(*a) && !again {
-		return h.end(ctx, a, m, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.", "late")
+		return h.end(ctx, a, m, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.")
 	}
 	// 1 may they still: the permission may have gone since it was asked for
 	if err := h.authorize(ctx, who, op, *a); err != nil {
 		if fault.KindOf(err) != fault.Denied {
 			return h.later(ctx, err, a, m, retryAfter)
 		}
+		a.Permission = audit.Denied
 		if again {
-			return h.end(ctx, a, m, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.", "denied")
+			return h.end(ctx, a, m, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.")
 		}
-		return h.end(ctx, a, m, approval.Failed, "You are not allowed to do this any more, so nothing was changed.", "denied")
+		return h.end(ctx, a, m, approval.Failed, "You are not allowed to do this any more, so nothing was changed.")
 	}
 	// 2 the person's own token, exchanged now; before the claim, since without one nothing can have happened
-	token, err := h.desk.Fresh(ctx, who)
+	token, err := h.desk.Fresh(ctx, &who)
 	if err != nil {
 		kind := fault.KindOf(err)
 		if kind == fault.Upstream || again {
 			return h.later(ctx, err, a, m, retryAfter)
 		}
-		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.", string(kind))
+		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.")
 	}
 	ctx = okta.WithToken(ctx, token)
 	// 3 claim: of two workers one goes on
@@ -331,19 +356,19 @@ func (h *handler) finish(ctx context.Context, op actiongroup.Operation, a *appro
 	case err != nil:
 		return h.later(ctx, okta.Fault(err), a, m, lease+time.Second)
 	case got == effectYes:
-		return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.", "verified")
+		return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.")
 	case op.Idempotent:
 		said, meta, err := h.okta.Do(ctx, *a)
 		return h.outcome(ctx, op, a, m, said, meta, err)
 	}
-	return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
+	return h.end(ctx, a, m, approval.Unknown, unknownHow(*a))
 }
 
 // outcome writes down what Okta answered, and only that.
 func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message, said string, meta okta.Meta, err error) error {
 	a.OktaRequestID = meta.RequestID
 	if err == nil {
-		return h.end(ctx, a, m, approval.Done, said, "ok")
+		return h.end(ctx, a, m, approval.Done, said)
 	}
 	if e, ok := errors.AsType[*okta.Error](err); ok && a.OktaRequestID == "" {
 		a.OktaRequestID = e.RequestID
@@ -351,14 +376,14 @@ func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *appr
 	say := h.said(ctx, a, okta.Fault(err))
 	if okta.Unknown(err) {
 		if got, err := h.okta.Effective(ctx, *a); err == nil && got == effectYes {
-			return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.", "verified")
+			return h.end(ctx, a, m, approval.Done, "Okta shows that it took effect.")
 		}
 		if op.Idempotent && !h.late(*a) {
 			return h.queue.Send(ctx, m, lease+time.Second) // taken up again when the lease has run out
 		}
-		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
+		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a))
 	}
-	return h.end(ctx, a, m, approval.Failed, say+" Nothing was changed.", string(fault.KindOf(okta.Fault(err))))
+	return h.end(ctx, a, m, approval.Failed, say+" Nothing was changed.")
 }
 
 // said logs err and gives the sentence for it.
@@ -373,7 +398,7 @@ func (h *handler) late(a approval.Approval) bool { return h.now().After(a.Expire
 func (h *handler) later(ctx context.Context, err error, a *approval.Approval, m approval.Message, delay time.Duration) error {
 	h.said(ctx, a, err)
 	if a.Status == approval.Executing && h.late(*a) {
-		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a), "unknown")
+		return h.end(ctx, a, m, approval.Unknown, unknownHow(*a))
 	}
 	return h.queue.Send(ctx, m, delay)
 }
@@ -391,25 +416,17 @@ func (h *handler) authorize(ctx context.Context, who actor.Actor, op actiongroup
 }
 
 // end moves a to a final state and records it.
-func (h *handler) end(ctx context.Context, a *approval.Approval, m approval.Message, status approval.Status, result, outcome string) error {
-	stage := stageOf(a.Status, status)
+func (h *handler) end(ctx context.Context, a *approval.Approval, m approval.Message, status approval.Status, result string) error {
 	a.Result = result
 	if err := h.approvals.Move(ctx, a, status, h.now()); err != nil {
 		return h.moved(ctx, err, a, m)
 	}
 	h.log.InfoContext(ctx, "approval ended", "approval_id", a.ID, "operation", a.Operation, "status", string(status), "okta_request_id", a.OktaRequestID)
-	return h.record(ctx, *a, stage, outcome)
+	return h.record(ctx, *a)
 }
 
-func stageOf(was, status approval.Status) audit.Stage {
-	if was == approval.Pending || status == approval.Cancelled {
-		return audit.Decision
-	}
-	return audit.Execute
-}
-
-// moved looks again at an approval that was not where it was believed to be. Whoever moved it has recorded it, and goes
-// on with it; unless it was this very worker, whose first try was taken and the answer to it lost.
+// moved looks again at an approval that was not where it was believed to be. Whoever moved it goes on with it; its end is recorded
+// here too, as whoever moved it may have crashed before.
 func (h *handler) moved(ctx context.Context, err error, a *approval.Approval, m approval.Message) error {
 	if !errors.Is(err, dynamo.ErrMoved) {
 		return err
@@ -419,7 +436,7 @@ func (h *handler) moved(ctx context.Context, err error, a *approval.Approval, m 
 	case err != nil:
 		return err
 	case now.Status.Final():
-		return h.settled(ctx, now)
+		return h.record(ctx, now)
 	case now.Status == a.Status:
 		h.log.ErrorContext(ctx, "an approval cannot be moved", "approval_id", a.ID, "status", string(a.Status))
 		return nil
@@ -427,34 +444,11 @@ func (h *handler) moved(ctx context.Context, err error, a *approval.Approval, m 
 	return h.queue.Send(ctx, m, retryAfter)
 }
 
-// settled sees to it that an end is recorded: whoever came to it may have crashed before. Taking back is recorded by
-// those who take back.
-func (h *handler) settled(ctx context.Context, a approval.Approval) error {
-	switch a.Status {
-	case approval.Done, approval.Unknown:
-		return h.record(ctx, a, audit.Execute, string(a.Status))
-	case approval.Denied, approval.Expired:
-		return h.record(ctx, a, audit.Decision, string(a.Status))
-	case approval.Failed:
-		if a.ClaimedUntil.IsZero() {
-			return h.record(ctx, a, audit.Decision, string(a.Status))
-		}
-		return h.record(ctx, a, audit.Execute, string(a.Status))
-	default:
-		return nil
+// record adds the audit entry of the state that a is in.
+func (h *handler) record(ctx context.Context, a approval.Approval) error {
+	e, err := a.Settled()
+	if err != nil {
+		return err
 	}
-}
-
-// record adds what became of a. The record's id is that of the state itself, so that it is there once however often it
-// is written.
-func (h *handler) record(ctx context.Context, a approval.Approval, stage audit.Stage, outcome string) error {
-	r := audit.Record{
-		ID: audit.IDOf(a.ChangedAt, a.ID+"#"+string(a.Status)), At: a.ChangedAt, Subject: string(a.Owner), SessionID: string(a.SessionID),
-		Stage: stage, Operation: a.Operation, TargetLabel: a.Target.Label, Decision: string(a.Status), Outcome: outcome,
-		ApprovalID: a.ID, OktaRequest: a.OktaRequestID,
-	}
-	if a.Target.ID != "" {
-		r.Target = a.Target.Type + ":" + a.Target.ID
-	}
-	return h.audit.Add(ctx, r)
+	return h.audit.Add(ctx, e)
 }

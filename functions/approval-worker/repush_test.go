@@ -20,9 +20,9 @@ func TestAWorkerKilledAtTheSecondPush(t *testing.T) {
 		times  int
 		trail  map[string]int
 	}{
-		"approve": {approval.Done, 1, map[string]int{"decision approved": 1, "execute done": 1}},
-		"deny":    {approval.Denied, 0, map[string]int{"decision denied": 1}},
-		"":        {approval.Expired, 0, map[string]int{"decision expired": 1}}, // nobody answers
+		"approve": {approval.Done, 1, map[string]int{"decision approved": 1, "outcome done": 1}},
+		"deny":    {approval.Denied, 0, map[string]int{"outcome refused": 1}},
+		"":        {approval.Expired, 0, map[string]int{"outcome expired": 1}}, // nobody answers
 	} {
 		t.Run("then "+decision, func(t *testing.T) {
 			for n, last := 1, false; !last; n++ {
@@ -67,7 +67,7 @@ func TestAWorkerKilledAtTheSecondPush(t *testing.T) {
 					}
 					trail := map[string]int{}
 					for _, r := range w.Trail("frank") {
-						trail[string(r.Stage)+" "+r.Decision]++
+						trail[string(r.Kind)+" "+string(r.Result)]++
 					}
 					if !maps.Equal(trail, want.trail) {
 						t.Errorf("%s: trail %v, want %v", where, trail, want.trail)

@@ -80,7 +80,7 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval) (approval
 	now := s.now()
 	moved := error(dynamo.ErrMoved)
 	if a.Status.Can(approval.Cancelled) {
-		a.Result = "Cancelled in the chat before it was carried out."
+		a.Result = "You cancelled it. Ignore the request on your phone."
 		moved = s.Move(ctx, &a, approval.Cancelled, now)
 	}
 	if errors.Is(moved, dynamo.ErrMoved) {
@@ -89,9 +89,9 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval) (approval
 	if moved != nil {
 		return a, moved
 	}
-	return a, s.trail.Add(ctx, audit.Record{
-		ID: audit.NewID(now), At: now, Subject: string(a.Owner), SessionID: string(a.SessionID), Stage: audit.Decision,
-		Operation: a.Operation, Target: a.Target.Type + ":" + a.Target.ID, TargetLabel: a.Target.Label,
-		Decision: string(approval.Cancelled), Outcome: "ok", ApprovalID: a.ID,
-	})
+	e, err := a.Settled()
+	if err != nil {
+		return a, err
+	}
+	return a, s.trail.Add(ctx, e)
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/steward-iam/steward/shared/bedrocktest"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -58,6 +59,7 @@ type world struct {
 	from      aws.Config
 	app       http.Handler
 	auth0     *auth0test.Server
+	okta      *oktatest.Org
 	aws       *awstest.Server
 	bedrock   *bedrocktest.Server
 	approvals *dynamo.Approvals
@@ -104,12 +106,18 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 
 	client := auth0test.WebApp("steward-local", clientSecret, w.base+"/callback", w.base+"/connect/callback")
 	client.AllowedLogoutURLs = []string{w.base + "/"}
+	w.okta = oktatest.New(oktatest.Options{Now: w.clock, Seed: 7})
+	org := httptest.NewServer(w.okta)
+	t.Cleanup(org.Close)
 	w.auth0 = auth0test.Start(t, auth0test.Options{
+		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
+			return w.okta.MintToken(p.OktaUserID, scopes, time.Hour), time.Hour
+		},
 		Clients: []auth0test.Client{client},
 		Now:     w.clock,
 		People: []auth0test.Person{
-			{Email: alice, EmailVerified: true, Name: "Alice <Adams>", OktaUserID: "00ualice000000000001", PushEnrolled: true},
-			{Email: bob, EmailVerified: true, OktaUserID: "00ubob00000000000002", PushEnrolled: true},
+			{Email: alice, EmailVerified: true, Name: "Alice <Adams>", OktaUserID: oktatest.Alice, PushEnrolled: true},
+			{Email: bob, EmailVerified: true, OktaUserID: oktatest.Bob, PushEnrolled: true},
 		},
 	})
 	w.bedrock = bedrocktest.New(bedrocktest.Options{Invoke: w.invoke})
@@ -133,7 +141,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 		"SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
 		"AUTH0_ISSUER_URL": w.auth0.URL, "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": w.aws.SecretARN("auth0"),
 		"AUTH0_CONNECTION_NAME": "okta-corp", "TOKEN_KEY_SECRET_ARN": w.aws.SecretARN("key"), "AUDIT_KEY_SECRET_ARN": w.aws.SecretARN("audit-key"),
-		"OKTA_ORG_URL":  "http://127.0.0.1:1",
+		"OKTA_ORG_URL":  org.URL,
 		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "AGENT12345", "BEDROCK_AGENT_ALIAS_ID": "ALIAS12345",
 		"APP_BASE_URL": w.base,
 	}
@@ -165,7 +173,11 @@ func (w *world) process(env map[string]string) http.Handler {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return newHandler(cfg, w.from, slog.New(slog.NewTextHandler(&locked{Writer: io.MultiWriter(w.log, w.t.Output())}, nil)), w.clock)
+	h, err := newHandler(cfg, w.from, slog.New(slog.NewTextHandler(&locked{Writer: io.MultiWriter(w.log, w.t.Output())}, nil)), w.clock)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return h
 }
 
 func harness(env map[string]string) {
@@ -838,7 +850,7 @@ func TestCancel(t *testing.T) {
 	b.do(http.MethodPost, "/api/approvals/..%2F..%2Fx/cancel", "").wants(t, 404)
 	b.do(http.MethodPost, path, "").wants(t, 200, `"status":"cancelled"`)
 	b.do(http.MethodPost, path, "").wants(t, 409, "too late")
-	b.get("/api/activity").wants(t, 200, `"stage":"decision"`, `"decision":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
+	b.get("/api/activity").wants(t, 200, `"kind":"outcome"`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
 }
 
 func TestTheAgentFails(t *testing.T) {
@@ -958,7 +970,11 @@ func TestTextIsNotHeldBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := aws.Config{Region: "us-east-1", BaseEndpoint: &slow.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
-	app := httptest.NewServer(newHandler(cfg, from, slog.New(slog.DiscardHandler), w.clock))
+	handler, err := newHandler(cfg, from, slog.New(slog.DiscardHandler), w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := httptest.NewServer(handler)
 	t.Cleanup(app.Close)
 
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, app.URL+"/api/chat", strings.NewReader(`{"message":"What are my Okta groups?"}`))

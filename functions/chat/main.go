@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,9 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/steward-iam/steward/functions/chat/web"
+	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
@@ -39,19 +42,28 @@ func main() {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	lambdaurl.Start(newHandler(cfg, from, log, time.Now))
+	handler, err := newHandler(cfg, from, log, time.Now)
+	if err != nil {
+		log.Error("clients cannot be made", "err", err)
+		os.Exit(1)
+	}
+	lambdaurl.Start(handler)
 }
 
 // newHandler puts the app together. It calls nobody: keys and secrets are fetched when first needed.
-func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) http.Handler {
+func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time.Time) (http.Handler, error) {
+	org, err := okta.New(okta.Options{OrgURL: cfg.OktaOrg, TryTimeout: 3 * time.Second, Timeout: 6 * time.Second, Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("okta client: %w", err)
+	}
 	secrets := secretsmanager.New(from)
 	db := dynamodb.NewFromConfig(awsclient.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
-	trail := dynamo.NewAudit(db, cfg.AuditTable)
 	key := func(arn string) func(context.Context) (*seal.Box, error) {
 		return seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, arn) })
 	}
-	box := key(cfg.TokenKeyARN)
+	box, auditKey := key(cfg.TokenKeyARN), key(cfg.AuditKeyARN)
+	trail := dynamo.NewAudit(db, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return auditKey(ctx) })
 	auth := auth0.New(auth0.Config{
 		Issuer:   cfg.Issuer,
 		ClientID: cfg.ClientID,
@@ -63,7 +75,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Issuer:     auth.Issuer(),
 		Connection: cfg.Connection,
 		Auth:       auth,
-		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Box: box, Connection: cfg.Connection, Now: now},
+		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Okta: org, Box: box, Connection: cfg.Connection, Now: now},
 		Box:        box,
 		Sessions:   sessions,
 		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
@@ -73,5 +85,5 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Linking:    cfg.Linking,
 		Log:        log,
 		Now:        now,
-	})
+	}), nil
 }

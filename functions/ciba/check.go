@@ -10,7 +10,6 @@ import (
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 )
@@ -105,6 +104,7 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
 	}
 	a := waiting[0]
+	a.Result = "You cancelled it. Ignore the request on your phone."
 	err := h.approvals.Move(ctx, &a, approval.Cancelled, h.now())
 	if errors.Is(err, dynamo.ErrMoved) {
 		return "", tooLate()
@@ -112,7 +112,7 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 	if err != nil {
 		return "", err
 	}
-	if err := h.record(ctx, a, audit.Decision, string(approval.Cancelled), "ok"); err != nil {
+	if err := h.record(ctx, a.Settled); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", a.Brief()), nil

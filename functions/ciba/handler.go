@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/ciba"
-	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/queue"
@@ -27,7 +27,7 @@ type approvals interface {
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
 	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
 	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
-	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration) error
+	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error
 	Ring(ctx context.Context, owner session.Subject, now time.Time) error
 }
 
@@ -44,7 +44,7 @@ type line interface {
 type handler struct {
 	desk      *actor.Desk
 	okta      *okta.Client
-	audit     audit.Recorder
+	trail     acting.Trail
 	approvals approvals
 	phone     phone
 	queue     line
@@ -57,7 +57,7 @@ type handler struct {
 
 func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: c.Okta, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		desk: c.Desk, okta: c.Okta, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
 	}
 }
@@ -79,53 +79,65 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
 	who, exact, err := h.desk.Enter(ctx, call)
+	act, asked := acting.ActOf(who, call), audit.Unchecked
 	if err != nil {
-		return "", h.refused(ctx, who, call, err)
+		return "", h.trail.Refused(ctx, act, asked, err)
 	}
 	if call.Operation.Target == actiongroup.TargetNone {
 		return h.check(ctx, who, call)
 	}
+	if exact {
+		asked = audit.Allowed
+	}
 	// 2 resolve to ids, and 3 authorize the operation on the very object
-	var asked change
-	if err := h.desk.AtOkta(ctx, who, func(ctx context.Context) error {
-		asked, err = h.resolve(ctx, &who, call)
+	var wanted change
+	if err := h.desk.AtOkta(ctx, &who, func(ctx context.Context) error {
+		wanted, err = h.resolve(ctx, &who, call)
 		return err
 	}); err != nil {
-		return "", h.refused(ctx, who, call, err)
+		return "", h.trail.Refused(ctx, act, asked, err)
 	}
+	act.Object, act.Member, act.Args = wanted.target.Recorded(), wanted.party.Recorded(), wanted.args
 	if !exact {
-		check, err := fga.For(who.User, call.Operation.Relation, string(call.Operation.Target), asked.object(call.Operation), asked.self)
-		if err != nil {
-			return "", err
+		check, err := fga.For(who.User, call.Operation.Relation, string(call.Operation.Target), wanted.object(call.Operation), wanted.self)
+		if err == nil {
+			err = h.desk.Authorize(ctx, true, check)
 		}
-		if err := h.desk.Authorize(ctx, true, check); err != nil {
-			return "", h.refused(ctx, who, call, err)
+		if err != nil {
+			return "", h.trail.Refused(ctx, act, asked, err)
 		}
 	}
 	// 4 ask the person
-	return h.ask(ctx, who, call, asked)
+	return h.ask(ctx, who, call, wanted)
 }
 
 // ask stores the approval, puts it in line, and sends the push, in this order: whatever breaks in between leaves an
 // approval that the worker lets expire, never a push that nobody waits for.
-func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Call, asked change) (string, error) {
-	now := h.now()
+func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Call, wanted change) (string, error) {
+	now := h.now().UTC().Truncate(time.Millisecond) // as the table keeps it
 	a := approval.Approval{
 		ID:        approval.NewID(now),
 		SessionID: who.Session.ID,
 		Owner:     who.Session.Owner.Subject,
+		Front:     who.Session.Front,
 		Operation: call.Operation.ID,
-		Target:    asked.target,
-		Party:     asked.party,
-		Args:      asked.args,
-		ExpiresAt: now.Add(ciba.Expiry).UTC().Truncate(time.Second),
+		Target:    wanted.target,
+		Party:     wanted.party,
+		Args:      wanted.args,
+		ExpiresAt: now.Add(ciba.Expiry).Truncate(time.Second),
 		Code:      approval.NewCode(),
-		Summary:   asked.summary(call.Operation),
+		Summary:   wanted.summary(call.Operation),
 		Status:    approval.Pending,
 		CreatedAt: now,
 		ChangedAt: now,
 	}
-	a.Digest = a.Sum()
+	key, err := h.marks(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := a.Ask(key); err != nil {
+		return "", err
+	}
 	a, fresh, err := h.approvals.Create(ctx, a, now)
 	if err != nil {
 		return "", err
@@ -144,7 +156,7 @@ func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Cal
 // send records, queues and counts side by side, then rings.
 func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	err := acting.Together(
-		func() error { return h.record(ctx, *a, audit.Request, string(fga.Allowed), "ok") },
+		func() error { return h.record(ctx, a.Asked) },
 		func() error {
 			return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, firstPoll)
 		},
@@ -165,52 +177,28 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}
-	return h.approvals.SaveRequest(ctx, a, sealed, started.Interval)
+	return h.approvals.SaveRequest(ctx, a, sealed, started.Interval, h.now().Add(started.Expiry))
 }
 
-// abandon ends an approval that could not be sent. The cause is what the person reads.
+// abandon ends an approval that could not be sent, and records that. The cause is what the person reads.
 func (h *handler) abandon(ctx context.Context, a approval.Approval, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acting.Margin/2)
 	defer cancel()
 	a.Result = "It could not be sent to the phone; nothing was changed."
-	if err := h.approvals.Move(ctx, &a, approval.Failed, h.now()); err != nil {
+	err := h.approvals.Move(ctx, &a, approval.Failed, h.now())
+	if err == nil {
+		err = errors.Join(h.record(ctx, a.Asked), h.record(ctx, a.Settled)) // the first may be what failed
+	}
+	if err != nil {
 		h.log.ErrorContext(ctx, "an approval that was not sent stays pending until it expires", "approval_id", a.ID, "err", err)
 	}
 	return cause
 }
 
-// refused records a refusal of somebody we know. What cannot be recorded is still a refusal.
-func (h *handler) refused(ctx context.Context, who actor.Actor, call actiongroup.Call, cause error) error {
-	decision, kind := fga.Unknown, fault.KindOf(cause)
-	switch {
-	case who.Session.ID == "":
-		return cause
-	case okta.KindOf(cause) != "": // it was allowed, but Okta did not do it
-		decision = fga.Allowed
-	case kind == fault.Denied:
-		decision = fga.Denied
-	case kind != fault.Upstream && kind != fault.Internal:
-		return cause // a question that leads to no decision
+func (h *handler) record(ctx context.Context, entry func() (audit.Entry, error)) error {
+	e, err := entry()
+	if err != nil {
+		return err
 	}
-	a := approval.Approval{SessionID: who.Session.ID, Owner: who.Session.Owner.Subject, Operation: call.Operation.ID}
-	a.Target.Label = call.Arg("user")
-	if call.Operation.Target != actiongroup.TargetUser {
-		a.Target.Label = call.Arg("group") + call.Arg("app")
-	}
-	if err := h.record(ctx, a, audit.Request, string(decision), string(kind)); err != nil {
-		h.log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
-	}
-	return cause
-}
-
-func (h *handler) record(ctx context.Context, a approval.Approval, stage audit.Stage, decision, outcome string) error {
-	now := h.now()
-	r := audit.Record{
-		ID: audit.NewID(now), At: now, Subject: string(a.Owner), SessionID: string(a.SessionID), Stage: stage,
-		Operation: a.Operation, TargetLabel: a.Target.Label, Decision: decision, Outcome: outcome, ApprovalID: a.ID,
-	}
-	if a.Target.ID != "" {
-		r.Target = a.Target.Type + ":" + a.Target.ID
-	}
-	return h.audit.Add(ctx, r)
+	return h.trail.Recorder.Add(ctx, e)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
 )
@@ -18,14 +17,14 @@ import (
 type handler struct {
 	desk  *actor.Desk
 	okta  *okta.Client
-	audit audit.Recorder
+	trail acting.Trail
 	door  acting.Door
 	log   *slog.Logger
 	now   func() time.Time
 }
 
 func newHandler(c *acting.Clients, log *slog.Logger, now func() time.Time) *handler {
-	return &handler{desk: c.Desk, okta: c.Okta, audit: c.Audit, door: c.Door, log: log, now: now}
+	return &handler{desk: c.Desk, okta: c.Okta, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, door: c.Door, log: log, now: now}
 }
 
 // Handle answers one call of the agent.
@@ -42,75 +41,82 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
 	who, exact, err := h.desk.Enter(ctx, call)
+	act, asked := acting.ActOf(who, call), audit.Unchecked
 	if err != nil {
-		return "", h.refused(ctx, who, call, err)
+		return "", h.trail.Refused(ctx, act, asked, err)
 	}
 	if call.Operation.Target == actiongroup.TargetNone {
 		return h.permissions(ctx, who)
 	}
+	if exact {
+		asked = audit.Allowed
+	}
 	var text string
-	id, recorded := audit.NewID(h.now()), false
+	var meta okta.Meta
+	decisionID, recorded := audit.NewID(h.now()), false
 	// 4 token, kept sealed in the session while it is good
-	err = h.desk.AtOkta(ctx, who, func(ctx context.Context) error {
+	err = h.desk.AtOkta(ctx, &who, func(ctx context.Context) error {
 		// 3 authorize the operation on the very object, where its id had to be looked up first
 		on, err := h.resolve(ctx, &who, call)
 		if err != nil {
 			return err
 		}
+		act.Object = on.ref
 		if checks := h.checks(who, call, on); !exact || len(checks) > 1 {
 			if err := h.desk.Authorize(ctx, false, checks...); err != nil {
 				return err
 			}
 		}
-		// 5 act and 6 record, side by side; the answer needs both
-		var meta okta.Meta
-		err = acting.Together(
+		asked = audit.Allowed
+		// 5 record the decision and 6 act, side by side; the answer needs both
+		return acting.Together(
 			func() error {
 				if recorded { // Okta refused the first token
 					return nil
 				}
-				return h.record(ctx, id, who, call, on, fga.Allowed, "ok", "")
+				err := h.trail.Add(ctx, act, audit.Known{ID: decisionID, Kind: audit.Decision, Permission: audit.Allowed})
+				recorded = err == nil
+				return err
 			},
 			func() (err error) { text, meta, err = h.read(ctx, who, call, on); return err },
 		)
-		recorded = true
-		h.log.InfoContext(ctx, "read okta", "operation", call.Operation.ID, "target", on.object, "audit_id", id, "okta_request_id", meta.RequestID)
-		return err
 	})
-	if err != nil {
-		return "", h.refused(ctx, who, call, err)
+	// 7 record what failed, and answer
+	switch {
+	case err != nil && recorded:
+		return "", h.trail.Failed(ctx, act, decisionID, err)
+	case err != nil:
+		return "", h.trail.Refused(ctx, act, asked, err)
 	}
-	return text, nil // 7 answer
+	h.log.InfoContext(ctx, "read okta", "operation", call.Operation.ID, "target", act.Object.ID, "audit_id", decisionID, "okta_request_id", meta.RequestID)
+	return text, nil
 }
 
 // target is the object of a call, once it is known.
 type target struct {
-	object string // for FGA and audit: "okta_user:00u…"
-	label  string // what people call it
-	user   okta.UserID
-	group  okta.GroupID
-	self   bool
+	ref  audit.Ref
+	self bool // it is the person who asks
 }
 
 // resolve turns what people say into exactly one id, or asks which of several is meant.
 func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongroup.Call) (target, error) {
+	ref := func(id, label string) audit.Ref {
+		return audit.Ref{Type: string(call.Operation.Target), ID: id, Label: label}
+	}
 	switch call.Operation.Target {
 	case actiongroup.TargetUser:
-		if said := call.Arg("user"); !who.IsMe(said) {
-			u, candidates, err := h.okta.ResolveUser(ctx, said)
-			if err != nil {
-				return target{}, err
-			}
-			if u.ID == "" {
-				return target{}, actor.WhichUser(said, candidates)
-			}
-			return target{object: fga.UserObject(string(u.ID)), label: u.Login, user: u.ID, self: string(u.ID) == who.Session.OktaUserID}, nil
+		said := call.Arg("user")
+		if who.IsMe(said) {
+			return target{ref: ref(who.Session.OktaUserID, who.Session.OktaLogin), self: true}, nil
 		}
-		id, err := h.desk.Own(ctx, who)
+		u, candidates, err := h.okta.ResolveUser(ctx, said)
 		if err != nil {
 			return target{}, err
 		}
-		return target{object: fga.UserObject(string(id)), label: who.Session.Owner.Email, user: id, self: true}, nil
+		if u.ID == "" {
+			return target{}, actor.WhichUser(said, candidates)
+		}
+		return target{ref: ref(string(u.ID), u.Login), self: string(u.ID) == who.Session.OktaUserID}, nil
 	case actiongroup.TargetGroup:
 		said := call.Arg("group")
 		g, candidates, err := h.okta.ResolveGroup(ctx, said)
@@ -120,10 +126,9 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 		if g.ID == "" {
 			return target{}, actor.WhichGroup(said, candidates)
 		}
-		return target{object: fga.GroupObject(string(g.ID)), label: g.Name, group: g.ID}, nil
+		return target{ref: ref(string(g.ID), g.Name)}, nil
 	default:
-		area := string(call.Operation.Area)
-		return target{object: fga.TypeOkta + ":" + area, label: area}, nil
+		return target{ref: ref(string(call.Operation.Area), string(call.Operation.Area))}, nil
 	}
 }
 
@@ -131,52 +136,14 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 func (h *handler) checks(who actor.Actor, call actiongroup.Call, on target) []fga.Check {
 	switch call.Operation.Target {
 	case actiongroup.TargetUser:
-		checks := []fga.Check{fga.ForUser(who.User, call.Operation.Relation, string(on.user), on.self)}
+		checks := []fga.Check{fga.ForUser(who.User, call.Operation.Relation, on.ref.ID, on.self)}
 		if call.Operation.ID == "get_user" && includes(call)[withGroups] {
-			checks = append(checks, fga.ForUser(who.User, "can_list_groups", string(on.user), on.self))
+			checks = append(checks, fga.ForUser(who.User, "can_list_groups", on.ref.ID, on.self))
 		}
 		return checks
 	case actiongroup.TargetGroup:
-		return []fga.Check{fga.ForGroup(who.User, call.Operation.Relation, string(on.group))}
+		return []fga.Check{fga.ForGroup(who.User, call.Operation.Relation, on.ref.ID)}
 	default:
-		return []fga.Check{fga.ForArea(who.User, call.Operation.Relation, on.object)}
+		return []fga.Check{fga.ForArea(who.User, call.Operation.Relation, fga.TypeOkta+":"+on.ref.ID)}
 	}
-}
-
-// refused records a refusal of somebody we know. What cannot be recorded is still a refusal.
-func (h *handler) refused(ctx context.Context, who actor.Actor, call actiongroup.Call, cause error) error {
-	if who.Session.ID == "" {
-		return cause
-	}
-	decision, kind := fga.Unknown, fault.KindOf(cause)
-	switch {
-	case okta.KindOf(cause) != "": // it was allowed, but Okta did not do it
-		decision = fga.Allowed
-	case kind == fault.Denied:
-		decision = fga.Denied
-	case kind != fault.Upstream && kind != fault.Internal:
-		return cause // a question that leads to no decision
-	}
-	on := target{label: firstOf(call.Arg("user"), call.Arg("group"), call.Arg("query"))}
-	if err := h.record(ctx, audit.NewID(h.now()), who, call, on, decision, string(kind), ""); err != nil {
-		h.log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
-	}
-	return cause
-}
-
-func (h *handler) record(ctx context.Context, id string, who actor.Actor, call actiongroup.Call, on target, decision fga.Decision, outcome, request string) error {
-	return h.audit.Add(ctx, audit.Record{
-		ID: id, At: h.now(), Subject: string(who.Session.Owner.Subject), SessionID: string(who.Session.ID), Stage: audit.Read,
-		Operation: call.Operation.ID, Target: on.object, TargetLabel: on.label,
-		Decision: string(decision), Outcome: outcome, OktaRequest: request,
-	})
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }

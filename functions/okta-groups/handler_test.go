@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/functions/internal/actingtest"
 	"github.com/steward-iam/steward/shared/actiongroup"
@@ -68,7 +65,7 @@ func TestWhoMayReadWhat(t *testing.T) {
 	}{
 		{"list_user_groups", nil, "alice bob carol erin frank", "Your Okta groups"},
 		{"list_user_groups", []string{"user", "me"}, "alice bob carol erin frank", "Everyone"},
-		{"list_user_groups", []string{"user", "bob@example.com"}, "alice bob carol erin frank", "Support"},
+		{"list_user_groups", []string{"user", "bob@example.com"}, "bob carol frank", "Support"},
 		{"find_groups", []string{"query", "eng"}, "alice bob carol erin frank", `"Engineering": "People who build the product"`},
 		{"list_group_members", []string{"group", "Engineering"}, "bob carol frank", "alice@example.com"},
 		{"find_users", []string{"query", "Taylor"}, "bob carol frank", "sam.taylor@example.com"},
@@ -178,7 +175,7 @@ func TestWhatIsNoCallIsRefusedInWords(t *testing.T) {
 		"unknown include":        {actingtest.Event(alice, "get_user", "include", "passwords"), "invalid", "include takes groups, apps, factors and activity"},
 		"newline":                {actingtest.Event(alice, "find_groups", "query", "a\nX-Evil: 1"), "invalid", "characters that cannot be part of it"},
 		"too long":               {actingtest.Event(alice, "find_groups", "query", strings.Repeat("a", 121)), "invalid", "longer than 120"},
-		"100 KB of prompt":       {with(func(e *actiongroup.Event) { e.InputText = strings.Repeat("please ", 15000) }), "", "Support"},
+		"100 KB of prompt":       {with(func(e *actiongroup.Event) { e.InputText = strings.Repeat("please ", 15000); e.Parameters = nil }), "", "Your Okta groups"},
 		"other version":          {with(func(e *actiongroup.Event) { e.MessageVersion = "2.0" }), "invalid", "a version I do not know"},
 	} {
 		t.Run(name, func(t *testing.T) { wants(t, w.Send(t.Context(), w.Handle, tc.event), tc.kind, tc.says) })
@@ -194,6 +191,7 @@ func TestWhatIsNoCallIsRefusedInWords(t *testing.T) {
 func TestWordsReachNoURL(t *testing.T) {
 	w := start(t)
 	carol := w.SignIn("carol")
+	wants(t, w.ask(carol, "get_user"), "") // whose token it is has been asked
 	for _, said := range []string{
 		"../groups/" + oktatest.Engineering, "?search=id pr", `x" or status pr or profile.login eq "x`, "%2e%2e%2fgroups", "me/../../apps",
 		oktatest.Bob + "/lifecycle/suspend", "00u?limit=1", `\`, "*", "#", "Robert'); DROP TABLE",
@@ -235,7 +233,7 @@ func TestNobodyBecomesSomebodyElseByNamingThem(t *testing.T) {
 	}
 }
 
-func TestARepeatedReadCostsFourCalls(t *testing.T) {
+func TestARepeatedReadCostsFiveCalls(t *testing.T) {
 	for _, read := range [][]string{{"list_user_groups"}, {"find_groups", "query", "eng"}, {"get_user"}} {
 		t.Run(read[0], func(t *testing.T) {
 			w := start(t)
@@ -245,8 +243,8 @@ func TestARepeatedReadCostsFourCalls(t *testing.T) {
 			w.ask(alice, read[0], read[1:]...)
 			got := w.Calls()
 			slices.Sort(got)
-			if len(got) != 4 || !strings.HasPrefix(got[0], "GET /api/v1/") || got[1] != "dynamodb GetItem" || got[2] != "dynamodb PutItem" || got[3] != "lambda Invoke" {
-				t.Errorf("it made %q, want one read of the session, one check, one of Okta, one record", got)
+			if len(got) != 5 || !strings.HasPrefix(got[0], "GET /api/v1/") || !slices.Equal(got[1:], []string{"dynamodb GetItem", "dynamodb PutItem", "dynamodb UpdateItem", "lambda Invoke"}) {
+				t.Errorf("it made %q, want one read of the session, one count, one check, one of Okta, one record", got)
 			}
 		})
 	}
@@ -283,23 +281,18 @@ func TestTheRecordSaysWhoDidWhat(t *testing.T) {
 	w.FGA.Fail()
 	w.Okta.AddFault(oktatest.Fault{Status: 500})
 	ask("upstream", "find_groups", "query", "eng")
-	record := func(operation, target, label, decision, outcome string) audit.Record {
-		return audit.Record{
-			Subject: string(actingtest.Subject("carol")), SessionID: string(carol), Stage: audit.Read,
-			Operation: operation, Target: target, TargetLabel: label, Decision: decision, Outcome: outcome,
-		}
-	}
-	want := []audit.Record{
-		record("list_group_members", "okta_group:"+oktatest.Engineering, "Engineering", "allowed", "ok"),
-		record("find_groups", "okta:groups", "groups", "allowed", "ok"),
-		record("find_users", "", "Taylor", "denied", "denied"),
-		record("find_users", "", "Taylor", "unknown", "upstream"),
-		record("find_groups", "okta:groups", "groups", "allowed", "ok"), // written beside the call
-		record("find_groups", "", "eng", "allowed", "upstream"),
-	}
-	if d := cmp.Diff(want, w.Trail("carol"), cmpopts.IgnoreFields(audit.Record{}, "ID", "At")); d != "" {
-		t.Errorf("trail (-want +got):\n%s", d)
-	}
+	groups := audit.Ref{Type: "okta", ID: "groups", Label: "groups"}
+	users := audit.Ref{Type: "okta", ID: "users", Label: "users"}
+	taylor, eng := map[string]string{"query": "Taylor"}, map[string]string{"query": "eng"}
+	trail := w.Trail("carol")
+	actingtest.WantTrail(t, trail,
+		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "list_group_members", Object: audit.Ref{Type: "okta_group", ID: oktatest.Engineering, Label: "Engineering"}},
+		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "find_groups", Object: groups, Args: eng},
+		audit.Entry{Kind: audit.Decision, Permission: audit.Denied, Result: "denied", Operation: "find_users", Object: users, Args: taylor},
+		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "upstream", Operation: "find_users", Object: users, Args: taylor},
+		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "find_groups", Object: groups, Args: eng}, // written beside the call
+		audit.Entry{Kind: audit.Outcome, Permission: audit.Allowed, Result: "upstream", Operation: "find_groups", Object: groups, Args: eng, DecisionID: trail[len(trail)-2].ID},
+	)
 }
 
 func TestFaultsOfOkta(t *testing.T) {

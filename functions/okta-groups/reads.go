@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -48,8 +49,8 @@ func (h *handler) read(ctx context.Context, who actor.Actor, call actiongroup.Ca
 		p, err := h.okta.FindGroups(ctx, call.Arg("query"), call.Limit(defaultLimit))
 		return groupList(fmt.Sprintf("Groups found for %s", quote(call.Arg("query"))), p), p.Meta, err
 	case "list_group_members":
-		p, err := h.okta.GroupMembers(ctx, on.group, call.Limit(defaultLimit))
-		return userList(fmt.Sprintf("People in the group %s", quote(on.label)), p), p.Meta, err
+		p, err := h.okta.GroupMembers(ctx, okta.GroupID(on.ref.ID), call.Limit(defaultLimit))
+		return userList(fmt.Sprintf("People in the group %s", quote(on.ref.Label)), p), p.Meta, err
 	case "find_users":
 		p, err := h.okta.FindUsers(ctx, call.Arg("query"), call.Limit(defaultLimit))
 		return userList(fmt.Sprintf("Users found for %s", quote(call.Arg("query"))), p), p.Meta, err
@@ -62,12 +63,12 @@ func (h *handler) read(ctx context.Context, who actor.Actor, call actiongroup.Ca
 func quote(s string) string { return label.Quote(s, 80) }
 
 func (h *handler) userGroups(ctx context.Context, who actor.Actor, on target) (string, okta.Meta, error) {
-	p, err := h.okta.UserGroups(ctx, on.user, counted)
+	p, err := h.okta.UserGroups(ctx, okta.UserID(on.ref.ID), counted)
 	title := "Your Okta groups"
 	if !on.self {
-		title = "Okta groups of " + quote(on.label)
-	} else if on.label != "" {
-		title += " (" + quote(on.label) + ")"
+		title = "Okta groups of " + quote(on.ref.Label)
+	} else if on.ref.Label != "" {
+		title += " (" + quote(on.ref.Label) + ")"
 	}
 	return groupList(title, p), p.Meta, err
 }
@@ -120,25 +121,26 @@ func (h *handler) user(ctx context.Context, on target, with map[string]bool) (st
 			return "", okta.Meta{}, fault.New(fault.Invalid, "The parameter include takes groups, apps, factors and activity.", nil)
 		}
 	}
+	user := okta.UserID(on.ref.ID)
 	parts := []func(context.Context) (string, okta.Meta, error){func(ctx context.Context) (string, okta.Meta, error) {
-		u, meta, err := h.okta.User(ctx, on.user)
+		u, meta, err := h.okta.User(ctx, user)
 		return profile(u), meta, err
 	}}
 	if with[withGroups] {
 		parts = append(parts, func(ctx context.Context) (string, okta.Meta, error) {
-			p, err := h.okta.UserGroups(ctx, on.user, counted)
+			p, err := h.okta.UserGroups(ctx, okta.UserID(on.ref.ID), counted)
 			return groupList("Groups", p), p.Meta, err
 		})
 	}
 	if with[withApps] {
 		parts = append(parts, func(ctx context.Context) (string, okta.Meta, error) {
-			p, err := h.okta.UserApps(ctx, on.user)
+			p, err := h.okta.UserApps(ctx, user)
 			return list("Apps", p, func(a okta.App) string { return quote(a.Label) }), p.Meta, err
 		})
 	}
 	if with[withFactors] {
 		parts = append(parts, func(ctx context.Context) (string, okta.Meta, error) {
-			p, err := h.okta.UserFactors(ctx, on.user)
+			p, err := h.okta.UserFactors(ctx, user)
 			return list("MFA factors", p, func(f okta.Factor) string {
 				return fmt.Sprintf("%s by %s, %s", quote(f.Type), quote(f.Provider), f.Status)
 			}), p.Meta, err
@@ -146,7 +148,7 @@ func (h *handler) user(ctx context.Context, on target, with map[string]bool) (st
 	}
 	if with[withActivity] {
 		parts = append(parts, func(ctx context.Context) (string, okta.Meta, error) {
-			p, err := h.okta.UserActivity(ctx, on.user, latest)
+			p, err := h.okta.UserActivity(ctx, user, latest)
 			p.More = false // the latest were asked for
 			return list("Latest activity", p, func(e okta.LogEvent) string {
 				return fmt.Sprintf("%s %s, %s", e.Time.Format("2006-01-02 15:04"), quote(e.Message), e.Outcome)
@@ -196,7 +198,7 @@ func (h *handler) permissions(ctx context.Context, who actor.Actor) (string, err
 	add := func(text string, own bool, c fga.Check) {
 		lines, checks = append(lines, line{text, own}), append(checks, c)
 	}
-	self := firstOf(who.Session.OktaUserID, actor.Me)
+	self := cmp.Or(who.Session.OktaUserID, actor.Me)
 	for _, f := range actiongroup.Catalogue() {
 		for _, op := range f.Operations {
 			name := strings.ReplaceAll(op.ID, "_", " ")

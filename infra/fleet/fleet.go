@@ -171,7 +171,7 @@ var (
 		{Resource: ResourceAuditKey, Actions: []string{"secretsmanager:GetSecretValue"}},
 	}
 	baseURL   = Access{Resource: ResourceBaseURL, Actions: []string{"ssm:GetParameter"}}
-	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem"}}
+	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem", "dynamodb:Query"}} // the query for the newest link of a chain
 	authorize = Access{Resource: ResourceAuthorizer, Actions: []string{"lambda:InvokeFunction"}}
 	approve   = Access{Resource: ResourceApprovalKey, Actions: []string{"secretsmanager:GetSecretValue"}}
 )

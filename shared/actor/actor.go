@@ -3,7 +3,7 @@
 // Who it is comes from the stored session alone; whether they may comes from fga-authorizer; and the token Okta sees is
 // that same session's. The three are one value, so that one person's permission can never meet another's token:
 //
-//	Enter       session row ∥ what can be decided before Okta is touched
+//	Enter       session row ∥ calls counted ∥ what can be decided before Okta is touched
 //	Authorize   the exact operation on the exact object, once it is known
 //	AtOkta      calls Okta with the person's token, renewed once if Okta refuses it
 package actor
@@ -28,13 +28,16 @@ import (
 // Sessions reads who is signed in.
 type Sessions interface {
 	Session(ctx context.Context, id session.ID) (session.Session, error)
-	SaveOktaUserID(ctx context.Context, id session.ID, oktaUserID string) error
 }
 
-// Vault gives the person's Okta token.
+// Vault proves stored sessions and gives the person's Okta token.
 type Vault interface {
-	Token(ctx context.Context, s session.Session) (secret.String, error)
-	Renew(ctx context.Context, s session.Session) (secret.String, error)
+	// Verify returns an error unless the session is as it was when its tokens were sealed: same id, owner and e-mail address.
+	Verify(ctx context.Context, s session.Session) error
+	// Token returns a token of the very person who signed in, and sets the session's OktaUserID and OktaLogin.
+	Token(ctx context.Context, s *session.Session) (secret.String, error)
+	// Renew is Token without the cached one.
+	Renew(ctx context.Context, s *session.Session) (secret.String, error)
 }
 
 // Authorizer answers checks: one decision each, in their order.
@@ -42,19 +45,17 @@ type Authorizer interface {
 	Ask(ctx context.Context, r fga.Request) ([]fga.Decision, error)
 }
 
-// Self asks Okta whose token it is.
-type Self interface {
-	Me(ctx context.Context) (okta.User, okta.Meta, error)
-}
-
 // Desk is where people are received. Its fields are set once; it is safe for concurrent use.
 type Desk struct {
 	Sessions   Sessions
 	Vault      Vault
 	Authorizer Authorizer
-	Self       Self
 	Claim      fga.Claim
 	Now        func() time.Time
+	// Count, if set, counts a call in a session, and refuses it where there were too many.
+	Count func(context.Context, session.ID) error
+	// Identified, if set, is told who calls, as soon as that is known and beside everything else.
+	Identified func(context.Context, session.Subject)
 	// Prepare, if set, fetches what the first person will need after the row and the checks, while these are read. It is
 	// called once, beside them; what it could not fetch is fetched when needed.
 	Prepare func(context.Context)
@@ -116,8 +117,8 @@ func gateOf(call actiongroup.Call, a Actor) Gate {
 		return g
 	case actiongroup.TargetUser:
 		switch {
-		case !a.IsMe(call.Arg("user")):
-			lookUp(op.Area)
+		case !a.IsMe(call.Arg("user")): // whatever is done with them, it begins with looking up a person
+			lookUp(actiongroup.AreaUsers)
 		case a.Session.OktaUserID != "":
 			g.Exact = true
 			g.Groups = [][]fga.Check{{fga.ForUser(a.User, op.Relation, a.Session.OktaUserID, true)}}
@@ -153,19 +154,21 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 	if d.Prepare != nil {
 		d.first.Do(func() { go d.Prepare(context.WithoutCancel(ctx)) })
 	}
+	counted := beside(func() error {
+		if d.Count == nil {
+			return nil
+		}
+		return d.Count(ctx, id)
+	})
 	guess, early := d.recall(id)
 	guessed := gateOf(call, guess)
-	identified := make(chan error, 1)
-	go func() {
-		var err error
-		defer func() {
-			if r := recover(); r != nil { // left alone it would end the process, and with it the person's turn
-				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			}
-			identified <- err
-		}()
+	if early {
+		d.identified(ctx, guess)
+	}
+	identified := beside(func() (err error) {
 		a, err = d.Identify(ctx, id)
-	}()
+		return err
+	})
 	var verdict error
 	if early { // here, because what it asks takes longest
 		verdict = d.pass(ctx, guessed)
@@ -173,14 +176,42 @@ func (d *Desk) Enter(ctx context.Context, call actiongroup.Call) (a Actor, exact
 	if err := <-identified; err != nil {
 		return Actor{}, false, err
 	}
-	if early && guess.User == a.User && guess.Session.OktaUserID == a.Session.OktaUserID {
-		return a, guessed.Exact, verdict
+	if !early || guess.User != a.User || guess.Session.OktaUserID != a.Session.OktaUserID {
+		d.identified(ctx, a)
+		guessed = gateOf(call, a)
+		verdict = d.pass(ctx, guessed)
 	}
-	gate := gateOf(call, a)
-	return a, gate.Exact, d.pass(ctx, gate)
+	if err := <-counted; err != nil {
+		return a, guessed.Exact, err
+	}
+	return a, guessed.Exact, verdict
 }
 
-// Identify reads the session row and compares it with the clock.
+// beside runs step in a goroutine of its own. A step that panics has failed: left alone it would end the process, and with it the
+// person's turn.
+func beside(step func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+			done <- err
+		}()
+		err = step()
+	}()
+	return done
+}
+
+func (d *Desk) identified(ctx context.Context, a Actor) {
+	if d.Identified != nil {
+		beside(func() error { d.Identified(context.WithoutCancel(ctx), a.Session.Owner.Subject); return nil })
+	}
+}
+
+// Identify reads the session row, compares it with the clock, and has the vault prove that it is as it was sealed: a row alone is
+// not believed.
 func (d *Desk) Identify(ctx context.Context, id session.ID) (Actor, error) {
 	s, err := d.Sessions.Session(ctx, id)
 	if err != nil {
@@ -188,6 +219,9 @@ func (d *Desk) Identify(ctx context.Context, id session.ID) (Actor, error) {
 	}
 	if !s.Live(d.Now()) {
 		return Actor{}, session.NotSignedIn(errors.New("the session has expired"))
+	}
+	if err := d.Vault.Verify(ctx, s); err != nil {
+		return Actor{}, err
 	}
 	user, err := d.Claim.User(string(s.Owner.Subject), s.Owner.Email, s.Owner.EmailVerified)
 	if err != nil {
@@ -283,18 +317,19 @@ func (d *Desk) Decide(ctx context.Context, checks []fga.Check) ([]fga.Decision, 
 	return decisions, nil
 }
 
-// AtOkta runs call with the person's token in its context. If Okta refuses the token, a new one is exchanged and call
-// runs once more: a refused token means that nothing was done.
-func (d *Desk) AtOkta(ctx context.Context, a Actor, call func(context.Context) error) error {
-	token, err := d.Vault.Token(ctx, a.Session)
+// AtOkta runs call with the person's token in its context; from then on a knows the person's own Okta id and login. If Okta
+// refuses the token, a new one is exchanged and call runs once more: a refused token means that nothing was done.
+func (d *Desk) AtOkta(ctx context.Context, a *Actor, call func(context.Context) error) error {
+	token, err := d.Vault.Token(ctx, &a.Session)
 	if err != nil {
 		return err
 	}
+	d.remember(a.Session)
 	err = call(okta.WithToken(ctx, token))
 	if okta.KindOf(err) != okta.KindToken {
 		return okta.Fault(err)
 	}
-	token, err = d.Vault.Renew(ctx, a.Session)
+	token, err = d.Vault.Renew(ctx, &a.Session)
 	if err != nil {
 		return err
 	}
@@ -302,23 +337,14 @@ func (d *Desk) AtOkta(ctx context.Context, a Actor, call func(context.Context) e
 }
 
 // Fresh is a token exchanged right now, for what is done after a wait.
-func (d *Desk) Fresh(ctx context.Context, a Actor) (secret.String, error) {
-	return d.Vault.Renew(ctx, a.Session)
+func (d *Desk) Fresh(ctx context.Context, a *Actor) (secret.String, error) {
+	return d.Vault.Renew(ctx, &a.Session)
 }
 
-// Own is the actor's own Okta id: remembered in the session, or asked once with their token. ctx carries it.
-func (d *Desk) Own(ctx context.Context, a *Actor) (okta.UserID, error) {
-	if a.Session.OktaUserID != "" {
-		return okta.UserID(a.Session.OktaUserID), nil
+// Own is the actor's own Okta id. It is known within AtOkta.
+func (d *Desk) Own(_ context.Context, a *Actor) (okta.UserID, error) {
+	if a.Session.OktaUserID == "" {
+		return "", errors.New("the person's own Okta id is asked for before there was a token")
 	}
-	me, _, err := d.Self.Me(ctx)
-	if err != nil {
-		return "", err
-	}
-	if err := d.Sessions.SaveOktaUserID(ctx, a.Session.ID, string(me.ID)); err != nil {
-		return "", err
-	}
-	a.Session.OktaUserID = string(me.ID)
-	d.remember(a.Session)
-	return me.ID, nil
+	return okta.UserID(a.Session.OktaUserID), nil
 }

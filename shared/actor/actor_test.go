@@ -30,14 +30,14 @@ type desk struct {
 	allow    func(fga.Check) fga.Decision
 	short    bool     // the authorizer gives one decision too few
 	tokens   []string // whose tokens were given out
-	me       okta.User
+	forged   bool     // the row is not as it was sealed
 }
 
 var now = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
 func begin(t *testing.T) *desk {
-	d := &desk{t: t, sessions: map[session.ID]session.Session{}, allow: func(fga.Check) fga.Decision { return fga.Allowed }, me: okta.User{ID: "00ualice000000000001"}}
-	d.Desk = actor.Desk{Sessions: d, Vault: d, Authorizer: d, Self: d, Claim: fga.ClaimEmail, Now: func() time.Time { return now }}
+	d := &desk{t: t, sessions: map[session.ID]session.Session{}, allow: func(fga.Check) fga.Decision { return fga.Allowed }}
+	d.Desk = actor.Desk{Sessions: d, Vault: d, Authorizer: d, Claim: fga.ClaimEmail, Now: func() time.Time { return now }}
 	return d
 }
 
@@ -58,19 +58,20 @@ func (d *desk) Session(_ context.Context, id session.ID) (session.Session, error
 	return s, nil
 }
 
-func (d *desk) SaveOktaUserID(_ context.Context, id session.ID, oktaUserID string) error {
-	s := d.sessions[id]
-	s.OktaUserID = oktaUserID
-	d.sessions[id] = s
+func (d *desk) Verify(context.Context, session.Session) error {
+	if d.forged {
+		return fault.New(fault.Internal, "The stored sign-in cannot be read.", nil)
+	}
 	return nil
 }
 
-func (d *desk) Token(_ context.Context, s session.Session) (secret.String, error) {
+func (d *desk) Token(_ context.Context, s *session.Session) (secret.String, error) {
 	d.tokens = append(d.tokens, string(s.Owner.Subject))
+	s.OktaUserID, s.OktaLogin = "00ualice000000000001", "alice@example.com"
 	return secret.New("token"), nil
 }
 
-func (d *desk) Renew(_ context.Context, s session.Session) (secret.String, error) {
+func (d *desk) Renew(_ context.Context, s *session.Session) (secret.String, error) {
 	d.tokens = append(d.tokens, "new "+string(s.Owner.Subject))
 	return secret.New("token"), nil
 }
@@ -91,8 +92,6 @@ func (d *desk) Ask(_ context.Context, r fga.Request) (decisions []fga.Decision, 
 	}
 	return decisions, err
 }
-
-func (d *desk) Me(context.Context) (okta.User, okta.Meta, error) { return d.me, okta.Meta{}, nil }
 
 func (d *desk) enter(id session.ID, function string, args ...string) (actor.Actor, bool, error) {
 	d.t.Helper()
@@ -128,7 +127,7 @@ func TestTheGate(t *testing.T) {
 		"me, known":             {"00ualice000000000001", "list_user_groups", nil, []string{"can_list_groups " + own}, true, false},
 		"me, not known yet":     {"", "list_user_groups", []string{"user", "me"}, []string{"self_service okta:main", "read_okta okta:groups"}, false, false},
 		"me by my address":      {"00ualice000000000001", "get_user", []string{"user", "Alice@Example.com"}, []string{"can_read " + own}, true, false},
-		"somebody":              {"00ualice000000000001", "list_user_groups", []string{"user", "bob"}, []string{"read_okta okta:groups"}, false, false},
+		"somebody":              {"00ualice000000000001", "list_user_groups", []string{"user", "bob"}, []string{"read_okta okta:users"}, false, false},
 		"a group":               {"", "list_group_members", []string{"group", "Engineering"}, []string{"read_okta okta:groups"}, false, false},
 		"a change to oneself":   {"00ualice000000000001", "manage_user", []string{"action", "unlock"}, []string{"can_unlock " + own}, true, true},
 		"a change to somebody":  {"", "manage_user", []string{"action", "unlock", "user", "bob"}, []string{"read_okta okta:users"}, false, true},
@@ -286,7 +285,7 @@ func TestATokenThatOktaRefusesIsRenewedOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			tries := 0
-			err = d.AtOkta(t.Context(), a, func(context.Context) error { tries++; return tc.errs[tries-1] })
+			err = d.AtOkta(t.Context(), &a, func(context.Context) error { tries++; return tc.errs[tries-1] })
 			if fault.KindOf(err) != tc.kind || tries != len(tc.errs) || len(d.tokens) != tc.given {
 				t.Errorf("%v after %d tries with %v", err, tries, d.tokens)
 			}
@@ -299,21 +298,55 @@ func TestATokenThatOktaRefusesIsRenewedOnce(t *testing.T) {
 	}
 }
 
-func TestOwnIsAskedOnce(t *testing.T) {
+// The person's own Okta id is known once there was a token, and then the gate asks for the very object.
+func TestTheOwnOktaIDComesWithTheToken(t *testing.T) {
 	d := begin(t)
-	id := d.signIn("alice", "")
-	a, err := d.Identify(t.Context(), id)
+	a, err := d.Identify(t.Context(), d.signIn("alice", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if got, err := d.Own(t.Context(), &a); err != nil || got != "00ualice000000000001" {
-			t.Errorf("%s, %v", got, err)
-		}
-		d.me.ID = "00uother000000000002"
+	if _, err := d.Own(t.Context(), &a); err == nil {
+		t.Error("the own id is known before there was a token")
 	}
-	if d.sessions[id].OktaUserID != "00ualice000000000001" {
-		t.Error("it was not written down")
+	if err := d.AtOkta(t.Context(), &a, func(ctx context.Context) error {
+		id, err := d.Own(ctx, &a)
+		if id != "00ualice000000000001" || a.Session.OktaLogin != "alice@example.com" {
+			t.Errorf("got %s, %s", id, a.Session.OktaLogin)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARowThatIsNotAsItWasSealedIsRefused(t *testing.T) {
+	d := begin(t)
+	d.forged = true
+	for _, function := range []string{"list_my_permissions", "list_user_groups"} {
+		if a, _, err := d.enter(d.signIn("alice", ""), function); fault.KindOf(err) != fault.Internal || a.User != "" {
+			t.Errorf("%s: got %+v, %v", function, a, err)
+		}
+	}
+}
+
+func TestCallsAreCounted(t *testing.T) {
+	d := begin(t)
+	var counted []session.ID
+	var mu sync.Mutex
+	d.Count = func(_ context.Context, id session.ID) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if counted = append(counted, id); len(counted) > 2 {
+			return fault.New(fault.Conflict, "That was a lot.", nil)
+		}
+		return nil
+	}
+	id := d.signIn("alice", "")
+	for i, want := range []fault.Kind{"", "", fault.Conflict} {
+		a, _, err := d.enter(id, "find_groups", "query", "A")
+		if fault.KindOf(err) != want || a.User == "" {
+			t.Errorf("call %d: got %q, %v", i+1, a.User, err)
+		}
 	}
 }
 

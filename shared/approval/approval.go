@@ -19,6 +19,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -64,17 +65,26 @@ type Ref struct {
 	Self  bool // it is the person who asks; not stored
 }
 
+// Recorded is the object as audit entries hold it.
+func (r Ref) Recorded() audit.Ref { return audit.Ref{Type: r.Type, ID: r.ID, Label: r.Label} }
+
 // Approval is one elevated change of one person.
 type Approval struct {
 	ID        string // sorts by time
 	SessionID session.ID
 	Owner     session.Subject
+	Front     session.Front     // through which it was asked for
 	Operation string            // catalogue id, such as reset_password
 	Target    Ref               // what it is done to
 	Party     Ref               // who is added, removed, assigned
 	Args      map[string]string // what else decides the effect: new_name, description
 	ExpiresAt time.Time
-	Digest    string // over all of the above but the labels
+	Digest    string // over all of the above but the labels and the front
+
+	// AskedMAC and ApprovedMAC are keyed hashes over the digest, made when the change was asked for and when it was approved. The
+	// key is known to those alone who ask phones, so a row that anybody else wrote or altered is told from theirs.
+	AskedMAC    []byte
+	ApprovedMAC []byte
 
 	Code      string // shown on the phone and in the chat
 	Summary   string // one sentence: what will be done
@@ -86,10 +96,13 @@ type Approval struct {
 	Interval  time.Duration // between two polls; longer once Auth0 has asked for that (CIBA Core section 11)
 	PollAt    time.Time     // not before; however many messages there are, one worker polls in an interval
 	Pushes    int           // how many were sent
+	// RequestExpiresAt is when the request that was last sent expires at Auth0, where that is known; it may be before ExpiresAt.
+	RequestExpiresAt time.Time
 
 	ClaimedUntil time.Time // while executing: the worker's lease
 
-	Result        string // one sentence about the outcome
+	Result        string           // one sentence about the outcome
+	Permission    audit.Permission // where it ended because it was no longer allowed, or that could not be checked; else ""
 	OktaRequestID string
 }
 
@@ -119,8 +132,16 @@ func (a Approval) Sum() string {
 // Intact says whether the digest still fits: nobody changed what was approved.
 func (a Approval) Intact() bool { return a.Digest != "" && a.Digest == a.Sum() }
 
+// Deadline is when the time to answer ends: with the approval, or before it with the request at Auth0.
+func (a Approval) Deadline() time.Time {
+	if !a.RequestExpiresAt.IsZero() && a.RequestExpiresAt.Before(a.ExpiresAt) {
+		return a.RequestExpiresAt
+	}
+	return a.ExpiresAt
+}
+
 // Overdue says whether the time to answer has passed.
-func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.ExpiresAt) }
+func (a Approval) Overdue(now time.Time) bool { return !now.Before(a.Deadline()) }
 
 // Shown is the status to tell people: an answer that has not come in time has expired, whether or not it is written down yet.
 func (a Approval) Shown(now time.Time) Status {
@@ -151,9 +172,47 @@ type Message struct {
 	Lost int `json:"lost,omitempty"`
 }
 
-// SealPurpose is what an auth_req_id is sealed for, beside session and owner.
+// SealPurpose is what an auth_req_id is sealed for: this very change.
 func (a Approval) SealPurpose() []string {
-	return []string{string(a.SessionID), string(a.Owner), "auth_req_id", a.ID}
+	return []string{string(a.SessionID), string(a.Owner), "auth_req_id", a.ID, a.Digest}
+}
+
+// Marker makes and verifies keyed hashes.
+type Marker interface {
+	Mark(names ...string) ([]byte, error)
+	Verify(mark []byte, names ...string) bool
+}
+
+// markAsked and markApproved say what a keyed hash proves.
+const (
+	markAsked    = "approval asked v1"
+	markApproved = "approval approved v1"
+)
+
+// Ask binds a by its digest and proves that it was asked for.
+func (a *Approval) Ask(key Marker) (err error) {
+	a.Digest = a.Sum()
+	if a.AskedMAC, err = key.Mark(markAsked, a.Digest); err != nil {
+		return fmt.Errorf("mark approval: %w", err)
+	}
+	return nil
+}
+
+// Approve proves that a was approved. It does not change the status; the store does, in the same write.
+func (a *Approval) Approve(key Marker) (err error) {
+	if a.ApprovedMAC, err = key.Mark(markApproved, a.Digest); err != nil {
+		return fmt.Errorf("mark approval: %w", err)
+	}
+	return nil
+}
+
+// Genuine says whether a is what was asked for and, once it is to be carried out, whether it was approved: by the digest over its
+// own fields and the keyed hashes over the digest.
+func (a Approval) Genuine(key Marker) bool {
+	if !a.Intact() || !key.Verify(a.AskedMAC, markAsked, a.Digest) {
+		return false
+	}
+	return a.Status != Approved && a.Status != Executing || key.Verify(a.ApprovedMAC, markApproved, a.Digest)
 }
 
 // NewID makes an id that sorts by time.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -37,7 +38,7 @@ func ownerPartition(owner session.Subject) string { return "owner#" + string(own
 func encodeApproval(a approval.Approval) item {
 	it := key(string(a.SessionID), approvalPrefix+a.ID)
 	for name, value := range map[string]string{
-		ownerKey: string(a.Owner), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary,
+		ownerKey: string(a.Owner), "front": string(a.Front), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary,
 		"status": string(a.Status), "result": a.Result, "okta_request": a.OktaRequestID,
 		"target_type": a.Target.Type, "target_id": a.Target.ID, "target_label": a.Target.Label,
 		"party_type": a.Party.Type, "party_id": a.Party.ID, "party_label": a.Party.Label,
@@ -55,31 +56,40 @@ func encodeApproval(a approval.Approval) item {
 	if len(a.AuthReqID) > 0 {
 		it["auth_req_id"] = blob(a.AuthReqID)
 	}
+	if len(a.AskedMAC) > 0 {
+		it["asked_mac"] = blob(a.AskedMAC)
+	}
 	return it
 }
 
 func decodeApproval(it item) approval.Approval {
 	a := approval.Approval{
-		SessionID:     session.ID(getText(it, partitionKey)),
-		Owner:         session.Subject(getText(it, ownerKey)),
-		Operation:     getText(it, "operation"),
-		Target:        approval.Ref{Type: getText(it, "target_type"), ID: getText(it, "target_id"), Label: getText(it, "target_label")},
-		Party:         approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
-		Args:          map[string]string{},
-		ExpiresAt:     getMoment(it, "expires_at"),
-		Digest:        getText(it, "digest"),
-		Code:          getText(it, "code"),
-		Summary:       getText(it, "summary"),
-		Status:        approval.Status(getText(it, "status")),
-		CreatedAt:     getMoment(it, "created_at"),
-		ChangedAt:     getMoment(it, "changed_at"),
-		AuthReqID:     getBlob(it, "auth_req_id"),
-		Interval:      time.Duration(getNumber(it, "interval_ms")) * time.Millisecond,
-		PollAt:        getMoment(it, "poll_at"),
-		Pushes:        int(getNumber(it, "pushes")),
-		ClaimedUntil:  getMoment(it, "claimed_until"),
-		Result:        getText(it, "result"),
-		OktaRequestID: getText(it, "okta_request"),
+		SessionID:   session.ID(getText(it, partitionKey)),
+		Owner:       session.Subject(getText(it, ownerKey)),
+		Front:       front(it),
+		Operation:   getText(it, "operation"),
+		AskedMAC:    getBlob(it, "asked_mac"),
+		ApprovedMAC: getBlob(it, "approved_mac"),
+		Permission:  audit.Permission(getText(it, "permission")),
+		Target:      approval.Ref{Type: getText(it, "target_type"), ID: getText(it, "target_id"), Label: getText(it, "target_label")},
+		Party:       approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
+		Args:        map[string]string{},
+		ExpiresAt:   getMoment(it, "expires_at"),
+		Digest:      getText(it, "digest"),
+		Code:        getText(it, "code"),
+		Summary:     getText(it, "summary"),
+		Status:      approval.Status(getText(it, "status")),
+		CreatedAt:   getMoment(it, "created_at"),
+		ChangedAt:   getMoment(it, "changed_at"),
+		AuthReqID:   getBlob(it, "auth_req_id"),
+		Interval:    time.Duration(getNumber(it, "interval_ms")) * time.Millisecond,
+		PollAt:      getMoment(it, "poll_at"),
+
+		RequestExpiresAt: getMoment(it, "request_expires_at"),
+		Pushes:           int(getNumber(it, "pushes")),
+		ClaimedUntil:     getMoment(it, "claimed_until"),
+		Result:           getText(it, "result"),
+		OktaRequestID:    getText(it, "okta_request"),
 	}
 	if id := getText(it, sortKey); len(id) > len(approvalPrefix) {
 		a.ID = id[len(approvalPrefix):]
@@ -172,7 +182,8 @@ func (s *Approvals) ByOwner(ctx context.Context, owner session.Subject, limit in
 // its own, so that a write that is sent again because its answer was lost finds itself and not somebody else.
 var ErrMoved = errors.New("the approval has moved on")
 
-// Move takes a from the state it was read in to next, with what a says of result, Okta's request and time. a is updated.
+// Move takes a from the state it was read in to next, with what a says of result, permission, Okta's request and, on the way to
+// approved, of the keyed hash that proves it. a is updated.
 func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error {
 	if !a.Status.Can(next) {
 		return fmt.Errorf("approval: no move from %s to %s", a.Status, next)
@@ -192,6 +203,14 @@ func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approva
 		c.update += ", okta_request = :request"
 		c.values[":request"] = text(a.OktaRequestID)
 	}
+	if a.Permission != "" {
+		c.update += ", #permission = :permission"
+		c.names["#permission"], c.values[":permission"] = "permission", text(string(a.Permission))
+	}
+	if next == approval.Approved {
+		c.update += ", approved_mac = :mac"
+		c.values[":mac"] = blob(a.ApprovedMAC)
+	}
 	if next.Final() || next == approval.Approved {
 		c.update += " REMOVE auth_req_id" // used up: nothing is kept that could be asked again
 	}
@@ -209,15 +228,16 @@ func (s *Approvals) moved(err error) error {
 	return err
 }
 
-// SaveRequest keeps what CIBA answered to the push, while the approval is still pending.
-func (s *Approvals) SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration) error {
+// SaveRequest keeps what CIBA answered to the push, while the approval is still pending: the sealed auth_req_id, the interval
+// between polls and when the request expires at Auth0, which may be before the approval does.
+func (s *Approvals) SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error {
 	err := s.table.update(ctx, change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET auth_req_id = :request, interval_ms = :interval, pushes = :pushes",
+		update:    "SET auth_req_id = :request, interval_ms = :interval, pushes = :pushes, request_expires_at = :expires",
 		condition: "#status = :pending AND digest = :digest",
 		names:     map[string]string{"#status": "status"},
 		values: item{
-			":request": blob(sealed), ":interval": number(interval.Milliseconds()), ":pushes": number(int64(a.Pushes + 1)),
+			":request": blob(sealed), ":interval": number(interval.Milliseconds()), ":pushes": number(int64(a.Pushes + 1)), ":expires": moment(expires),
 			":pending": text(string(approval.Pending)), ":digest": text(a.Digest),
 		},
 	})
@@ -225,6 +245,7 @@ func (s *Approvals) SaveRequest(ctx context.Context, a *approval.Approval, seale
 		return err
 	}
 	a.AuthReqID, a.Interval, a.Pushes = sealed, interval, a.Pushes+1
+	a.RequestExpiresAt = expires
 	return nil
 }
 
@@ -234,16 +255,16 @@ func (s *Approvals) TakeTurn(ctx context.Context, a *approval.Approval, now time
 	next := now.Add(interval)
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET poll_at = :next, interval_ms = :interval",
-		condition: "#status = :pending AND digest = :digest AND attribute_not_exists(poll_at)",
+		update:    "SET poll_at = :next, interval_ms = :interval, polled_by = :me",
+		condition: "#status = :pending AND digest = :digest AND (attribute_not_exists(poll_at) OR polled_by = :me)",
 		names:     map[string]string{"#status": "status"},
 		values: item{
-			":next": moment(next), ":interval": number(interval.Milliseconds()),
+			":next": moment(next), ":interval": number(interval.Milliseconds()), ":me": text(rand.Text()),
 			":pending": text(string(approval.Pending)), ":digest": text(a.Digest),
 		},
 	}
 	if !a.PollAt.IsZero() {
-		c.condition = "#status = :pending AND digest = :digest AND poll_at = :was"
+		c.condition = "#status = :pending AND digest = :digest AND (poll_at = :was OR polled_by = :me)"
 		c.values[":was"] = moment(a.PollAt)
 	}
 	if err := s.moved(s.table.update(ctx, c)); err != nil {
@@ -274,15 +295,17 @@ func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Ti
 	return nil
 }
 
-// Ring counts a push to the owner's phone; kind Conflict where it has rung too often within a minute.
+// Ring counts a push to the owner's phone; kind Conflict where it has rung too often within a minute. Each write stores a random
+// token, so that an SDK retry of one that succeeded is recognised as such and not counted twice.
 func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Time) error {
+	token := rand.Text()
 	// Most pushes are the first in a while, and begin to count anew.
 	c := change{
 		partition: ownerPartition(owner), sort: "pushes",
-		update:    "SET #count = :one, since = :now, #ttl = :ttl",
-		condition: "attribute_not_exists(since) OR since <= :start",
+		update:    "SET #count = :one, since = :now, #ttl = :ttl, write_token = :token",
+		condition: "attribute_not_exists(since) OR since <= :start OR write_token = :token",
 		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
-		values:    item{":one": number(1), ":now": moment(now), ":start": moment(now.Add(-pushWindow)), ":ttl": ttl(now.Add(keep))},
+		values:    item{":one": number(1), ":now": moment(now), ":start": moment(now.Add(-pushWindow)), ":ttl": ttl(now.Add(keep)), ":token": text(token)},
 	}
 	err := s.table.update(ctx, c)
 	if !errors.Is(err, errCondition) {
@@ -290,11 +313,14 @@ func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Ti
 	}
 	err = s.table.update(ctx, change{
 		partition: c.partition, sort: c.sort,
-		update:    "SET #count = #count + :one",
-		condition: "since > :start AND #count < :most",
+		update:    "SET #count = #count + :one, write_token = :token",
+		condition: "since > :start AND #count < :most AND write_token <> :token",
 		names:     map[string]string{"#count": "count"},
-		values:    item{":one": number(1), ":start": moment(now.Add(-pushWindow)), ":most": number(pushesPerWindow)},
+		values:    item{":one": number(1), ":start": moment(now.Add(-pushWindow)), ":most": number(pushesPerWindow), ":token": text(token)},
 	})
+	if wroteToken(err, token) {
+		return nil
+	}
 	if errors.Is(err, errCondition) {
 		return fault.New(fault.Conflict, "Your phone was asked several times within the last minute. Please wait a minute, then ask again.", nil)
 	}

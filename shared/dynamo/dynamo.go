@@ -13,6 +13,7 @@ package dynamo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -32,6 +33,8 @@ const (
 	ownerIndex   = "by-owner"
 	ownerKey     = "owner"
 	ttlAttribute = "ttl"
+
+	tokenAttribute = "write_token" //nolint:gosec // a name
 )
 
 // keep is how long a row stays after it has expired, so that its outcome can still be shown.
@@ -112,6 +115,19 @@ func (t table) get(ctx context.Context, partition, sort string) (item, error) {
 	return out.Item, nil
 }
 
+// insert puts a new row; errCondition if there is one of that key already. Each insert stores a random token, so that an SDK
+// retry of a put that succeeded is recognised as such.
+func (t table) insert(ctx context.Context, it item) error {
+	token := text(rand.Text())
+	it[tokenAttribute] = token
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &t.name, Item: it,
+		ConditionExpression:       aws.String("attribute_not_exists(session_id) OR write_token = :token"),
+		ExpressionAttributeValues: item{":token": token},
+	})
+	return classify(err, "put")
+}
+
 // change is an update of one row under a condition.
 type change struct {
 	partition, sort string
@@ -126,6 +142,7 @@ func (t table) update(ctx context.Context, c change) error {
 	in := &dynamodb.UpdateItemInput{
 		TableName: &t.name, Key: key(c.partition, c.sort), UpdateExpression: &c.update,
 		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
 	if c.condition != "" {
 		in.ConditionExpression = &c.condition
@@ -176,12 +193,24 @@ func (t table) query(ctx context.Context, index, partitionName, partition, sortN
 // errCondition says that a conditional write lost.
 var errCondition = errors.New("the condition does not hold")
 
+// conditionError is errCondition with the row that was in the way, where it was asked for.
+type conditionError struct{ row item }
+
+func (*conditionError) Error() string        { return errCondition.Error() }
+func (*conditionError) Is(target error) bool { return target == errCondition }
+
+// wroteToken says whether a conditional write lost against itself: the row in its way holds the token that it stores.
+func wroteToken(err error, token string) bool {
+	e, ok := errors.AsType[*conditionError](err)
+	return ok && getText(e.row, tokenAttribute) == token
+}
+
 func classify(err error, doing string) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return errCondition
+	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return &conditionError{row: e.Item}
 	}
 	if e, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
 		for _, r := range e.CancellationReasons {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -49,7 +48,9 @@ func (s *Sessions) PutSession(ctx context.Context, v session.Session) error {
 	it := key(string(v.ID), sessionItem)
 	putPerson(it, v.Owner)
 	put(it, "login", string(v.Login))
+	put(it, "front", string(v.Front))
 	put(it, "okta_user_id", v.OktaUserID)
+	put(it, "okta_login", v.OktaLogin)
 	it["created_at"], it["expires_at"], it[ttlAttribute] = moment(v.CreatedAt), moment(v.ExpiresAt), ttl(v.ExpiresAt.Add(keep))
 	it["refresh_token"] = blob(v.RefreshToken)
 	if len(v.OktaToken) > 0 {
@@ -59,11 +60,8 @@ func (s *Sessions) PutSession(ctx context.Context, v session.Session) error {
 }
 
 func (s *Sessions) create(ctx context.Context, it item) error {
-	_, err := s.table.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &s.table.name, Item: it, ConditionExpression: aws.String("attribute_not_exists(session_id)"),
-	})
-	err = classify(err, "put")
-	if errors.Is(err, errCondition) { // ids are random: what is there is our own, of a try whose answer was lost
+	err := s.table.insert(ctx, it)
+	if errors.Is(err, errCondition) {
 		return fault.New(fault.Conflict, "The sign-in could not be completed. Please sign in again.", err)
 	}
 	return err
@@ -89,7 +87,17 @@ func (s *Sessions) Session(ctx context.Context, id session.ID) (session.Session,
 		OktaToken:    getBlob(it, "okta_token"),
 		OktaExpires:  getMoment(it, "okta_expires"),
 		OktaUserID:   getText(it, "okta_user_id"),
+		OktaLogin:    getText(it, "okta_login"),
+		Front:        front(it),
 	}, nil
+}
+
+// front reads which front a session belongs to; a row of the version before names none.
+func front(it item) session.Front {
+	if f := getText(it, "front"); f != "" {
+		return session.Front(f)
+	}
+	return session.FrontChat
 }
 
 // SaveOktaToken keeps a sealed token in a session that still exists; a session that was ended meanwhile stays ended.
@@ -101,13 +109,27 @@ func (s *Sessions) SaveOktaToken(ctx context.Context, id session.ID, sealed []by
 	})
 }
 
-// SaveOktaUserID remembers the owner's own id at Okta.
-func (s *Sessions) SaveOktaUserID(ctx context.Context, id session.ID, oktaUserID string) error {
+// SaveOktaUser remembers the owner's own id and login at Okta.
+func (s *Sessions) SaveOktaUser(ctx context.Context, id session.ID, oktaUserID, login string) error {
 	return s.touch(ctx, change{
 		partition: string(id), sort: sessionItem,
-		update: "SET okta_user_id = :id",
-		values: item{":id": text(oktaUserID)},
+		update: "SET okta_user_id = :id, okta_login = :login",
+		values: item{":id": text(oktaUserID), ":login": text(login)},
 	})
+}
+
+// ForgetOkta removes what a session remembers of the connected Okta account: token, expiry, id and login. A session that has
+// ended is no error.
+func (s *Sessions) ForgetOkta(ctx context.Context, id session.ID) error {
+	err := s.table.update(ctx, change{
+		partition: string(id), sort: sessionItem,
+		update:    "REMOVE okta_token, okta_expires, okta_user_id, okta_login",
+		condition: "attribute_exists(subject)",
+	})
+	if errors.Is(err, errCondition) {
+		return nil
+	}
+	return err
 }
 
 // touch updates a row only if it is there: an update would create it otherwise, without an owner.

@@ -64,11 +64,38 @@ func KindOf(err error) Kind {
 // ours says which kinds are worth an alarm: not the caller's mistakes, not a person's decisions.
 func (k Kind) ours() bool { return k == Upstream || k == Internal }
 
+// referred is an error that has its reference id already.
+type referred struct {
+	error
+
+	ref string
+}
+
+func (r *referred) Unwrap() error { return r.error }
+
+// Refer gives err the reference id under which [Answer] will log it, so that a record made before the answer can name it too.
+// The id is "" for kinds whose reference people are not shown. A nil err is returned as it is.
+func Refer(err error) (_ error, ref string) {
+	if err == nil || !KindOf(err).ours() {
+		return err, ""
+	}
+	if r, ok := errors.AsType[*referred](err); ok {
+		return err, r.ref
+	}
+	ref = newReference()
+	return &referred{err, ref}, ref
+}
+
+func newReference() string { return rand.Text()[:10] }
+
 // Answer logs err once, under a reference id, and returns the sentence for the outside together with that id. The
 // sentence of an [Upstream] or [Internal] error ends with the reference, so that whoever reads it can quote it.
 func Answer(ctx context.Context, log *slog.Logger, err error) (say, ref string) {
 	kind := KindOf(err)
-	ref = rand.Text()[:10]
+	ref = newReference()
+	if r, ok := errors.AsType[*referred](err); ok {
+		ref = r.ref
+	}
 	level := slog.LevelInfo
 	if kind.ours() {
 		level = slog.LevelError

@@ -92,6 +92,14 @@ func KindOf(err error) Kind {
 	return ""
 }
 
+// RequestID is Okta's id of the request that err tells of; "" if there is none.
+func RequestID(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RequestID
+	}
+	return ""
+}
+
 // Unknown says whether err leaves open if a change happened.
 func Unknown(err error) bool {
 	e, ok := errors.AsType[*Error](err)

@@ -13,6 +13,7 @@ package session
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -33,6 +34,25 @@ const idLength = 43
 
 // NewID makes an unguessable id, 215 bits of it random.
 func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
+
+// Fingerprint names a session in logs and records, where the id itself would let whoever reads it act in that session. It is
+// 16 characters of [A-Z2-7], of a SHA-256; "" for no id.
+func (id ID) Fingerprint() string {
+	if id == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("steward session " + id))
+	return base32.StdEncoding.EncodeToString(sum[:])[:16]
+}
+
+// Front is the way by which a person reaches Steward.
+type Front string
+
+// The fronts.
+const (
+	FrontChat    Front = "chat"    // the chat page; also what a row says that names none
+	FrontConsole Front = "console" // a session of the Bedrock console's test window that a person linked to themselves
+)
 
 // ParseID accepts what can be the session id of an agent's call: ours, and, for console sessions that a person has bound
 // to themselves, any that Bedrock makes. Keys of the table's other rows hold a #, so that none can be named by an id.
@@ -56,6 +76,7 @@ type Person struct {
 type Session struct {
 	ID        ID
 	Owner     Person
+	Front     Front
 	Login     LoginKey // which login it belongs to
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -64,6 +85,7 @@ type Session struct {
 	OktaToken    []byte // cached, sealed alike; may be absent
 	OktaExpires  time.Time
 	OktaUserID   string // the owner's own id at Okta, once it has been asked
+	OktaLogin    string // the owner's login at Okta, by Okta's answer
 }
 
 // Live says whether the session may be used at now. The table's time-to-live only tidies up, days later perhaps.

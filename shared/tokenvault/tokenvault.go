@@ -1,7 +1,8 @@
 // Package tokenvault turns a session into the person's own access token at Okta.
 //
 // Auth0's Token Vault keeps the Okta tokens; we hold one only between two uses. A token is exchanged when it is needed,
-// kept sealed in the session row until shortly before it expires, and exchanged anew when Okta refuses it.
+// compared with who signed in, kept sealed in the session row until shortly before it expires, and exchanged anew when Okta
+// refuses it.
 package tokenvault
 
 import (
@@ -14,6 +15,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -22,11 +24,10 @@ import (
 // skew is how long before its end a token is no longer used: longer than any call with it takes.
 const skew = 60 * time.Second
 
-// The purposes sealed values are bound to, beside session and owner. What version 1 sealed is not bound to the owner's
-// e-mail address; it is still opened, so that nobody is signed out by a deployment. Sessions of that time end within a day.
+// The purposes sealed values are bound to, beside session and owner. A refresh token that version 1 sealed is not bound to the
+// owner's e-mail address; it is still opened, so that nobody is signed out by a deployment. Sessions of that time end within a day.
 const (
 	purposeRefreshV1 = "refresh_token"
-	purposeOktaV1    = "okta_token"
 	purposeRefresh   = "refresh_token v2"
 	purposeOkta      = "okta_token v2"
 )
@@ -39,15 +40,23 @@ type Exchanger interface {
 	DeleteConnectedAccount(ctx context.Context, me secret.String, id string) error
 }
 
-// Keeper keeps the sealed token in the session row.
+// Keeper keeps the sealed token in the session row, and whose it is.
 type Keeper interface {
 	SaveOktaToken(ctx context.Context, id session.ID, sealed []byte, expires time.Time) error
+	SaveOktaUser(ctx context.Context, id session.ID, oktaUserID, login string) error
+	ForgetOkta(ctx context.Context, id session.ID) error
+}
+
+// Self asks Okta whose token it is, with a token in the context ([okta.WithToken]).
+type Self interface {
+	Me(ctx context.Context) (okta.User, okta.Meta, error)
 }
 
 // Vault gives out tokens. It is safe for concurrent use.
 type Vault struct {
 	Exchanger  Exchanger
 	Keeper     Keeper
+	Okta       Self
 	Box        func(context.Context) (*seal.Box, error) // the key is fetched when first needed
 	Connection string
 	Now        func() time.Time
@@ -66,7 +75,11 @@ func SealRefreshToken(box *seal.Box, id session.ID, owner session.Person, refres
 
 // OpenRefreshToken opens what [SealRefreshToken] sealed.
 func OpenRefreshToken(box *seal.Box, s session.Session) (secret.String, error) {
-	return open(box, s.RefreshToken, s, purposeRefresh, purposeRefreshV1)
+	plain, err := box.Open(s.RefreshToken, binding(s.ID, s.Owner, purposeRefresh)...)
+	if errors.Is(err, seal.ErrNotOpened) {
+		return box.Open(s.RefreshToken, string(s.ID), string(s.Owner.Subject), purposeRefreshV1)
+	}
+	return plain, err
 }
 
 // binding names the place of a sealed value. The words before the e-mail address keep a missing one from being an empty name.
@@ -74,25 +87,31 @@ func binding(id session.ID, owner session.Person, purpose string) []string {
 	return []string{string(id), string(owner.Subject), "email:" + owner.Email, "verified:" + strconv.FormatBool(owner.EmailVerified), purpose}
 }
 
-// open opens a value under the present binding, else under that of version 1. The two have different purposes, so that a
-// value of the one never opens as the other.
-func open(box *seal.Box, sealed []byte, s session.Session, purpose, purposeV1 string) (secret.String, error) {
-	plain, err := box.Open(sealed, binding(s.ID, s.Owner, purpose)...)
-	if errors.Is(err, seal.ErrNotOpened) {
-		return box.Open(sealed, string(s.ID), string(s.Owner.Subject), purposeV1)
+// Verify returns an error of kind Internal unless the session row is as it was when its refresh token was sealed: same id, owner,
+// e-mail address and mark of a verified address.
+func (v *Vault) Verify(ctx context.Context, s session.Session) error {
+	box, err := v.Box(ctx)
+	if err != nil {
+		return err
 	}
-	return plain, err
+	if _, err := OpenRefreshToken(box, s); err != nil {
+		return unreadable("refresh token", err)
+	}
+	return nil
 }
 
-// Token is the person's Okta token: the cached one while it is good, else one fresh from the vault. The session must be
-// live; identity and token come from this one row.
-func (v *Vault) Token(ctx context.Context, s session.Session) (secret.String, error) {
+// Token returns the person's Okta token: the cached one while it is good, else one fresh from the vault. The session must be
+// live; identity and token come from this one row. Every fresh token has been compared with who signed in, see [CheckAccount];
+// s then holds the person's Okta id and login. Errors: fault.Conflict if no account is connected, or another person's (a
+// [*WrongAccount]; it has been disconnected then); fault.Upstream if Auth0 or Okta cannot be asked.
+func (v *Vault) Token(ctx context.Context, s *session.Session) (secret.String, error) {
 	box, err := v.Box(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
-	if len(s.OktaToken) > 0 && v.Now().Add(skew).Before(s.OktaExpires) {
-		token, err := open(box, s.OktaToken, s, purposeOkta, purposeOktaV1)
+	// A row without a login was written by a version that did not compare accounts.
+	if len(s.OktaToken) > 0 && s.OktaUserID != "" && s.OktaLogin != "" && v.Now().Add(skew).Before(s.OktaExpires) {
+		token, err := box.Open(s.OktaToken, binding(s.ID, s.Owner, purposeOkta)...)
 		if err != nil {
 			return secret.String{}, unreadable("cached okta token", err)
 		}
@@ -101,8 +120,8 @@ func (v *Vault) Token(ctx context.Context, s session.Session) (secret.String, er
 	return v.exchange(ctx, box, s)
 }
 
-// Renew exchanges a new token although the cached one looked good: Okta refused it.
-func (v *Vault) Renew(ctx context.Context, s session.Session) (secret.String, error) {
+// Renew is [Vault.Token] without the cached one: Okta refused that, or time has passed since the person asked.
+func (v *Vault) Renew(ctx context.Context, s *session.Session) (secret.String, error) {
 	box, err := v.Box(ctx)
 	if err != nil {
 		return secret.String{}, err
@@ -110,8 +129,8 @@ func (v *Vault) Renew(ctx context.Context, s session.Session) (secret.String, er
 	return v.exchange(ctx, box, s)
 }
 
-func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) (secret.String, error) {
-	refresh, err := OpenRefreshToken(box, s)
+func (v *Vault) exchange(ctx context.Context, box *seal.Box, s *session.Session) (secret.String, error) {
+	refresh, err := OpenRefreshToken(box, *s)
 	if err != nil {
 		return secret.String{}, unreadable("refresh token", err)
 	}
@@ -121,6 +140,9 @@ func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) 
 			return secret.String{}, NotConnected(err)
 		}
 		return secret.String{}, auth0.Fault(err)
+	}
+	if err := v.identify(ctx, s, got.AccessToken); err != nil {
+		return secret.String{}, err
 	}
 	expires := v.Now().Add(got.ExpiresIn)
 	if v.Now().Add(skew).Before(expires) {
@@ -133,6 +155,27 @@ func (v *Vault) exchange(ctx context.Context, box *seal.Box, s session.Session) 
 		}
 	}
 	return got.AccessToken, nil
+}
+
+// identify asks Okta whose token it is and compares that with who signed in, before the token is used or kept. An account of
+// another person is disconnected.
+func (v *Vault) identify(ctx context.Context, s *session.Session, token secret.String) error {
+	me, _, err := v.Okta.Me(okta.WithToken(ctx, token))
+	if err != nil {
+		return okta.Fault(err)
+	}
+	known := s.OktaUserID != "" && s.OktaLogin != ""
+	if wrong, ok := errors.AsType[*WrongAccount](CheckAccount(s.Owner, v.Connection, me)); ok {
+		return wrong.fault(errors.Join(v.Keeper.ForgetOkta(ctx, s.ID), v.Disconnect(ctx, *s)))
+	}
+	if known && s.OktaUserID == string(me.ID) && s.OktaLogin == me.Login {
+		return nil
+	}
+	if err := v.Keeper.SaveOktaUser(ctx, s.ID, string(me.ID), me.Login); err != nil {
+		return err
+	}
+	s.OktaUserID, s.OktaLogin = string(me.ID), me.Login
+	return nil
 }
 
 // unreadable is the answer where a sealed value of the session row does not open.

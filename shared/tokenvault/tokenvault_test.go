@@ -10,6 +10,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -28,6 +29,8 @@ type auth struct {
 	scopes    []auth0.MyAccountScope // of the last My Account token
 	listErr   error
 	deleteErr error
+
+	me func() (okta.User, okta.Meta, error) // nil is alice
 }
 
 func (a *auth) FederatedToken(_ context.Context, refresh secret.String, connection string) (auth0.Federated, error) {
@@ -62,11 +65,28 @@ func (a *auth) SaveOktaToken(_ context.Context, _ session.ID, sealed []byte, exp
 	return a.saveErr
 }
 
+func (a *auth) SaveOktaUser(_ context.Context, _ session.ID, id, login string) error {
+	a.saved.OktaUserID, a.saved.OktaLogin = id, login
+	return a.saveErr
+}
+
+func (a *auth) ForgetOkta(context.Context, session.ID) error {
+	a.saved.OktaToken, a.saved.OktaExpires, a.saved.OktaUserID, a.saved.OktaLogin = nil, time.Time{}, "", ""
+	return nil
+}
+
+func (a *auth) Me(context.Context) (okta.User, okta.Meta, error) {
+	if a.me == nil {
+		return okta.User{ID: "00ualice000000000001", Login: "alice@example.com"}, okta.Meta{}, nil
+	}
+	return a.me()
+}
+
 var now = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
 func begin(t *testing.T) (*auth, *tokenvault.Vault, *session.Session) {
 	t.Helper()
-	a, v, s, _ := beginWith(t, session.Person{Subject: "oidc|okta-corp|00u1", Email: "alice@example.com", EmailVerified: true})
+	a, v, s, _ := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001", Email: "alice@example.com", EmailVerified: true})
 	return a, v, s
 }
 
@@ -81,7 +101,7 @@ func beginWith(t *testing.T, owner session.Person) (*auth, *tokenvault.Vault, *s
 		t.Fatal(err)
 	}
 	a := &auth{answer: auth0.Federated{AccessToken: secret.New("okta-1"), ExpiresIn: time.Hour}, saved: s}
-	return a, &tokenvault.Vault{Exchanger: a, Keeper: a, Connection: "okta-corp", Now: func() time.Time { return now }, Box: func(context.Context) (*seal.Box, error) { return box, nil }}, s, box
+	return a, &tokenvault.Vault{Exchanger: a, Keeper: a, Okta: a, Connection: "okta-corp", Now: func() time.Time { return now }, Box: func(context.Context) (*seal.Box, error) { return box, nil }}, s, box
 }
 
 func wants(t *testing.T, got secret.String, err error, want string) {
@@ -94,19 +114,19 @@ func wants(t *testing.T, got secret.String, err error, want string) {
 func TestOneExchangeServesUntilShortlyBeforeTheEnd(t *testing.T) {
 	a, v, s := begin(t)
 	for range 3 {
-		got, err := v.Token(t.Context(), *s)
+		got, err := v.Token(t.Context(), s)
 		wants(t, got, err, "okta-1")
 	}
 	if len(a.refresh) != 1 || a.refresh[0] != "refresh-1@okta-corp" {
 		t.Errorf("exchanged %q", a.refresh)
 	}
 	a.answer.AccessToken = secret.New("okta-2")
-	got, err := v.Renew(t.Context(), *s) // although the cached one looks good
+	got, err := v.Renew(t.Context(), s) // although the cached one looks good
 	wants(t, got, err, "okta-2")
-	got, err = v.Token(t.Context(), *s)
+	got, err = v.Token(t.Context(), s)
 	wants(t, got, err, "okta-2")
 	s.OktaExpires = now.Add(time.Minute) // too little is left of it
-	got, err = v.Token(t.Context(), *s)
+	got, err = v.Token(t.Context(), s)
 	wants(t, got, err, "okta-2")
 	if len(a.refresh) != 3 {
 		t.Errorf("%d exchanges", len(a.refresh))
@@ -116,7 +136,7 @@ func TestOneExchangeServesUntilShortlyBeforeTheEnd(t *testing.T) {
 func TestATokenThatEndsSoonIsUsedButNotKept(t *testing.T) {
 	a, v, s := begin(t)
 	a.answer.ExpiresIn = 50 * time.Second
-	got, err := v.Token(t.Context(), *s)
+	got, err := v.Token(t.Context(), s)
 	wants(t, got, err, "okta-1")
 	if len(s.OktaToken) != 0 {
 		t.Error("it was kept")
@@ -126,7 +146,7 @@ func TestATokenThatEndsSoonIsUsedButNotKept(t *testing.T) {
 // What was sealed for one session and one person opens nowhere else: never another's token, never a guess.
 func TestSealedTokensStayWhereTheyBelong(t *testing.T) {
 	_, v, s := begin(t)
-	if _, err := v.Token(t.Context(), *s); err != nil {
+	if _, err := v.Token(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*session.Session){
@@ -147,7 +167,7 @@ func TestSealedTokensStayWhereTheyBelong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			other := *s
 			change(&other)
-			if got, err := v.Token(t.Context(), other); fault.KindOf(err) != fault.Internal || !got.IsZero() {
+			if got, err := v.Token(t.Context(), &other); fault.KindOf(err) != fault.Internal || !got.IsZero() {
 				t.Errorf("got a token: %t, %v", !got.IsZero(), err)
 			}
 		})
@@ -156,13 +176,13 @@ func TestSealedTokensStayWhereTheyBelong(t *testing.T) {
 
 // Without an e-mail address, as with FGA_USER_CLAIM=sub, the tokens are sealed and opened all the same.
 func TestAPersonWithoutAnAddress(t *testing.T) {
-	_, v, s, _ := beginWith(t, session.Person{Subject: "oidc|okta-corp|00u1"})
+	_, v, s, _ := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001"})
 	for range 2 {
-		got, err := v.Token(t.Context(), *s)
+		got, err := v.Token(t.Context(), s)
 		wants(t, got, err, "okta-1")
 	}
 	s.Owner.Email = "frank@example.com"
-	if got, err := v.Token(t.Context(), *s); err == nil || !got.IsZero() {
+	if got, err := v.Token(t.Context(), s); err == nil || !got.IsZero() {
 		t.Error("opened for an address that was added")
 	}
 }
@@ -170,7 +190,7 @@ func TestAPersonWithoutAnAddress(t *testing.T) {
 // Rows of the version before were sealed for session, subject and purpose alone. They open until their sessions end, and
 // neither kind opens as the other.
 func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
-	a, v, s, box := beginWith(t, session.Person{Subject: "oidc|okta-corp|00u1", Email: "alice@example.com", EmailVerified: true})
+	a, v, s, box := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001", Email: "alice@example.com", EmailVerified: true})
 	old := func(plain, purpose string) []byte {
 		t.Helper()
 		sealed, err := box.Seal(secret.New(plain), string(s.ID), string(s.Owner.Subject), purpose)
@@ -180,9 +200,9 @@ func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
 		return sealed
 	}
 	s.RefreshToken, s.OktaToken, s.OktaExpires = old("refresh-0", "refresh_token"), old("okta-0", "okta_token"), now.Add(time.Hour)
-	got, err := v.Token(t.Context(), *s)
-	wants(t, got, err, "okta-0")
-	got, err = v.Renew(t.Context(), *s)
+	got, err := v.Token(t.Context(), s)
+	wants(t, got, err, "okta-1") // the cached one was never compared with who signed in
+	got, err = v.Token(t.Context(), s)
 	wants(t, got, err, "okta-1")
 	if len(a.refresh) != 1 || a.refresh[0] != "refresh-0@okta-corp" {
 		t.Errorf("exchanged %q", a.refresh)
@@ -191,7 +211,7 @@ func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
 		t.Error("a new token is sealed as the version before did")
 	}
 	s.OktaToken = old("okta-0", "okta_token v2")
-	if got, err := v.Token(t.Context(), *s); err == nil || !got.IsZero() {
+	if got, err := v.Token(t.Context(), s); err == nil || !got.IsZero() {
 		t.Error("the new purpose opens without the address")
 	}
 }
@@ -283,7 +303,7 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, v, s := begin(t)
 			a.err = tc.err
-			got, err := v.Token(t.Context(), *s)
+			got, err := v.Token(t.Context(), s)
 			if fault.KindOf(err) != tc.kind || !got.IsZero() {
 				t.Errorf("got %v, want %s", err, tc.kind)
 			}
@@ -292,15 +312,15 @@ func TestFaults(t *testing.T) {
 	t.Run("the session ended meanwhile", func(t *testing.T) {
 		a, v, s := begin(t)
 		a.saveErr = session.NotSignedIn(nil)
-		if got, err := v.Token(t.Context(), *s); fault.KindOf(err) != fault.Unauthenticated || !got.IsZero() {
+		if got, err := v.Token(t.Context(), s); fault.KindOf(err) != fault.Unauthenticated || !got.IsZero() {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no key", func(t *testing.T) {
 		_, v, s := begin(t)
 		v.Box = func(context.Context) (*seal.Box, error) { return nil, fault.New(fault.Internal, "no key", nil) }
-		for _, call := range []func(context.Context, session.Session) (secret.String, error){v.Token, v.Renew} {
-			if _, err := call(t.Context(), *s); fault.KindOf(err) != fault.Internal {
+		for _, call := range []func(context.Context, *session.Session) (secret.String, error){v.Token, v.Renew} {
+			if _, err := call(t.Context(), s); fault.KindOf(err) != fault.Internal {
 				t.Errorf("got %v", err)
 			}
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -13,10 +14,11 @@ const maxActivity = 50
 // entry is an audit record as its own subject sees it.
 type entry struct {
 	At          time.Time `json:"at"`
-	Stage       string    `json:"stage"`
+	Kind        string    `json:"kind"`
 	Operation   string    `json:"operation"`
 	Title       string    `json:"title"`
 	Target      string    `json:"target"`
+	Member      string    `json:"member,omitempty"`
 	Decision    string    `json:"decision"`
 	Outcome     string    `json:"outcome"`
 	Approval    string    `json:"approval,omitempty"`
@@ -29,7 +31,7 @@ func (a *App) activity(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = a.using.check(l.Key, a.Now())
 	}
-	var records []audit.Record
+	var records []audit.Entry
 	if err == nil {
 		records, err = a.Activity.BySubject(r.Context(), l.Owner.Subject, maxActivity)
 	}
@@ -44,14 +46,11 @@ func (a *App) activity(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, entries)
 }
 
-func shown(rec audit.Record) entry {
-	target := rec.TargetLabel
-	if target == "" {
-		target = rec.Target
-	}
+func shown(rec audit.Entry) entry {
 	return entry{
-		At: rec.At, Stage: string(rec.Stage), Operation: rec.Operation, Title: sentence(rec.Operation), Target: target,
-		Decision: rec.Decision, Outcome: rec.Outcome, Approval: rec.ApprovalID, OktaRequest: rec.OktaRequest, Reference: rec.Reference,
+		At: rec.At, Kind: string(rec.Kind), Operation: rec.Operation, Title: sentence(rec.Operation), Target: cmp.Or(rec.Object.Label, rec.Object.ID),
+		Member: cmp.Or(rec.Member.Label, rec.Member.ID), Decision: string(rec.Permission), Outcome: string(rec.Result), Approval: rec.ApprovalID,
+		OktaRequest: rec.OktaRequestID, Reference: rec.Reference,
 	}
 }
 

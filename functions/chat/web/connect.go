@@ -26,7 +26,7 @@ func (a *App) okta(ctx context.Context, l session.Login) string {
 	defer cancel()
 	s, err := a.Sessions.Session(ctx, l.Current)
 	if err == nil {
-		_, err = a.Vault.Token(ctx, s)
+		_, err = a.Vault.Token(ctx, &s)
 	}
 	switch {
 	case err == nil:

@@ -371,8 +371,10 @@ func together(jobs []func() error) error {
 
 func (a *App) record(ctx context.Context, l session.Login, operation string) error {
 	now := a.Now()
-	return a.Audit.Add(ctx, audit.Record{
-		ID: audit.NewID(now), At: now, Subject: string(l.Owner.Subject), SessionID: string(l.Current),
-		Stage: audit.Login, Operation: operation, Decision: "allowed", Outcome: "ok",
-	})
+	e, err := audit.New(now, audit.Act{Subject: l.Owner.Subject, Front: session.FrontChat, Session: l.Current, Operation: operation},
+		audit.Known{ID: audit.NewID(now), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK})
+	if err != nil {
+		return err
+	}
+	return a.Audit.Add(ctx, e)
 }

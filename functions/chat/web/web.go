@@ -67,7 +67,7 @@ type Auth interface {
 
 // Vault tells whether the person's Okta account is connected: a token comes, or a fault of kind Conflict.
 type Vault interface {
-	Token(ctx context.Context, s session.Session) (secret.String, error)
+	Token(ctx context.Context, s *session.Session) (secret.String, error)
 }
 
 // Approvals are the changes that wait, or waited, for a person.
@@ -80,7 +80,7 @@ type Approvals interface {
 
 // Activity is a person's audit trail, newest first.
 type Activity interface {
-	BySubject(ctx context.Context, subject session.Subject, limit int) ([]audit.Record, error)
+	BySubject(ctx context.Context, subject session.Subject, limit int) ([]audit.Entry, error)
 }
 
 // Config is what an App needs.

@@ -55,7 +55,7 @@ func (s sessions) Session(_ context.Context, id session.ID) (session.Session, er
 
 type vault func() (secret.String, error)
 
-func (v vault) Token(context.Context, session.Session) (secret.String, error) { return v() }
+func (v vault) Token(context.Context, *session.Session) (secret.String, error) { return v() }
 
 type approvals struct {
 	Approvals
@@ -66,15 +66,15 @@ func (a approvals) ByOwner(context.Context, session.Subject, int) ([]approval.Ap
 	return a.list, nil
 }
 
-type trail []audit.Record
+type trail []audit.Entry
 
-func (t trail) BySubject(context.Context, session.Subject, int) ([]audit.Record, error) {
+func (t trail) BySubject(context.Context, session.Subject, int) ([]audit.Entry, error) {
 	return t, nil
 }
 
 type record func() error
 
-func (r record) Add(context.Context, audit.Record) error { return r() }
+func (r record) Add(context.Context, audit.Entry) error { return r() }
 
 type runtime func(yield func(agent.Event, error) bool)
 

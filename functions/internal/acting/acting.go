@@ -4,6 +4,7 @@ package acting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/okta"
@@ -25,6 +27,7 @@ import (
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/secretsmanager"
+	"github.com/steward-iam/steward/shared/session"
 	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
@@ -46,6 +49,12 @@ type Config struct {
 	BaseURLParameter string   // the parameter that holds it, or neither
 	ConsoleLinking   bool
 }
+
+// calls bounds what one session may have a function do. A turn of the agent makes at most twelve calls, and nobody reads more than
+// a few answers in a minute; a model in a loop is stopped before it has looked up a whole directory.
+var calls = dynamo.Limit{Name: "calls", Most: 60, Window: time.Minute}
+
+var errTooManyCalls = errors.New("too many calls in this session within a minute")
 
 // Read takes the keys that every acting function needs; r collects what is wrong.
 func Read(r *config.Reader) Config {
@@ -124,17 +133,18 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		}),
 		Sessions:  dynamo.NewSessions(table, cfg.SessionTable),
 		Approvals: dynamo.NewApprovals(table, cfg.SessionTable),
-		Audit:     trail{dynamo.NewAudit(table, cfg.AuditTable)},
 		secrets:   secrets,
 	}
 	c.Box = c.key(cfg.TokenKeySecretARN)
 	c.AuditKey = c.key(cfg.AuditKeySecretARN)
+	trail := dynamo.NewAudit(table, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return c.AuditKey(ctx) })
+	limits := dynamo.NewLimits(table, cfg.SessionTable)
+	c.Audit = trail
 	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
 	c.Desk = &actor.Desk{
 		Sessions:   c.Sessions,
-		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},
+		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Okta: c.Okta, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},
 		Authorizer: fga.NewClient(lambdainvoke.New(awsCfg), cfg.AuthorizerName),
-		Self:       c.Okta,
 		Claim:      cfg.FGAUserClaim,
 		Now:        now,
 		Prepare: func(ctx context.Context) { // each is remembered
@@ -142,6 +152,14 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 			for _, key := range c.keys {
 				go func() { _, _ = key(ctx) }()
 			}
+		},
+		Identified: trail.Prepare,
+		Count: func(ctx context.Context, id session.ID) error {
+			wait, err := limits.OfSession(ctx, id, calls, now())
+			if err == nil && wait > 0 {
+				err = fault.New(fault.Conflict, fmt.Sprintf("That was a lot within a minute. Please go on in %d seconds.", int(wait/time.Second)+1), errTooManyCalls)
+			}
+			return err
 		},
 	}
 	return c, nil

@@ -1,13 +1,11 @@
 package acting
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 
-	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
@@ -44,16 +42,4 @@ func About(log *slog.Logger, err error) *slog.Logger {
 		return log.With("okta_status", e.Status, "okta_request_id", e.RequestID)
 	}
 	return log
-}
-
-// trail adds records. One that is there already is the same one: its id is ours alone, and the table's answer to an
-// earlier try was lost.
-type trail struct{ audit.Recorder }
-
-// Add is audit.Recorder's.
-func (t trail) Add(ctx context.Context, r audit.Record) error {
-	if err := t.Recorder.Add(ctx, r); !errors.Is(err, audit.ErrRecorded) {
-		return err
-	}
-	return nil
 }

@@ -30,7 +30,10 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	a.ID, a.SessionID, a.Owner = approval.NewID(now), id, Subject(name)
 	a.ExpiresAt, a.Code, a.Status, a.CreatedAt, a.ChangedAt = now.Add(ciba.Expiry).UTC().Truncate(time.Second), approval.NewCode(), approval.Pending, now, now
 	a.Summary = approval.Sentence(a.Operation, a.Target, a.Party, a.Args)
-	a.Digest = a.Sum()
+	a.Front = session.FrontChat
+	key, err := w.Phone().ApprovalKey(w.clients)(ctx)
+	must(w.T, err)
+	must(w.T, a.Ask(key))
 	a, fresh, err := w.clients.Approvals.Create(ctx, a, now)
 	must(w.T, err)
 	if !fresh {
@@ -43,7 +46,7 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	must(w.T, err)
 	sealed, err := box.Seal(started.AuthReqID, a.SealPurpose()...)
 	must(w.T, err)
-	must(w.T, w.clients.Approvals.SaveRequest(ctx, &a, sealed, started.Interval))
+	must(w.T, w.clients.Approvals.SaveRequest(ctx, &a, sealed, started.Interval, now.Add(started.Expiry)))
 	return a
 }
 

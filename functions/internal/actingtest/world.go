@@ -268,9 +268,9 @@ func (w *World) Approvals(name string) []approval.Approval {
 }
 
 // Trail is a person's audit trail, oldest first.
-func (w *World) Trail(name string) []audit.Record {
+func (w *World) Trail(name string) []audit.Entry {
 	w.T.Helper()
-	all, err := dynamo.NewAudit(dynamodb.NewFromConfig(w.clients.AWS), w.Env["AUDIT_TABLE_NAME"]).BySubject(w.T.Context(), Subject(name), 100)
+	all, err := dynamo.NewAudit(dynamodb.NewFromConfig(w.clients.AWS), w.Env["AUDIT_TABLE_NAME"], nil).BySubject(w.T.Context(), Subject(name), 100)
 	must(w.T, err)
 	slices.Reverse(all)
 	return all

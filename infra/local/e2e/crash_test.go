@@ -266,7 +266,7 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 		byCode[string(a.Owner)+"#"+a.Code] = a
 		subjects[a.Owner] = true
 	}
-	records := dynamo.NewAudit(r.Client, "steward-audit")
+	records := dynamo.NewAudit(r.Client, "steward-audit", nil)
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(150 * time.Millisecond) {
 		for _, p := range f.Tenant.Pushes() {
 			_, code, _ := strings.Cut(p.BindingMessage, ". Code ")
@@ -284,8 +284,8 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 				t.Fatal(err)
 			}
 			for _, record := range trail {
-				if record.Stage != audit.Request {
-					told[record.ApprovalID+" "+record.Decision] = true
+				if record.Kind == audit.Outcome {
+					told[record.ApprovalID+" "+string(record.Result)] = true
 				}
 			}
 			for _, row := range r.of(t, string(s)) {
@@ -294,7 +294,7 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 						":now": millis(time.Now()), ":was": millis(row.ClaimedUntil),
 					})
 				}
-				if !row.Status.Final() || !told[row.ID+" "+string(row.Status)] {
+				if !row.Status.Final() || !told[row.ID+" "+strings.Replace(string(row.Status), string(approval.Denied), string(audit.Refused), 1)] {
 					open++
 				}
 			}

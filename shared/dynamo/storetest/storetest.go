@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,11 +16,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -32,7 +35,11 @@ func Run(t *testing.T, client *dynamodb.Client) {
 
 	sessions := dynamo.NewSessions(client, sessionTable)
 	approvals := dynamo.NewApprovals(client, sessionTable)
-	trail := dynamo.NewAudit(client, auditTable)
+	key, err := seal.New(seal.GenerateKey())
+	must(t, err)
+	trail := func() *dynamo.Audit {
+		return dynamo.NewAudit(client, auditTable, func(context.Context) (audit.Marker, error) { return key, nil })
+	}
 	t.Run("sessions", func(t *testing.T) { testSessions(t, sessions) })
 	t.Run("logins", func(t *testing.T) { testLogins(t, sessions) })
 	t.Run("approvals", func(t *testing.T) { testApprovals(t, approvals) })
@@ -41,7 +48,8 @@ func Run(t *testing.T, client *dynamodb.Client) {
 	t.Run("of many workers one polls", func(t *testing.T) { testTurns(t, approvals) })
 	t.Run("moves", func(t *testing.T) { testMoves(t, approvals) })
 	t.Run("pushes are counted", func(t *testing.T) { testRing(t, approvals) })
-	t.Run("audit", func(t *testing.T) { testAudit(t, trail) })
+	t.Run("audit", func(t *testing.T) { testAudit(t, trail(), key, trail) })
+	t.Run("limits", func(t *testing.T) { testLimits(t, dynamo.NewLimits(client, sessionTable)) })
 }
 
 func create(t *testing.T, client *dynamodb.Client, name, partition, sort string, byOwner bool) {
@@ -78,6 +86,7 @@ func aSession(owner string) session.Session {
 		CreatedAt:    start,
 		ExpiresAt:    start.Add(8 * time.Hour),
 		RefreshToken: []byte("sealed refresh"),
+		Front:        session.FrontConsole,
 	}
 }
 
@@ -93,12 +102,18 @@ func testSessions(t *testing.T, s *dynamo.Sessions) {
 		t.Error("an id was used twice")
 	}
 	must(t, s.SaveOktaToken(t.Context(), want.ID, []byte("sealed okta"), start.Add(time.Hour)))
-	must(t, s.SaveOktaUserID(t.Context(), want.ID, "00u1"))
-	want.OktaToken, want.OktaExpires, want.OktaUserID = []byte("sealed okta"), start.Add(time.Hour), "00u1"
+	must(t, s.SaveOktaUser(t.Context(), want.ID, "00u1", "alice@example.com"))
+	want.OktaToken, want.OktaExpires, want.OktaUserID, want.OktaLogin = []byte("sealed okta"), start.Add(time.Hour), "00u1", "alice@example.com"
 	if got, _ = s.Session(t.Context(), want.ID); !cmp.Equal(want, got) {
 		t.Errorf("after saving the token: %s", cmp.Diff(want, got))
 	}
+	must(t, s.ForgetOkta(t.Context(), want.ID))
+	want.OktaToken, want.OktaExpires, want.OktaUserID, want.OktaLogin = nil, time.Time{}, "", ""
+	if got, _ = s.Session(t.Context(), want.ID); !cmp.Equal(want, got) {
+		t.Errorf("after forgetting the account: %s", cmp.Diff(want, got))
+	}
 	must(t, s.DeleteSession(t.Context(), want.ID))
+	must(t, s.ForgetOkta(t.Context(), want.ID))
 	wantKind(t, "a deleted session", fault.Unauthenticated, second(s.Session(t.Context(), want.ID)))
 	wantKind(t, "a token for a session that ended", fault.Unauthenticated, s.SaveOktaToken(t.Context(), want.ID, []byte("x"), start))
 	wantKind(t, "which must not come back through it", fault.Unauthenticated, second(s.Session(t.Context(), want.ID)))
@@ -127,6 +142,7 @@ func testLogins(t *testing.T, s *dynamo.Sessions) {
 
 func anApproval(owner, operation string) approval.Approval {
 	a := approval.Approval{
+		Front: session.FrontConsole, AskedMAC: []byte("asked"),
 		ID: approval.NewID(start), SessionID: session.NewID(), Owner: session.Subject(owner), Operation: operation,
 		Target: approval.Ref{Type: "okta_user", ID: "00u1", Label: "alice@example.com"}, Args: map[string]string{"a": "b"},
 		ExpiresAt: start.Add(5 * time.Minute), Code: "K7QX", Summary: "Reset the password of alice@example.com",
@@ -149,7 +165,7 @@ func add(t *testing.T, s *dynamo.Approvals, a approval.Approval) approval.Approv
 func testApprovals(t *testing.T, s *dynamo.Approvals) {
 	owner := rand.Text()
 	want := add(t, s, anApproval(owner, "reset_password"))
-	must(t, s.SaveRequest(t.Context(), &want, []byte("sealed"), 5*time.Second))
+	must(t, s.SaveRequest(t.Context(), &want, []byte("sealed"), 5*time.Second, start.Add(4*time.Minute)))
 	got, err := s.Approval(t.Context(), want.SessionID, want.ID)
 	must(t, err)
 	if d := cmp.Diff(want, got); d != "" {
@@ -272,7 +288,7 @@ func testTurns(t *testing.T, s *dynamo.Approvals) {
 
 func testMoves(t *testing.T, s *dynamo.Approvals) {
 	a := add(t, s, anApproval(rand.Text(), "unlock"))
-	must(t, s.SaveRequest(t.Context(), &a, []byte("sealed"), time.Second))
+	must(t, s.SaveRequest(t.Context(), &a, []byte("sealed"), time.Second, start.Add(time.Minute)))
 	stale, tampered := a, a
 	if err := s.Move(t.Context(), &a, approval.Done, start); err == nil {
 		t.Error("pending went to done")
@@ -285,7 +301,7 @@ func testMoves(t *testing.T, s *dynamo.Approvals) {
 	if err := s.Move(t.Context(), &stale, approval.Cancelled, start); !errors.Is(err, dynamo.ErrMoved) {
 		t.Errorf("cancel after approval: %v", err)
 	}
-	if err := s.SaveRequest(t.Context(), &stale, []byte("x"), time.Second); !errors.Is(err, dynamo.ErrMoved) {
+	if err := s.SaveRequest(t.Context(), &stale, []byte("x"), time.Second, start); !errors.Is(err, dynamo.ErrMoved) {
 		t.Errorf("a push for what is approved: %v", err)
 	}
 	must(t, s.Claim(t.Context(), &a, start, time.Minute))
@@ -320,30 +336,76 @@ func testRing(t *testing.T, s *dynamo.Approvals) {
 	must(t, s.Ring(t.Context(), session.Subject(rand.Text()), start)) // another person's phone
 }
 
-func testAudit(t *testing.T, trail *dynamo.Audit) {
-	var want []audit.Record
-	for i := range 3 {
-		at := start.Add(time.Duration(i) * time.Minute)
-		r := audit.Record{
-			ID: audit.NewID(at), At: at, Subject: "sub-1", SessionID: "s", Stage: audit.Read, Operation: "list_user_groups",
-			Target: "okta_user:00u1", TargetLabel: "alice@example.com", Decision: "allowed", Outcome: "ok",
-			ApprovalID: "a", OktaRequest: fmt.Sprint("req-", i), Reference: "ref",
+func testLimits(t *testing.T, l *dynamo.Limits) {
+	limit := dynamo.Limit{Name: "questions", Most: 3, Window: time.Minute}
+	owner, id := session.Subject(rand.Text()), session.NewID()
+	at := start.Add(20 * time.Second)
+	for name, take := range map[string]func(time.Time) (time.Duration, error){
+		"a person":  func(at time.Time) (time.Duration, error) { return l.OfOwner(t.Context(), owner, limit, at) },
+		"a session": func(at time.Time) (time.Duration, error) { return l.OfSession(t.Context(), id, limit, at) },
+	} {
+		for i := range 5 {
+			wait, err := take(at)
+			must(t, err)
+			if want := map[bool]time.Duration{false: 0, true: 40 * time.Second}[i >= limit.Most]; wait != want {
+				t.Errorf("%s, number %d: wait %s, want %s", name, i+1, wait, want)
+			}
 		}
-		must(t, trail.Add(t.Context(), r))
-		want = append([]audit.Record{r}, want...)
+		if wait, err := take(at.Add(40 * time.Second)); wait != 0 || err != nil {
+			t.Errorf("%s, in the next minute: wait %s, %v", name, wait, err)
+		}
 	}
+	if wait, err := l.OfOwner(t.Context(), session.Subject(rand.Text()), limit, at); wait != 0 || err != nil {
+		t.Errorf("another person: wait %s, %v", wait, err)
+	}
+}
+
+func testAudit(t *testing.T, trail *dynamo.Audit, key *seal.Box, another func() *dynamo.Audit) {
+	var want []audit.Entry
+	add := func(trail *dynamo.Audit, i int, subject session.Subject) audit.Entry {
+		at := start.Add(time.Duration(i) * time.Minute)
+		e, err := audit.New(at, audit.Act{
+			Subject: subject, Front: session.FrontConsole, Session: "console-1", Operation: "add_to_group",
+			Object: audit.Ref{Type: "okta_group", ID: "00g1", Label: "Engineering"}, Member: audit.Ref{Type: "okta_user", ID: "00u1", Label: "erin"},
+			Args: map[string]string{"description": "d"}, Reason: "because", ApprovalID: "a", Requester: "r", Approver: "b", Step: 2,
+		}, audit.Known{
+			ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Done, OktaRequestID: fmt.Sprint("req-", i), Reference: "ref",
+		})
+		must(t, err)
+		must(t, trail.Add(t.Context(), e))
+		must(t, trail.Add(t.Context(), e)) // the answer to the first was lost
+		return e
+	}
+	other := another() // as another process
+	for i := range 6 {
+		writer := trail
+		if i%3 == 2 {
+			writer = other
+		}
+		want = append([]audit.Entry{add(writer, i, "sub-1")}, want...)
+	}
+	add(trail, 1, "sub-2")
 	got, err := trail.BySubject(t.Context(), "sub-1", 10)
 	must(t, err)
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("records differ (-want +got):\n%s", d)
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(audit.Entry{})); d != "" {
+		t.Errorf("entries differ (-want +got):\n%s", d)
 	}
 	if got, err = trail.BySubject(t.Context(), "sub-1", 2); err != nil || len(got) != 2 {
-		t.Errorf("limit 2: %d records, %v", len(got), err)
+		t.Errorf("limit 2: %d entries, %v", len(got), err)
 	}
 	again := want[0]
-	again.Decision = "denied"
+	again.Permission = audit.Denied
 	if err := trail.Add(t.Context(), again); err == nil {
-		t.Error("a record was written over")
+		t.Error("an entry was written over")
+	}
+	if err := trail.Add(t.Context(), audit.Entry{ID: audit.NewID(start), Subject: "sub-1"}); !errors.Is(err, audit.ErrNotMade) {
+		t.Errorf("an entry made by hand: %v", err)
+	}
+	var all []audit.Chained
+	must(t, trail.All(t.Context(), func(c audit.Chained) bool { all = append(all, c); return true }))
+	report, err := audit.Verify(key, all)
+	if err != nil || report != (audit.Report{Subjects: 2, Entries: 7}) {
+		t.Errorf("the chains: %+v, %v", report, err)
 	}
 }
 

@@ -1,0 +1,101 @@
+package acting
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/okta"
+)
+
+// Trail records what a function decides and does.
+type Trail struct {
+	Recorder audit.Recorder
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// ActOf is what a call asks for, as the person said it: objects and members by the names they used. Ids take their place once
+// they are known.
+func ActOf(who actor.Actor, call actiongroup.Call) audit.Act {
+	op := call.Operation
+	act := audit.Act{
+		Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID, Operation: op.ID, Args: maps.Clone(call.Args),
+	}
+	named := func(typ actiongroup.Target, parameter string) audit.Ref {
+		said := call.Arg(parameter)
+		if said == "" && (parameter != "user" || op.Target != actiongroup.TargetUser) {
+			return audit.Ref{}
+		}
+		delete(act.Args, parameter)
+		if typ == actiongroup.TargetUser && who.IsMe(said) {
+			return audit.Ref{Type: string(typ), ID: who.Session.OktaUserID, Label: cmp.Or(who.Session.OktaLogin, who.Session.Owner.Email, actor.Me)}
+		}
+		return audit.Ref{Type: string(typ), Label: said}
+	}
+	delete(act.Args, "action") // the operation says it
+	switch op.Target {
+	case actiongroup.TargetUser:
+		act.Object = named(actiongroup.TargetUser, "user")
+	case actiongroup.TargetGroup:
+		act.Object, act.Member = named(actiongroup.TargetGroup, "group"), named(actiongroup.TargetUser, "user")
+	case actiongroup.TargetApp:
+		act.Object = named(actiongroup.TargetApp, "app")
+		if act.Member = named(actiongroup.TargetGroup, "group"); act.Member == (audit.Ref{}) {
+			act.Member = named(actiongroup.TargetUser, "user")
+		}
+	case actiongroup.TargetArea:
+		act.Object = audit.Ref{Type: string(actiongroup.TargetArea), ID: string(op.Area), Label: string(op.Area)}
+		if group := named(actiongroup.TargetGroup, "group"); group != (audit.Ref{}) { // one that is yet to be created
+			act.Object = group
+		}
+	case actiongroup.TargetNone:
+	}
+	return act
+}
+
+// Add records one entry.
+func (t Trail) Add(ctx context.Context, act audit.Act, known audit.Known) error {
+	e, err := audit.New(t.Now(), act, known)
+	if err != nil {
+		return err
+	}
+	return t.Recorder.Add(ctx, e)
+}
+
+// Refused records that a request of somebody we know led to nothing, and why. Asked is what FGA had said of the operation on its
+// object before that. What cannot be recorded is still refused. The error it returns carries the reference that the entry names.
+func (t Trail) Refused(ctx context.Context, act audit.Act, asked audit.Permission, cause error) error {
+	cause, ref := fault.Refer(cause)
+	if act.Subject == "" {
+		return cause
+	}
+	kind := fault.KindOf(cause)
+	if kind == fault.Denied && okta.KindOf(cause) == "" {
+		asked = audit.Denied
+	}
+	err := t.Add(ctx, act, audit.Known{ID: audit.NewID(t.Now()), Kind: audit.Decision, Permission: asked, Result: audit.Result(kind), Reference: ref})
+	if err != nil {
+		t.Log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
+	}
+	return cause
+}
+
+// Failed records that an act which was allowed under that decision entry failed, and why.
+func (t Trail) Failed(ctx context.Context, act audit.Act, decisionID string, cause error) error {
+	cause, ref := fault.Refer(cause)
+	known := audit.Known{
+		ID: audit.NewID(t.Now()), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Result(fault.KindOf(cause)), DecisionID: decisionID,
+		Reference: ref, OktaRequestID: okta.RequestID(cause),
+	}
+	if err := t.Add(ctx, act, known); err != nil {
+		t.Log.ErrorContext(ctx, "a failure was not recorded", "err", err)
+	}
+	return cause
+}

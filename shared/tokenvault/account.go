@@ -1,0 +1,77 @@
+package tokenvault
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// CheckAccount compares the Okta account that a person has connected, as Okta itself describes it, with who signed in. It
+// returns nil where they are the same person, else a [*WrongAccount].
+//
+// Where the sign-in went through the Okta connection itself, the Auth0 subject holds the person's Okta id
+// ("oidc|<connection>|00u…") and the ids decide. Otherwise the verified e-mail address of the sign-in must be the account's
+// login, or its e-mail address where the login is no address. Addresses are compared without regard to case, in ASCII only:
+// by Unicode's folding, the Kelvin sign K would pass for k.
+func CheckAccount(person session.Person, connection string, me okta.User) error {
+	if upstream, ok := upstreamID(person.Subject, connection); ok {
+		if me.ID == upstream {
+			return nil
+		}
+		return &WrongAccount{Account: me, Needed: cmp.Or(person.Email, string(person.Subject))}
+	}
+	account := me.Login
+	if !strings.Contains(account, "@") {
+		account = me.Email
+	}
+	if person.EmailVerified && sameAddress(person.Email, account) {
+		return nil
+	}
+	return &WrongAccount{Account: me, Needed: cmp.Or(person.Email, string(person.Subject))}
+}
+
+// upstreamID is the Okta id within an Auth0 subject, if it holds one of that connection.
+func upstreamID(subject session.Subject, connection string) (okta.UserID, bool) {
+	for _, strategy := range []string{"oidc", "okta"} {
+		if id, ok := strings.CutPrefix(string(subject), strategy+"|"+connection+"|"); ok && okta.UserID(id).Valid() {
+			return okta.UserID(id), true
+		}
+	}
+	return "", false
+}
+
+func sameAddress(a, b string) bool {
+	ascii := func(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 }
+	return a != "" && ascii(a) && ascii(b) && strings.EqualFold(a, b)
+}
+
+// WrongAccount says that the connected Okta account is not that of the person who signed in.
+type WrongAccount struct {
+	Account okta.User // as Okta describes it
+	Needed  string    // the e-mail address, or else the subject, of who signed in
+}
+
+// Error is for the log; it names nobody but by id.
+func (e *WrongAccount) Error() string {
+	return "the connected Okta account " + string(e.Account.ID) + " is another person's"
+}
+
+// fault says whose account it is and whose is needed. Disconnected is the error of taking the account away, if there was one.
+func (e *WrongAccount) fault(disconnected error) error {
+	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", quote(e.Account.Login), quote(e.Needed))
+	if disconnected != nil {
+		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected))
+	}
+	return fault.New(fault.Conflict, say+" I disconnected it. Please connect your own Okta account.", e)
+}
+
+// quote shows a foreign login as data, on one line.
+func quote(text string) string {
+	return strconv.Quote(strings.ToValidUTF8(text[:min(len(text), 120)], ""))
+}
