@@ -45,15 +45,18 @@ type Config struct {
 	Issuer   *url.URL // https://tenant/, the trailing slash is added where it lacks
 	ClientID string
 	Secret   func(context.Context) (secret.String, error) // the client secret, fetched when first needed
-	HTTP     *http.Client                                 // nil for one with a sane timeout
-	Now      func() time.Time                             // nil for time.Now
+	// FreshSecret reads the client secret past any cache. It is asked, at most once a minute, when the tenant no longer takes
+	// the secret we have; with another one the call is made once more. nil if a secret that was changed needs a new process.
+	FreshSecret func(context.Context) (secret.String, error)
+	HTTP        *http.Client     // nil for one with a sane timeout
+	Now         func() time.Time // nil for time.Now
 }
 
 // Client is one application at one tenant. It is safe for concurrent use.
 type Client struct {
 	issuer   string
 	clientID string
-	secret   func(context.Context) (secret.String, error)
+	secret   clientSecret
 	http     *http.Client
 	now      func() time.Time
 
@@ -66,7 +69,7 @@ func New(cfg Config) *Client {
 	c := &Client{
 		issuer:   strings.TrimSuffix(cfg.Issuer.String(), "/") + "/",
 		clientID: cfg.ClientID,
-		secret:   cfg.Secret,
+		secret:   clientSecret{cached: cfg.Secret, fresh: cfg.FreshSecret},
 		http:     cfg.HTTP,
 		now:      cfg.Now,
 	}
@@ -119,12 +122,15 @@ func (e *Error) RateLimited() bool {
 // Misconfigured says whether the refusal is about the application's own settings, which no user can mend.
 func (e *Error) Misconfigured() bool {
 	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "mfa_required", "invalid_target":
+	case "unauthorized_client", "unsupported_grant_type", "invalid_scope", "mfa_required", "invalid_target":
 		return true
-	case "access_denied":
-		return e.Status == http.StatusUnauthorized || e.Description == "Unauthorized"
 	}
-	return false
+	return e.clientRefused()
+}
+
+// clientRefused says whether the tenant does not take the client's credentials, in either of the forms it uses.
+func (e *Error) clientRefused() bool {
+	return e.Code == "invalid_client" || e.Code == "access_denied" && (e.Status == http.StatusUnauthorized || e.Description == "Unauthorized")
 }
 
 const (
@@ -156,12 +162,23 @@ func Fault(err error) error {
 }
 
 // Form posts a form with the client's credentials (client_secret_post) and decodes a 2xx answer into into. A refusal
-// is an *[Error]; anything else means that the tenant could not be asked.
+// is an *[Error]; anything else means that the tenant could not be asked. Refused credentials are read anew, and the call is
+// made once more if they were changed: a tenant looks at them before anything else, so that nothing has happened yet.
 func (c *Client) Form(ctx context.Context, endpoint Endpoint, form url.Values, into any) error {
-	key, err := c.secret(ctx)
+	key, err := c.secret.get(ctx)
 	if err != nil {
 		return err
 	}
+	err = c.post(ctx, endpoint, form, key, into)
+	if e, ok := errors.AsType[*Error](err); ok && e.clientRefused() {
+		if changed := c.secret.changed(ctx, key, c.now()); !changed.IsZero() {
+			return c.post(ctx, endpoint, form, changed, into)
+		}
+	}
+	return err
+}
+
+func (c *Client) post(ctx context.Context, endpoint Endpoint, form url.Values, key secret.String, into any) error {
 	form.Set("client_id", c.clientID)
 	form.Set("client_secret", key.Reveal())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.issuer+string(endpoint), strings.NewReader(form.Encode()))
