@@ -69,12 +69,11 @@ func auth0Checks() []check {
 			return fine
 		})},
 		{id: "auth0.refresh-audience", what: "refresh tokens are good for the My Account API", needs: seen, run: onClient(func(s *Subject, c *management.Client) verdict {
-			for _, p := range deref(c.GetRefreshToken().Policies) {
-				if deref(p.Audience) == s.app.MyAccountAudience() && slices.Contains(deref(p.Scope), plan.MyAccountScope) {
-					return fine
-				}
+			missing := plan.MissingScopes(c.GetRefreshToken(), s.app.MyAccountAudience())
+			if len(missing) == 0 {
+				return fine
 			}
-			return wrong(app("Settings > Multi-Resource Refresh Token: My Account API with "+plan.MyAccountScope), "people cannot connect Okta: their refresh token gets no My Account token")
+			return wrong(app("Settings > Multi-Resource Refresh Token: My Account API with "+strings.Join(missing, ", ")), noMyAccount)
 		})},
 		{id: "auth0.my-account", what: "the My Account API is active", needs: seen, run: myAccountAPI},
 		{id: "auth0.my-account-grant", what: "the application may use the My Account API for its users", needs: []string{"auth0.my-account"}, run: myAccountGrant},
@@ -313,8 +312,15 @@ func myAccountGrant(ctx context.Context, s *Subject) verdict {
 	if err != nil {
 		return unread(err)
 	}
-	if g == nil || !slices.Contains(g.GetScope(), plan.MyAccountScope) {
-		return wrong("Auth0: Applications > APIs > Auth0 My Account API > Application Access: the application, for users, "+plan.MyAccountScope, "the application has no grant for its users, so nobody can connect Okta")
+	missing := plan.MyAccountScopes()
+	if g != nil {
+		missing = slices.DeleteFunc(missing, func(scope string) bool { return slices.Contains(g.GetScope(), scope) })
+	}
+	if len(missing) > 0 {
+		return wrong("Auth0: Applications > APIs > Auth0 My Account API > Application Access: the application, for users, "+strings.Join(missing, ", "), noMyAccount)
 	}
 	return fine
 }
+
+// noMyAccount is what does not work without the scopes of the My Account API.
+const noMyAccount = "people cannot connect Okta, see whose account is connected, or disconnect it"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/steward-iam/steward/infra/setup/plan"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/fga"
@@ -51,14 +52,19 @@ func testerChecks() []check {
 				return connect + " again: the account was connected before these scopes were asked for"
 			}, "offline_access")
 		})},
-		{id: "tester.my-account", what: "the tester could connect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.my-account", what: "the tester could connect and disconnect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Subject) verdict {
 			return s.withRefresh(ctx, func(r tokenRef) verdict {
-				t, err := s.app.Refresh(ctx, r.value, s.app.MyAccountAudience(), string(auth0.CreateConnectedAccounts))
+				t, err := s.app.Refresh(ctx, r.value, s.app.MyAccountAudience(), strings.Join(plan.MyAccountScopes(), " "))
 				if err != nil {
 					return wrong(r.setting(err), "no My Account token: %s", cause(err))
 				}
-				if !slices.Contains(strings.Fields(t.Scope), string(auth0.CreateConnectedAccounts)) {
-					return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", string(auth0.CreateConnectedAccounts))
+				for _, scope := range plan.MyAccountScopes() {
+					if !slices.Contains(strings.Fields(t.Scope), scope) {
+						return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", scope)
+					}
+				}
+				if _, err := s.app.ConnectedAccounts(ctx, t.AccessToken, s.Env["AUTH0_CONNECTION_NAME"]); err != nil {
+					return wrong("Auth0: Applications > APIs > Auth0 My Account API", "the tester's connected accounts cannot be listed: %s", cause(err))
 				}
 				return fine
 			})

@@ -223,6 +223,18 @@ func TestNames(t *testing.T) {
 		"no logout URL":         {app(func(c *auth0test.Client) { c.AllowedLogoutURLs = nil }), "auth0.logout", "https://steward.test/"},
 		"no push channel":       {app(func(c *auth0test.Client) { c.NotificationChannels = nil }), "auth0.channel", "Guardian Push"},
 		"no audience policy":    {app(func(c *auth0test.Client) { c.RefreshToken.Policies = nil }), "auth0.refresh-audience", "Multi-Resource Refresh Token"},
+		"nobody can disconnect": {app(func(c *auth0test.Client) {
+			c.RefreshToken.Policies[0].Scope = []string{"create:me:connected_accounts", "read:me:connected_accounts"}
+		}), "auth0.refresh-audience", "delete:me:connected_accounts"},
+		"grant of the version before": {func(_ *testing.T, in *installation) {
+			in.tenant.Configure(func(s *auth0test.Settings) {
+				for _, g := range s.Grants {
+					if g.ClientID == in.client {
+						g.Scope = []string{"create:me:connected_accounts"}
+					}
+				}
+			})
+		}, "auth0.my-account-grant", "read:me:connected_accounts, delete:me:connected_accounts"},
 		"My Account not active": {func(_ *testing.T, in *installation) {
 			in.tenant.Configure(func(s *auth0test.Settings) { delete(s.APIs, in.tenant.Issuer()+"me/") })
 		}, "auth0.my-account", "Activate"},
@@ -344,7 +356,7 @@ func (in *installation) disconnect(t *testing.T) {
 	}
 }
 
-// myAccountToken gets one with the scopes to list and to delete, which the application itself has no need of.
+// myAccountToken gets one for an application of its own, as the person's portal would.
 func (in *installation) myAccountToken(t *testing.T) string {
 	t.Helper()
 	scopes := []string{"create:me:connected_accounts", "read:me:connected_accounts", "delete:me:connected_accounts"}

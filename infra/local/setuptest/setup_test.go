@@ -147,6 +147,32 @@ func TestForeign(t *testing.T) {
 	w.refused(t, "that setup did not make")
 }
 
+// TestMyAccountScopesAreAdded: a tenant that the version before set up lets people connect an account only; the next run lets
+// them list and disconnect it too.
+func TestMyAccountScopesAreAdded(t *testing.T) {
+	w := start(t)
+	client := w.apply(t).Result().ClientID
+	w.tenant.Configure(func(s *auth0test.Settings) {
+		old := []string{"create:me:connected_accounts"}
+		s.Clients[client].RefreshToken.Policies[0].Scope = old
+		for _, g := range s.Grants {
+			if g.ClientID == client && g.Audience == w.tenant.Issuer()+"me/" {
+				g.Scope = old
+			}
+		}
+	})
+	p := w.plan(t)
+	var b bytes.Buffer
+	p.Print(&b)
+	if p.Changes() != 2 || strings.Count(b.String(), "read:me:connected_accounts, delete:me:connected_accounts") != 2 || strings.Contains(b.String(), "create:me") {
+		t.Errorf("plan:\n%s", &b)
+	}
+	if err := p.Apply(t.Context(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	w.walkthrough(t)
+}
+
 // TestKeepsOptions: options of the connection that the file does not speak of survive, although a PATCH replaces them all.
 func TestKeepsOptions(t *testing.T) {
 	w := start(t)
@@ -253,9 +279,18 @@ func (w *world) walkthrough(t *testing.T) {
 	if _, err := app.FederatedToken(ctx, refresh, r.Connection); err != nil {
 		t.Errorf("Token Vault exchange: %v", err)
 	}
-	me, err := app.MyAccountToken(ctx, refresh, auth0.CreateConnectedAccounts)
+	me, err := app.MyAccountToken(ctx, refresh, auth0.CreateConnectedAccounts, auth0.ReadConnectedAccounts, auth0.DeleteConnectedAccounts)
 	if err != nil {
 		t.Errorf("My Account token: %v", err)
+	}
+	connected, err := app.ConnectedAccounts(ctx, me, r.Connection)
+	if err != nil || len(connected) != 1 {
+		t.Errorf("connected accounts: %v, %v", connected, err)
+	}
+	for _, a := range connected {
+		if err := app.DeleteConnectedAccount(ctx, me, a.ID); err != nil {
+			t.Errorf("disconnect: %v", err)
+		}
 	}
 	if _, err := app.StartConnect(ctx, me, auth0.ConnectRequest{Connection: r.Connection, RedirectURI: "https://steward.test/connect/callback", State: secret.New("state"), Verifier: auth0.NewVerifier()}); err != nil {
 		t.Errorf("connect Okta: %v", err)

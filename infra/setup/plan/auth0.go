@@ -19,6 +19,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/setup/reach"
 	"github.com/steward-iam/steward/infra/setup/tenant"
+	auth0client "github.com/steward-iam/steward/shared/auth0" // auth0 is a type here
 	"github.com/steward-iam/steward/shared/secret"
 )
 
@@ -33,15 +34,20 @@ const (
 
 // What else the application needs.
 const (
-	ChannelPush    = "guardian-push"
-	MyAccountScope = "create:me:connected_accounts"
-	Back           = "back_channel" // the code flow, with a secret
+	ChannelPush = "guardian-push"
+	Back        = "back_channel" // the code flow, with a secret
 
 	secretPost  = "client_secret_post"
 	nonRotating = "non-rotating"
 	expiring    = "expiring"
 	day         = 24 * 60 * 60
 )
+
+// MyAccountScopes returns the scopes of the My Account API that the application needs for its users: to connect their Okta
+// account, to see whose it is, and to disconnect it.
+func MyAccountScopes() []string {
+	return []string{string(auth0client.CreateConnectedAccounts), string(auth0client.ReadConnectedAccounts), string(auth0client.DeleteConnectedAccounts)}
+}
 
 // marker stands in the metadata of an application that setup made.
 const (
@@ -377,7 +383,8 @@ func (w *world) wantedClient(have *management.Client) *management.Client {
 			}
 		}
 	}
-	policies = append(policies, management.ClientRefreshTokenPolicy{Audience: sdk.String(w.auth0.myAccount()), Scope: &[]string{MyAccountScope}})
+	scopes := MyAccountScopes()
+	policies = append(policies, management.ClientRefreshTokenPolicy{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes})
 	callbacks = append(callbacks, missing(callbacks, want.Callbacks())...)
 	logout = append(logout, missing(logout, want.LogoutURLs())...)
 	channels = append(channels, missing(channels, []string{ChannelPush})...)
@@ -405,7 +412,9 @@ func (w *world) clientDiff(have *management.Client) (d diff) {
 	d.set("refresh tokens", r.GetRotationType() != nonRotating, "turn rotation off")
 	d.set("refresh tokens", r.GetExpirationType() != expiring || r.GetInfiniteTokenLifetime() || r.GetInfiniteIdleTokenLifetime(), "let them expire")
 	d.set("refresh tokens", r.GetTokenLifetime() != want.RefreshTokenDays*day || r.GetIdleTokenLifetime() != want.IdleDays*day, "%d days, %d without use", want.RefreshTokenDays, want.IdleDays)
-	d.set("refresh tokens", !allows(r, w.auth0.myAccount()), "make them good for the My Account API, %s", MyAccountScope)
+	if more := MissingScopes(r, w.auth0.myAccount()); len(more) > 0 {
+		d.set("refresh tokens", true, "make them good for the My Account API, %s", strings.Join(more, ", "))
+	}
 	if more := missing(have.GetCallbacks(), want.Callbacks()); len(more) > 0 {
 		d.set("callbacks", true, "add %s", strings.Join(more, ", "))
 	}
@@ -427,14 +436,15 @@ func change(have, want []string) string {
 	return strings.Join(parts, "; ")
 }
 
-// allows says whether refresh tokens may fetch a My Account token that can connect accounts.
-func allows(r *management.ClientRefreshToken, audience string) bool {
+// MissingScopes returns those of [MyAccountScopes] that refresh tokens are not good for; audience is that of the My Account API.
+func MissingScopes(r *management.ClientRefreshToken, audience string) []string {
+	var have []string
 	for _, policy := range deref(r.Policies) {
-		if deref(policy.Audience) == audience && slices.Contains(deref(policy.Scope), MyAccountScope) {
-			return true
+		if deref(policy.Audience) == audience {
+			have = append(have, deref(policy.Scope)...)
 		}
 	}
-	return false
+	return missing(have, MyAccountScopes())
 }
 
 // planClientSecret carries the application's secret from Auth0 into Secrets Manager; nobody sees it on the way.
@@ -506,7 +516,8 @@ func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.
 
 // wantedGrants are the APIs that the application asks tokens of for its users.
 func (w *world) wantedGrants() []*management.ClientGrant {
-	all := []*management.ClientGrant{{Audience: sdk.String(w.auth0.myAccount()), Scope: &[]string{MyAccountScope}}}
+	scopes := MyAccountScopes()
+	all := []*management.ClientGrant{{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes}}
 	if a := w.File.Auth0.Approvals; a.Identifier != "" {
 		all = append(all, &management.ClientGrant{Audience: &a.Identifier, Scope: &[]string{}, AuthorizationDetailsTypes: &[]string{a.DetailType}})
 	}
@@ -518,7 +529,7 @@ func (w *world) planGrants(ctx context.Context, p *Plan) error {
 		step := Step{Resource: "Auth0 grant for users of " + want.GetAudience(), Action: Create}
 		if want.GetAudience() == w.auth0.myAccount() {
 			step.Resource = "Auth0 grant of the My Account API, for users"
-			step.Details = []string{MyAccountScope}
+			step.Details = []string{strings.Join(want.GetScope(), ", ")}
 		}
 		create := func(ctx context.Context) error {
 			g := *want
