@@ -108,6 +108,10 @@ destroy: ## remove the stack; prod keeps its data
 secrets: ## fill the Auth0 and FGA client secrets, typed unseen
 	@$(DEPLOY) secrets
 
+.PHONY: rotate
+rotate: ## put a fresh key above those that seal and mark, after asking for each
+	@$(DEPLOY) rotate
+
 CONFIG ?= steward.yaml
 
 .PHONY: setup

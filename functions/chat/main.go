@@ -59,16 +59,17 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 	secrets := secretsmanager.New(from)
 	db := dynamodb.NewFromConfig(awsclient.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
-	key := func(arn string) func(context.Context) (*seal.Box, error) {
-		return seal.Keeper(func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, arn) })
+	key := func(use, arn string) func(context.Context) (*seal.Box, error) {
+		return seal.Keeper(use, func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, arn) }, now)
 	}
-	box, auditKey := key(cfg.TokenKeyARN), key(cfg.AuditKeyARN)
+	box, auditKey := key("seals sign-ins", cfg.TokenKeyARN), key("marks the record", cfg.AuditKeyARN)
 	trail := dynamo.NewAudit(db, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return auditKey(ctx) })
 	auth := auth0.New(auth0.Config{
-		Issuer:   cfg.Issuer,
-		ClientID: cfg.ClientID,
-		Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.ClientSecretARN) },
-		Now:      now,
+		Issuer:      cfg.Issuer,
+		ClientID:    cfg.ClientID,
+		Secret:      func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.ClientSecretARN) },
+		FreshSecret: func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, cfg.ClientSecretARN) },
+		Now:         now,
 	})
 	return web.New(web.Config{
 		Base:       parameter.Address(from, cfg.BaseURL, cfg.BaseURLParameter),

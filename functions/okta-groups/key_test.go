@@ -7,6 +7,20 @@ import (
 	"github.com/steward-iam/steward/functions/internal/actingtest"
 )
 
+// A rotation loses nothing and needs no restart: a function that is warm goes on with what was sealed before, and opens what
+// others seal with the new key.
+func TestRotation(t *testing.T) {
+	w := start(t)
+	alice := w.SignIn("alice")
+	wants(t, w.ask(alice, "list_user_groups"), "", "Engineering")
+	w.Rotate("token-key")
+	carol := w.SignIn("carol")
+	wants(t, w.ask(alice, "list_user_groups"), "", "Engineering")
+	wants(t, w.ask(carol, "list_user_groups"), "", "Engineering")
+	w.restart()
+	wants(t, w.ask(alice, "list_user_groups"), "", "Engineering")
+}
+
 // There is no default key. Where none is named the function does not start, and under one that is no key nothing is
 // exchanged and nothing read: the fault is ours, and says so.
 func TestWithoutAKeyNothingIsRead(t *testing.T) {

@@ -77,6 +77,16 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			_, _ = io.WriteString(w, `{"Parameter":{"Value":"30"}}`)
 		}
+	case form.Get("Action") == "DescribeStackResource":
+		_, _ = fmt.Fprintf(w, `<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail><PhysicalResourceId>arn:%s</PhysicalResourceId></StackResourceDetail></DescribeStackResourceResult></DescribeStackResourceResponse>`,
+			form.Get("LogicalResourceId"))
+	case target == "secretsmanager.GetSecretValue":
+		var in struct{ SecretId string } //nolint:revive // as the service spells it
+		if err := json.Unmarshal(body, &in); err != nil {
+			refuse(http.StatusBadRequest, "SerializationException")
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": c.stored[in.SecretId]})
 	case target == "secretsmanager.PutSecretValue":
 		if c.denied {
 			refuse(http.StatusBadRequest, "AccessDeniedException")

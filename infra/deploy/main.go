@@ -1,5 +1,5 @@
-// Command deploy brings the stack into an AWS account, or out of it: `make deploy`, `make diff`, `make destroy` and
-// `make secrets` call it.
+// Command deploy brings the stack into an AWS account, or out of it: `make deploy`, `make diff`, `make destroy`,
+// `make secrets` and `make rotate` call it.
 //
 // Before the CDK's command line is started it asks the account what would make a deployment fail half-way, and says
 // what to do in a sentence: example values in cdk.json, no Node.js, no credentials, no region, an account that is not
@@ -27,12 +27,13 @@ import (
 // cdkVersion is the command line that reads the assemblies of the CDK library in go.mod.
 const cdkVersion = "2.1148.1"
 
-const usage = `usage: deploy [flags] deploy|diff|destroy|secrets
+const usage = `usage: deploy [flags] deploy|diff|destroy|secrets|rotate
 
   deploy   create or update the stack
   diff     show what a deployment would change
   destroy  remove the stack; a prod stack keeps its data and is protected
   secrets  fill the Auth0 and FGA client secrets, typed unseen
+  rotate   put a fresh key above those that seal and mark, after asking for each
 
 `
 
@@ -156,6 +157,12 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return err
 		}
 		return a.fillSecrets(ctx, s, unseen(in, out), out)
+	case "rotate":
+		a, err := account()
+		if err != nil {
+			return err
+		}
+		return a.rotate(ctx, s, yes(in, out), out)
 	default:
 		flags.Usage()
 		return fmt.Errorf("there is no command %q", command)

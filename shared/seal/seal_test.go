@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/seal"
@@ -63,9 +65,23 @@ func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	if _, err := seal.New(secret.New("short")); err == nil {
-		t.Error("a short key was accepted")
+	many := make([]string, seal.MaxKeys+1)
+	for i := range many {
+		many[i] = seal.GenerateKey().Reveal()
 	}
+	one, short := many[0], "canary-short"
+	for name, tc := range map[string]struct{ text, want string }{
+		"short":         {short, "line 1 has 12 characters"},
+		"short beneath": {one + "\n\n" + short + "\n", "line 3 has 12 characters"},
+		"twice":         {one + "\n" + many[1] + "\n " + one, "line 3 repeats line 1"},
+		"blank":         {" \n\n", "no key"},
+		"too many":      {strings.Join(many, "\n"), "33 keys"},
+	} {
+		if _, err := seal.New(secret.New(tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: got %v, want an error that says %q and no key", name, err, tc.want)
+		}
+	}
+	box(t, "\n"+strings.Join(many[1:], "\r\n\n")+"\n")
 	b := box(t, seal.GenerateKey().Reveal())
 	if _, err := b.Seal(secret.String{}, "a"); err == nil {
 		t.Error("an empty secret was sealed")
@@ -78,33 +94,177 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The key is fetched when first needed and once; one that is none is tried again, for somebody may have put it right.
-func TestKeeper(t *testing.T) {
-	var key secret.String
-	var fetched int
-	keep := seal.Keeper(func(context.Context) (secret.String, error) {
-		fetched++
-		if key.IsZero() {
-			return key, errors.New("away")
-		}
-		return key, nil
-	})
-	for _, bad := range []secret.String{{}, secret.New("canary-short")} {
-		key = bad
-		b, err := keep(t.Context())
-		if err == nil || b != nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("under no key: %v", err)
-		}
-		if e, ok := errors.AsType[*fault.Error](err); ok == bad.IsZero() || ok && e.Kind != fault.Internal {
-			t.Errorf("under a key that is too short: %v; without one: as the fetch says", err)
-		}
-	}
-	key = seal.GenerateKey()
-	first, err := keep(t.Context())
+// TestRing turns keys over: what older keys sealed or marked is still good, and the newest makes what is new.
+func TestRing(t *testing.T) {
+	first, second, third := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
+	before, now := box(t, first), box(t, third+"\n"+second+"\n"+first+"\n")
+	sealed, err := before.Seal(secret.New("canary"), "session-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := keep(t.Context()); err != nil || again != first || fetched != 3 {
-		t.Errorf("fetched %d times, the same box: %t, %v", fetched, again == first, err)
+	mark, err := before.Mark("approved", "a-1")
+	if err != nil {
+		t.Fatal(err)
 	}
+	if got, err := now.Open(sealed, "session-1"); err != nil || got.Reveal() != "canary" {
+		t.Errorf("what was sealed before does not open: %v", err)
+	}
+	if !now.Verify(mark, "approved", "a-1") {
+		t.Error("what was marked before does not verify")
+	}
+	newer, err := now.Seal(secret.New("canary"), "session-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box(t, third).Open(newer, "session-1"); err != nil {
+		t.Errorf("the first key does not open what is sealed now: %v", err)
+	}
+	if newest, err := now.Mark("approved", "a-1"); err != nil || !box(t, third).Verify(newest, "approved", "a-1") || before.Verify(newest, "approved", "a-1") {
+		t.Errorf("what is marked now is not marked with the first key: %v", err)
+	}
+	for name, verified := range map[string]bool{
+		"another mark": now.Verify(mark[1:], "approved", "a-1"), "no mark": now.Verify(nil, "approved", "a-1"),
+		"other names": now.Verify(mark, "approved", "a-2"), "shifted names": now.Verify(mark, "approveda", "-1"), "no names": now.Verify(mark),
+		"a key that is gone": box(t, third+"\n"+second).Verify(mark, "approved", "a-1"),
+	} {
+		if verified {
+			t.Errorf("%s verifies", name)
+		}
+	}
+}
+
+// stored is a secret store and a clock.
+type stored struct {
+	text    string
+	err     error
+	fetched int
+	now     time.Time
+}
+
+func (s *stored) keeper() func(context.Context) (*seal.Box, error) {
+	fetch := func(context.Context) (secret.String, error) {
+		s.fetched++
+		return secret.New(s.text), s.err
+	}
+	return seal.Keeper("opens the tests", fetch, func() time.Time { return s.now })
+}
+
+// The text is fetched when first needed and once; one that holds no key is tried again, for somebody may have put it right.
+func TestKeeper(t *testing.T) {
+	s := &stored{now: time.Now(), err: errors.New("away")}
+	keep := s.keeper()
+	if _, err := keep(t.Context()); !errors.Is(err, s.err) {
+		t.Errorf("without a store: %v, want what the fetch says", err)
+	}
+	s.text, s.err = "canary-short", nil
+	_, err := keep(t.Context())
+	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Kind != fault.Internal || !strings.Contains(e.Say, "the key that opens the tests cannot be used") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("under a key that is too short: %v", err)
+	}
+	s.text = seal.GenerateKey().Reveal()
+	for range 3 {
+		if _, err := keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.fetched != 3 {
+		t.Errorf("fetched %d times, want twice in vain and once", s.fetched)
+	}
+}
+
+// TestWarmKeeper holds that a process that keeps a ring learns of a rotation when it meets a value of the new key, asks
+// at most once a minute for that, and is none the worse for a store that is away.
+func TestWarmKeeper(t *testing.T) {
+	old, young := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
+	s := &stored{text: old, now: time.Now()}
+	keep := s.keeper()
+	warm, err := keep(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := box(t, young).Seal(secret.New("canary"), "session-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark, err := box(t, young).Mark("approved")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens := func(b *seal.Box) bool { _, err := b.Open(sealed, "session-1"); return err == nil }
+
+	if opens(warm) || warm.Verify(mark, "approved") || s.fetched != 2 {
+		t.Errorf("before the rotation: fetched %d times, want once more for two values that do not open", s.fetched)
+	}
+	s.now, s.text, s.err = s.now.Add(time.Minute), young+"\n"+old, errors.New("away")
+	if opens(warm) || s.fetched != 3 {
+		t.Errorf("it opens without the key, or fetched %d times", s.fetched)
+	}
+	if b, err := keep(t.Context()); err != nil || b == nil {
+		t.Errorf("a store that is away fails a call: %v", err)
+	}
+	s.now, s.err = s.now.Add(time.Minute), nil
+	if !warm.Verify(mark, "approved") || !opens(warm) || s.fetched != 4 {
+		t.Errorf("after the rotation: fetched %d times, want once for all that does not open", s.fetched)
+	}
+	now, err := keep(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := now.Mark("approved"); err != nil || !bytes.Equal(again, mark) {
+		t.Errorf("the new key is not the one that marks: %v", err)
+	}
+}
+
+// TestKeeperLooksAgain holds that the new key is soon the one that seals, although everything opens: after ten minutes the
+// text is read beside the call that notices, once.
+func TestKeeperLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, young := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
+		text, fetched := old, 0
+		keep := seal.Keeper("opens the tests", func(ctx context.Context) (secret.String, error) {
+			fetched++
+			time.Sleep(time.Second)
+			return secret.New(text), ctx.Err()
+		}, time.Now)
+		mark := func() []byte {
+			t.Helper()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel() // the call is over before the text is there
+			b, err := keep(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := b.Mark("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		first := mark()
+		text = young + "\n" + old
+		time.Sleep(9 * time.Minute)
+		if !bytes.Equal(mark(), first) || fetched != 1 {
+			t.Errorf("after nine minutes: fetched %d times", fetched)
+		}
+		time.Sleep(time.Minute)
+		for range 3 {
+			if !bytes.Equal(mark(), first) {
+				t.Error("a call waited for the text")
+			}
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if bytes.Equal(mark(), first) || fetched != 2 {
+			t.Errorf("after ten minutes: the old key marks, or fetched %d times", fetched)
+		}
+		text = "garbage"
+		time.Sleep(11 * time.Minute)
+		mark()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if mark(); fetched != 3 {
+			t.Errorf("fetched %d times", fetched)
+		}
+	})
 }

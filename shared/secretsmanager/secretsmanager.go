@@ -1,7 +1,8 @@
-// Package secretsmanager reads secret values from AWS Secrets Manager, each once a process.
+// Package secretsmanager reads secret values from AWS Secrets Manager and remembers them.
 //
 //	secrets := secretsmanager.New(awsConfig)
-//	value, err := secrets.Get(ctx, cfg.ClientSecretARN) // asks AWS the first time, remembers afterwards
+//	value, err := secrets.Get(ctx, cfg.ClientSecretARN)   // asks AWS the first time, remembers afterwards
+//	value, err = secrets.Fresh(ctx, cfg.ClientSecretARN) // asks AWS whatever is remembered
 //
 // A secret that exists but was never filled is the one thing a person can put right, so the error names it.
 //
@@ -31,11 +32,14 @@ const fetchTimeout = 4 * time.Second
 // once, AWS is asked once. Failures are not remembered.
 type Source struct {
 	client *awsclient.Client
-	mu     sync.Mutex
-	known  map[string]*entry
+
+	mu      sync.Mutex
+	known   map[string]secret.String
+	reading map[string]*reading // under way, by ARN
 }
 
-type entry struct {
+// reading is one fetch that any number of callers may wait for.
+type reading struct {
 	done  chan struct{} // closed when value and err are final
 	value secret.String
 	err   error
@@ -44,23 +48,37 @@ type entry struct {
 // New makes a Source and asks for nothing.
 func New(cfg aws.Config) *Source {
 	service := awsclient.Service{ID: "Secrets Manager", Name: "secretsmanager"}
-	return &Source{client: awsclient.New(cfg, service, nil), known: map[string]*entry{}}
+	return &Source{client: awsclient.New(cfg, service, nil), known: map[string]secret.String{}, reading: map[string]*reading{}}
 }
 
-// Get returns the current value of the secret with the given ARN, without the blanks that pasting leaves around it. The
-// error is a fault of kind Internal if the secret has no value, of kind Upstream if it could not be read.
+// Get returns the value of the secret with the given ARN as it was when first read, without the blanks that pasting
+// leaves around it. The error is a fault of kind Internal if the secret has no value, of kind Upstream if it could not
+// be read.
 func (s *Source) Get(ctx context.Context, arn string) (secret.String, error) {
 	s.mu.Lock()
-	e, ok := s.known[arn]
+	value, ok := s.known[arn]
+	s.mu.Unlock()
+	if ok {
+		return value, nil
+	}
+	return s.Fresh(ctx, arn)
+}
+
+// Fresh returns the value that AWS has now, with the errors of [Source.Get], which returns this value from then on. It
+// is for a value that turned out to be refused: it may have been rotated. If AWS cannot be asked, what was read before
+// stays.
+func (s *Source) Fresh(ctx context.Context, arn string) (secret.String, error) {
+	s.mu.Lock()
+	r, ok := s.reading[arn]
 	if !ok {
-		e = &entry{done: make(chan struct{})}
-		s.known[arn] = e
-		go s.load(context.WithoutCancel(ctx), arn, e) // others may be waiting when this caller gives up
+		r = &reading{done: make(chan struct{})}
+		s.reading[arn] = r
+		go s.read(context.WithoutCancel(ctx), arn, r) // others may be waiting when this caller gives up
 	}
 	s.mu.Unlock()
 	select {
-	case <-e.done:
-		return e.value, e.err
+	case <-r.done:
+		return r.value, r.err
 	case <-ctx.Done():
 		return secret.String{}, unreadable(arn, ctx.Err())
 	}
@@ -70,27 +88,20 @@ func (s *Source) Get(ctx context.Context, arn string) (secret.String, error) {
 func (s *Source) Forget(arn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.known[arn]
-	if !ok {
-		return
-	}
-	select {
-	case <-e.done:
-		delete(s.known, arn)
-	default: // just being read
-	}
+	delete(s.known, arn)
 }
 
-func (s *Source) load(ctx context.Context, arn string, e *entry) {
+func (s *Source) read(ctx context.Context, arn string, r *reading) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	e.value, e.err = s.fetch(ctx, arn)
-	if e.err != nil {
-		s.mu.Lock()
-		delete(s.known, arn)
-		s.mu.Unlock()
+	r.value, r.err = s.fetch(ctx, arn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.reading, arn)
+	if r.err == nil {
+		s.known[arn] = r.value
 	}
-	close(e.done)
+	close(r.done)
 }
 
 func (s *Source) fetch(ctx context.Context, arn string) (secret.String, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/secretsmanager"
 )
 
@@ -80,6 +81,34 @@ func TestGetOnce(t *testing.T) {
 	if _, err := s.Get(t.Context(), arn); err != nil || calls.Load() != 3 {
 		t.Errorf("forgotten: %d calls, %v, want 3", calls.Load(), err)
 	}
+}
+
+// TestFresh holds that a rotated value is learnt when asked for, by later readers too, and that a failure keeps the old one.
+func TestFresh(t *testing.T) {
+	now, down := canary, false
+	s := source(t, func(w http.ResponseWriter, r *http.Request) {
+		if down {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		value(now)(w, r)
+	})
+	wants := func(get func(context.Context, string) (secret.String, error), want string) {
+		t.Helper()
+		if got, err := get(t.Context(), arn); err != nil || got.Reveal() != want {
+			t.Errorf("got %q, %v, want %q", got.Reveal(), err, want)
+		}
+	}
+	wants(s.Get, canary)
+	now = "another-value"
+	wants(s.Get, canary)
+	wants(s.Fresh, "another-value")
+	wants(s.Get, "another-value")
+	down = true
+	if _, err := s.Fresh(t.Context(), arn); fault.KindOf(err) != fault.Upstream {
+		t.Errorf("while AWS is down: %v", err)
+	}
+	wants(s.Get, "another-value")
 }
 
 func TestGetFails(t *testing.T) {

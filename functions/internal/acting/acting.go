@@ -95,16 +95,17 @@ type Clients struct {
 	Door      Door
 
 	secrets *secretsmanager.Source
+	now     func() time.Time
 	keys    []Key // all that were made, see [Clients.key]
 }
 
 // Key gives the box of one of Steward's keys, read when it is first needed.
 type Key = func(context.Context) (*seal.Box, error)
 
-// key is the key in the secret with that ARN. All keys that have been made when the first person calls are read then,
+// key is the key in the secret with that ARN; use completes "the key that …". All keys that have been made when the first person calls are read then,
 // side by side.
-func (c *Clients) key(arn string) Key {
-	k := seal.Keeper(func(ctx context.Context) (secret.String, error) { return c.secrets.Get(ctx, arn) })
+func (c *Clients) key(use, arn string) Key {
+	k := seal.Keeper(use, func(ctx context.Context) (secret.String, error) { return c.secrets.Fresh(ctx, arn) }, c.now)
 	c.keys = append(c.keys, k)
 	return k
 }
@@ -125,18 +126,20 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		AWS:  awsCfg,
 		Okta: orgClient,
 		Auth0: auth0.New(auth0.Config{
-			Issuer:   cfg.Auth0Issuer,
-			ClientID: cfg.Auth0ClientID,
-			Secret:   func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.Auth0SecretARN) },
-			HTTP:     &http.Client{Timeout: 8 * time.Second},
-			Now:      now,
+			Issuer:      cfg.Auth0Issuer,
+			ClientID:    cfg.Auth0ClientID,
+			Secret:      func(ctx context.Context) (secret.String, error) { return secrets.Get(ctx, cfg.Auth0SecretARN) },
+			FreshSecret: func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, cfg.Auth0SecretARN) },
+			HTTP:        &http.Client{Timeout: 8 * time.Second},
+			Now:         now,
 		}),
 		Sessions:  dynamo.NewSessions(table, cfg.SessionTable),
 		Approvals: dynamo.NewApprovals(table, cfg.SessionTable),
 		secrets:   secrets,
+		now:       now,
 	}
-	c.Box = c.key(cfg.TokenKeySecretARN)
-	c.AuditKey = c.key(cfg.AuditKeySecretARN)
+	c.Box = c.key("seals sign-ins", cfg.TokenKeySecretARN)
+	c.AuditKey = c.key("marks the record", cfg.AuditKeySecretARN)
 	trail := dynamo.NewAudit(table, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return c.AuditKey(ctx) })
 	limits := dynamo.NewLimits(table, cfg.SessionTable)
 	c.Audit = trail

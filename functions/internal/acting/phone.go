@@ -28,7 +28,7 @@ func ReadPhone(r *config.Reader) Phone {
 }
 
 // ApprovalKey marks what was asked and what was approved. No other function may read it.
-func (p Phone) ApprovalKey(c *Clients) Key { return c.key(p.ApprovalKeySecretARN) }
+func (p Phone) ApprovalKey(c *Clients) Key { return c.key("marks approvals", p.ApprovalKeySecretARN) }
 
 // Client asks phones through that tenant.
 func (p Phone) Client(tenant *auth0.Client) *ciba.Client {

@@ -16,6 +16,7 @@ package actingtest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -36,6 +37,7 @@ import (
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/awsclient"
 	"github.com/steward-iam/steward/shared/awstest"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
@@ -80,6 +82,7 @@ type World struct {
 	Log *slog.Logger
 
 	base    string // of AWS
+	behind  string // of AWS, behind the door
 	offset  atomic.Int64
 	power   *power
 	journal *journal
@@ -159,7 +162,8 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 		"APPROVAL_QUEUE_URL": w.AWS.QueueURL(w.base, queueName),
 	}
 	// The test's own calls take the back door, where nothing is counted or goes wrong.
-	t.Setenv("AWS_ENDPOINT_URL", serve(t, w.AWS))
+	w.behind = serve(t, w.AWS)
+	t.Setenv("AWS_ENDPOINT_URL", w.behind)
 	w.clients = w.Clients()
 	t.Setenv("AWS_ENDPOINT_URL", w.base)
 	t.Cleanup(func() { w.clean("the log", w.journal.text()) })
@@ -283,6 +287,20 @@ func (w *World) Grant(name, relation, object string) {
 
 // UseKey has the next process seal and open under the secret of that name.
 func (w *World) UseKey(name string) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN(name) }
+
+// Rotate puts a fresh key above the others in the secret of that name. Who signs in from now on is sealed with it.
+func (w *World) Rotate(name string) {
+	w.T.Helper()
+	vault := awsclient.New(w.clients.AWS, awsclient.Service{ID: "Secrets Manager", Name: "secretsmanager"}, nil)
+	var now, put struct{ SecretString string }
+	id := w.AWS.SecretARN(name)
+	must(w.T, vault.JSON(w.T.Context(), "secretsmanager.GetSecretValue", map[string]string{"SecretId": id}, &now))
+	text := seal.GenerateKey().Reveal() + "\n" + now.SecretString
+	must(w.T, vault.JSON(w.T.Context(), "secretsmanager.PutSecretValue", map[string]string{"SecretId": id, "SecretString": text, "ClientRequestToken": rand.Text() + rand.Text()}, &put))
+	w.T.Setenv("AWS_ENDPOINT_URL", w.behind)
+	w.clients = w.Clients()
+	w.T.Setenv("AWS_ENDPOINT_URL", w.base)
+}
 
 // Revoke takes a grant away.
 func (w *World) Revoke(name, relation, object string) {

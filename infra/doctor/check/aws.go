@@ -42,16 +42,9 @@ func awsChecks() []check {
 			s.fgaSecret, v = s.stored(ctx, "FGA_CLIENT_SECRET_ARN")
 			return v
 		}},
-		{id: "secret.token-key", what: "the key that seals tokens can be used", needs: []string{"config.app"}, run: func(ctx context.Context, s *Subject) verdict {
-			key, v := s.stored(ctx, "TOKEN_KEY_SECRET_ARN")
-			if v != fine {
-				return v
-			}
-			if _, err := seal.New(key); err != nil {
-				return wrong("the secret "+secrets.Name(s.Env["TOKEN_KEY_SECRET_ARN"])+" in AWS Secrets Manager: at least 32 characters; changing it signs everybody out", "the key cannot be used: %v", err)
-			}
-			return fine
-		}},
+		ownKey("secret.token-key", "the key that seals tokens can be used", "TOKEN_KEY_SECRET_ARN"),
+		ownKey("secret.approval-key", "the key that marks approvals can be used", "APPROVAL_KEY_SECRET_ARN"),
+		ownKey("secret.audit-key", "the key that marks the record can be used", "AUDIT_KEY_SECRET_ARN"),
 		{id: "table.sessions", what: "the session table has its keys and its index by owner", needs: []string{"config.app"}, run: sessionTable},
 		{id: "table.ttl", what: "the session table forgets what has expired", needs: []string{"table.sessions"}, run: timeToLive},
 		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, run: func(ctx context.Context, s *Subject) verdict {
@@ -61,6 +54,20 @@ func awsChecks() []check {
 		{id: "queue", what: "the approval queue is there", needs: []string{"config.app"}, run: approvalQueue},
 		{id: "agent", what: "the alias of the Bedrock agent runs today's tools and instruction", needs: []string{"config.app"}, run: agentAlias},
 	}
+}
+
+// ownKey checks a key of Steward's own.
+func ownKey(id, what, env string) check {
+	return check{id: id, what: what, needs: []string{"config.app"}, run: func(ctx context.Context, s *Subject) verdict {
+		text, v := s.stored(ctx, env)
+		if v != fine {
+			return v
+		}
+		if _, err := seal.New(text); err != nil {
+			return wrong("the secret "+secrets.Name(s.Env[env])+" in AWS Secrets Manager: one key a line, each of at least 32 characters; the runbook says what is lost with a line", "the key cannot be used: %v", err)
+		}
+		return fine
+	}}
 }
 
 // stored reads a secret as the functions do.

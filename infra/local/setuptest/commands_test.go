@@ -100,7 +100,7 @@ func TestLocalRun(t *testing.T) {
 	doctor, setup := build(t, "doctor"), build(t, "setup")
 
 	out, exit := execute(t, doctor, "", nil, "-local", state, "-config", "none.yaml")
-	if exit != 0 || !strings.Contains(out, "24 ok, 0 wrong") {
+	if exit != 0 || !strings.Contains(out, "26 ok, 0 wrong") {
 		t.Errorf("doctor: exit %d:\n%s", exit, out)
 	}
 
@@ -124,7 +124,7 @@ func TestLocalRun(t *testing.T) {
 	if out, exit := execute(t, setup, "", env, "-config", file, "-plan"); exit != 0 || !strings.Contains(out, "Nothing to change.") {
 		t.Errorf("setup again: exit %d:\n%s", exit, out)
 	}
-	if out, exit = execute(t, doctor, "", nil, "-local", state, "-config", file); exit != 0 || !strings.Contains(out, "52 ok, 0 wrong") {
+	if out, exit = execute(t, doctor, "", nil, "-local", state, "-config", file); exit != 0 || !strings.Contains(out, "54 ok, 0 wrong") {
 		t.Errorf("doctor: exit %d:\n%s", exit, out)
 	}
 

@@ -190,6 +190,8 @@ func TestNames(t *testing.T) {
 		"no agent alias":             {env("BEDROCK_AGENT_ALIAS_ID", ""), "config.app", "BEDROCK_AGENT_ALIAS_ID"},
 		"empty Auth0 secret":         {secretIs("steward/auth0", ""), "secret.auth0", "steward/auth0"},
 		"empty FGA secret":           {secretIs("steward/fga", ""), "secret.fga", "steward/fga"},
+		"short approval key":         {secretIs("steward/approval-key", "short"), "secret.approval-key", "steward/approval-key"},
+		"repeated audit key":         {secretIs("steward/audit-key", strings.Repeat("a", 40)+"\n"+strings.Repeat("a", 40)), "secret.audit-key", "steward/audit-key"},
 		"short token key":            {secretIs("steward/token-key", "short"), "secret.token-key", "steward/token-key"},
 		"another session table":      {env("SESSION_TABLE_NAME", "audit"), "table.sessions", "SESSION_TABLE_NAME"},
 		"no index":                   {func(_ *testing.T, in *installation) { in.account.Tables[0].Indexes = nil }, "table.sessions", fleet.OwnerIndex},
