@@ -22,7 +22,8 @@ func (t *Tenant) discovery(w http.ResponseWriter, _ *http.Request) {
 		"end_session_endpoint":                at("oidc/logout"),
 		"backchannel_authentication_endpoint": at("bc-authorize"),
 
-		"backchannel_token_delivery_modes_supported":       []string{"poll"},
+		"authorization_response_iss_parameter_supported": t.opts.ResponseIssuer,
+		"backchannel_token_delivery_modes_supported":     []string{"poll"},
 		"scopes_supported":                                 oidcScopes,
 		"response_types_supported":                         []string{"code"},
 		"response_modes_supported":                         []string{"query", "fragment"},
@@ -49,6 +50,7 @@ type login struct {
 	request  url.Values
 	audience string
 	scope    []string
+	issuer   string // told to the application with the answer (RFC 9207), "" if it is not
 	expires  time.Time
 }
 
@@ -85,6 +87,9 @@ func (t *Tenant) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 
 	l := &login{client: c, request: q, expires: t.now().Add(loginLife)}
+	if t.opts.ResponseIssuer {
+		l.issuer = t.issuer
+	}
 	if fault := t.checkAuthorize(l); fault != nil {
 		l.fail(w, r, fault)
 		return
@@ -168,6 +173,9 @@ func (l *login) fail(w http.ResponseWriter, r *http.Request, fault *oauthError) 
 func (l *login) redirect(w http.ResponseWriter, r *http.Request, answer url.Values) {
 	if l.request.Has("state") {
 		answer.Set("state", l.request.Get("state"))
+	}
+	if l.issuer != "" {
+		answer.Set("iss", l.issuer)
 	}
 	separator := "?"
 	if l.request.Get("response_mode") == "fragment" {

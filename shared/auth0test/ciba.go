@@ -99,6 +99,9 @@ func (t *Tenant) startBackchannel(r *http.Request) (*backchannel, *oauthError) {
 			return nil, refuse(400, "invalid_request", "requested_expiry must be between 1 and 259200")
 		}
 	}
+	if limit := seconds(t.opts.PushExpiry); limit > 0 {
+		life = min(life, limit)
+	}
 	audience := form.Get("audience")
 	details, fault := t.checkDetails(c, audience, form.Get("authorization_details"))
 	if fault != nil {

@@ -103,6 +103,42 @@ func TestCIBADeniedAndExpiredLookTheSame(t *testing.T) {
 	spec.poll(id).wants(t, 400, "expired_token", "")
 }
 
+// auth0-python sends JSON to the token endpoint, for this grant too.
+func TestCIBAPollTakesJSON(t *testing.T) {
+	a := begin(t)
+	id := a.ask().str("auth_req_id")
+	body, err := json.Marshal(map[string]string{"client_id": clientID, "client_secret": secret, "grant_type": auth0test.GrantCIBA, "auth_req_id": id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll := func() answer {
+		a.clock.forward(5 * time.Second)
+		return a.do(http.DefaultClient, http.MethodPost, "/oauth/token", http.Header{"Content-Type": {"application/json"}}, strings.NewReader(string(body)))
+	}
+	poll().wants(t, 400, "authorization_pending", "")
+	if err := a.Decide(id, "approve"); err != nil {
+		t.Fatal(err)
+	}
+	if got := poll(); got.StatusCode != 200 || claims(t, got.str("id_token"))["sub"] != aliceSub {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestCIBAWaitsLessThanAsked(t *testing.T) {
+	a := begin(t, func(o *auth0test.Options) { o.PushExpiry = 40 * time.Second })
+	for asked, want := range map[string]float64{"300": 40, "20": 20} {
+		if got := a.ask("requested_expiry", asked); got.json["expires_in"] != want {
+			t.Errorf("asked for %s: %s", asked, got.body)
+		}
+	}
+	id := a.ask().str("auth_req_id")
+	a.clock.forward(40 * time.Second)
+	a.poll(id).wants(t, 400, "access_denied", gone)
+	if a.Decide(id, "approve") == nil {
+		t.Error("it was approved after its end")
+	}
+}
+
 func TestCIBASlowDown(t *testing.T) {
 	a := begin(t)
 	id := a.ask().str("auth_req_id")

@@ -80,6 +80,30 @@ func TestLogin(t *testing.T) {
 	a.do(http.DefaultClient, http.MethodGet, "/userinfo", http.Header{"Authorization": {"Bearer x"}}, nil).wants(t, 401, "invalid_token", "")
 }
 
+// RFC 9207: announced, and then in every answer, faults included.
+func TestResponseIssuer(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		a := begin(t, func(o *auth0test.Options) { o.ResponseIssuer = on })
+		want := ""
+		if on {
+			want = a.url + "/"
+		}
+		if got := a.get("/.well-known/openid-configuration"); got.json["authorization_response_iss_parameter_supported"] != on {
+			t.Errorf("announced: %v, want %t", got.json["authorization_response_iss_parameter_supported"], on)
+		}
+		if back := a.signIn(aliceEmail); back.Get("iss") != want || back.Get("code") == "" {
+			t.Errorf("signed in: %v, want iss %q", back, want)
+		}
+		refused, err := a.get(a.authorizeURL("response_type", "token")).Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back := refused.Query(); back.Get("iss") != want || back.Get("error") == "" {
+			t.Errorf("refused: %v, want iss %q", back, want)
+		}
+	}
+}
+
 func TestCodeExpires(t *testing.T) {
 	a := begin(t)
 	code := a.signIn(aliceEmail).Get("code")

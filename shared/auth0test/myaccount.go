@@ -190,7 +190,8 @@ func (t *Tenant) ticket(ticket string) *link {
 
 const ticketGone = "This link has expired or was used. Go back to the application and connect again."
 
-// consentPage is step 2, in the browser: Okta asks whether the application may act with these scopes, and as whom.
+// consentPage is step 2, in the browser: Okta asks whether the application may act with these scopes, and as whom. Who began
+// the flow is selected.
 func (t *Tenant) consentPage(w http.ResponseWriter, r *http.Request) {
 	l := t.ticket(r.URL.Query().Get("ticket"))
 	if l == nil {
@@ -209,6 +210,8 @@ func (t *Tenant) consentPage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// consent is a press on one of its buttons. The form has ticket, decision (approve or deny) and person, the e-mail address of
+// whoever is signed in to Okta in this browser: their account is connected, and it need not be that of who began the flow.
 func (t *Tenant) consent(w http.ResponseWriter, r *http.Request) {
 	l := t.ticket(r.PostFormValue("ticket"))
 	if l == nil {

@@ -37,10 +37,12 @@ type Options struct {
 
 	PollInterval time.Duration // CIBA interval, default 5 s
 	PushLimit    int           // pushes a minute to one person, default 5; negative is none
+	PushExpiry   time.Duration // the longest that a back-channel request waits, whatever requested_expiry says; 0 is as requested
 
 	LoginFillsVault bool // signing in stores the provider's tokens, as before the Connected Accounts flow
 	RotatingRefresh bool // every client rotates refresh tokens, which makes Token Vault refuse
 	MFAAlways       bool // MFA policy Always, which makes Token Vault answer mfa_required
+	ResponseIssuer  bool // authorization responses carry iss, and discovery announces it (RFC 9207; off in a new tenant)
 	NoSingleSignOn  bool // /authorize shows the login page even to a browser that signed in before
 
 	PollStatus        PollStatus // status codes of an unfinished poll

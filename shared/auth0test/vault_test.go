@@ -147,7 +147,7 @@ func (a *tenant) connectOkta(token, person, decision string, body map[string]any
 	}
 	ticket := started.json["connect_params"].(map[string]any)["ticket"].(string)
 	page := a.get(started.str("connect_uri") + "?ticket=" + ticket)
-	if !strings.Contains(page.body, `id="approve"`) || !strings.Contains(page.body, "offline_access") {
+	if !strings.Contains(page.body, `id="approve"`) || !strings.Contains(page.body, "offline_access") || !strings.Contains(page.body, `<option value="`+bobEmail+`">`) {
 		a.t.Fatalf("consent page: %d %s", page.StatusCode, page.body)
 	}
 	got := a.do(a.browser, http.MethodPost, "/connected-accounts/connect", formType, strings.NewReader(form("ticket", ticket, "person", person, "decision", decision).Encode()))
@@ -225,6 +225,27 @@ func TestConnectedAccounts(t *testing.T) {
 		t.Errorf("delete: %d %s", got.StatusCode, got.body)
 	}
 	a.exchange(refresh).wants(t, 401, notConnected, "")
+}
+
+func TestEachCallOfMyAccountHasItsScope(t *testing.T) {
+	a := begin(t)
+	_, refresh := a.myAccountToken(aliceEmail)
+	a.Connect(aliceEmail)
+	for scope, allowed := range map[string]string{"create": "connect", "read": "accounts", "delete": "accounts/cac_x"} {
+		token := a.refreshWith(refresh, "audience", a.url+"/me/", "scope", scope+":me:connected_accounts").str("access_token")
+		for path, got := range map[string]answer{
+			"connect":        a.me(http.MethodPost, "connect", token, map[string]any{"connection": "okta-corp", "redirect_uri": linked}),
+			"complete":       a.me(http.MethodPost, "complete", token, map[string]any{}),
+			"accounts":       a.me(http.MethodGet, "accounts", token, nil),
+			"connections":    a.me(http.MethodGet, "connections", token, nil),
+			"accounts/cac_x": a.me(http.MethodDelete, "accounts/cac_x", token, nil),
+		} {
+			alike := path == allowed || path == "complete" && scope == "create" || path == "connections" && scope == "read"
+			if (got.StatusCode == 403) == alike {
+				t.Errorf("%s with %s: %d %s", path, scope, got.StatusCode, got.body)
+			}
+		}
+	}
 }
 
 func TestConnectAnothersAccount(t *testing.T) {

@@ -234,7 +234,7 @@ func (f *Fleet) startAuth0(clientSecret, setupKey string) {
 		Issuer: f.Auth0URL, Clients: []auth0test.Client{app, auth0test.Machine(setupClient, setupKey)}, People: People(), Connection: connection,
 		Grants: []auth0test.ClientGrant{{ClientID: setupClient, Audience: auth0test.ManagementAPI}},
 		APIs:   []auth0test.ResourceServer{{Name: "Steward approvals", Identifier: approvalsAPI, AuthorizationDetails: []auth0test.DetailsType{{Type: detailType}}}},
-		Seed:   f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, Log: f.log.With("fake", "auth0"),
+		Seed:   f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, ResponseIssuer: true, Log: f.log.With("fake", "auth0"),
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			switch f.Org.UserState(p.OktaUserID).Status {
 			case oktatest.Suspended, oktatest.Deprovisioned:
