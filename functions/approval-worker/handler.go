@@ -247,9 +247,13 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, key *seal.Box, a *a
 			return h.end(ctx, a, m, approval.Expired, "")
 		}
 		return h.end(ctx, a, m, approval.Denied, "")
+	case ciba.Expired:
+		return h.end(ctx, a, m, approval.Expired, "")
 	case ciba.Lost:
 		return h.askAgain(ctx, a, m)
 	case ciba.Approved:
+	default: // never an approval
+		return fmt.Errorf("no path for outcome %q", answer.Outcome)
 	}
 	if err := a.Approve(key); err != nil {
 		return err

@@ -336,6 +336,15 @@ func TestAnswersOfThePhone(t *testing.T) {
 			t.Errorf("it is %s", a.Status)
 		}
 	})
+	t.Run("nobody answers, and Auth0 says that it expired", func(t *testing.T) {
+		w := start(t, func(o *auth0test.Options) { o.SpecExpiry = true })
+		a := suspend().asked(w)
+		if err := w.Auth0.Expire(w.Pushes("frank")[0].ID); err != nil { // long before our own clock says so
+			t.Fatal(err)
+		}
+		w.ends(a, approval.Expired, "")
+		w.nothingHappens()
+	})
 	t.Run("approved too late", func(t *testing.T) {
 		w := start(t)
 		a := suspend().asked(w)

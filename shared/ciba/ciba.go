@@ -4,7 +4,8 @@
 // Start sends the push and answers at once; Poll asks once how it stands. Nobody waits here: who polls again, and when,
 // is the caller's affair, told by [Answer.Interval].
 //
-// Auth0 answers a denial and an expiry with the same words, so [Refused] means either; the caller's clock tells which.
+// Auth0 answers a denial and an expiry with the same words, so [Refused] means either; the caller's clock tells which. Where
+// it tells an expiry by the word of the specification, that is [Expired].
 // Its access_denied also means a wrong client secret (401) and a rate limit (429): status and code are read together.
 package ciba
 
@@ -58,8 +59,8 @@ type Request struct {
 // Started is an accepted request.
 type Started struct {
 	AuthReqID secret.String
-	Expiry    time.Duration
-	Interval  time.Duration
+	Expiry    time.Duration // how long Auth0 waits for the answer: as asked or shorter, never longer
+	Interval  time.Duration // how long to wait before the first poll
 }
 
 const (
@@ -105,12 +106,17 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 	}
 	s := Started{AuthReqID: secret.New(wire.AuthReqID), Expiry: r.Expiry, Interval: defaultInterval}
 	if wire.ExpiresIn > 0 {
-		s.Expiry = min(s.Expiry, time.Duration(wire.ExpiresIn*float64(time.Second)))
+		s.Expiry = shorter(wire.ExpiresIn, r.Expiry)
 	}
 	if wire.Interval > 0 {
-		s.Interval = clamp(time.Duration(wire.Interval * float64(time.Second)))
+		s.Interval = clamp(shorter(wire.Interval, maxInterval))
 	}
 	return s, nil
+}
+
+// shorter is the lesser of a number of seconds that a server sent, however large, and a duration.
+func shorter(seconds float64, d time.Duration) time.Duration {
+	return time.Duration(min(seconds*float64(time.Second), float64(d)))
 }
 
 func clamp(d time.Duration) time.Duration { return min(max(d, time.Second), maxInterval) }
@@ -141,6 +147,7 @@ const (
 	Waiting  Outcome = "waiting"  // nobody has answered yet
 	Approved Outcome = "approved" // by the very person who was asked
 	Refused  Outcome = "refused"  // denied or expired; the clock tells which
+	Expired  Outcome = "expired"  // nobody answered in time, in the words of CIBA Core section 11
 	// Lost means that Auth0 no longer knows the request, although nobody refused it: an earlier poll was answered and the
 	// answer did not reach us. What it said cannot be known, so it counts for nothing.
 	Lost Outcome = "lost"
@@ -242,8 +249,10 @@ func pollAnswer(err error, interval time.Duration) (Answer, error) {
 		return Answer{Outcome: Waiting, Interval: clamp(max(e.RetryAfter, interval+slowerBy))}, nil
 	case e.Misconfigured():
 		return Answer{}, auth0.Fault(err)
-	case e.Code == "access_denied", e.Code == "expired_token":
+	case e.Code == "access_denied":
 		return Answer{Outcome: Refused}, nil
+	case e.Code == "expired_token":
+		return Answer{Outcome: Expired}, nil
 	case e.Code == "invalid_grant":
 		return Answer{Outcome: Lost, Interval: clamp(interval)}, nil
 	}

@@ -207,10 +207,27 @@ func TestOutcomes(t *testing.T) {
 				poll(denied, ciba.Answer{Outcome: ciba.Refused})
 				expired := p.push()
 				forward(ciba.Expiry + time.Second)
-				poll(expired, ciba.Answer{Outcome: ciba.Refused})
+				over := ciba.Refused
+				if spec {
+					over = ciba.Expired
+				}
+				poll(expired, ciba.Answer{Outcome: over})
 				poll(ciba.Started{AuthReqID: secret.New("unknown"), Interval: 5 * time.Second}, ciba.Answer{Outcome: ciba.Lost, Interval: 5 * time.Second})
 			})
 		}
+	}
+}
+
+// A tenant may wait for a shorter time than it is asked to; the caller's clock must know.
+func TestAShorterExpiryIsTold(t *testing.T) {
+	p := start(t, func(o *auth0test.Options) { o.PushExpiry = 40 * time.Second })
+	s := p.push()
+	if s.Expiry != 40*time.Second {
+		t.Errorf("it waits for %s, want 40 s", s.Expiry)
+	}
+	p.offset.Add(int64(s.Expiry))
+	if got, err := p.Poll(t.Context(), s.AuthReqID, ciba.Request{Subject: alice}, p.now(), s.Interval); err != nil || got.Outcome != ciba.Refused {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
@@ -268,7 +285,7 @@ func TestPollReadsStatusAndCodeTogether(t *testing.T) {
 		"rate limit as access_denied": {429, nil, `{"error":"access_denied","error_description":"Too Many Requests"}`, waiting(10 * time.Second), ""},
 		"denied":                      {400, nil, `{"error":"access_denied","error_description":"The end-user denied the authorization request or it has been expired"}`, ciba.Answer{Outcome: ciba.Refused}, ""},
 		"denied, as the device flow":  {403, nil, `{"error":"access_denied","error_description":"The end-user denied the authorization request or it has been expired"}`, ciba.Answer{Outcome: ciba.Refused}, ""},
-		"expired, as the spec":        {400, nil, `{"error":"expired_token"}`, ciba.Answer{Outcome: ciba.Refused}, ""},
+		"expired, as the spec":        {400, nil, `{"error":"expired_token"}`, ciba.Answer{Outcome: ciba.Expired}, ""},
 		"wrong secret is no denial":   {401, nil, `{"error":"access_denied","error_description":"Unauthorized"}`, ciba.Answer{}, fault.Internal},
 		"wrong secret, as documented": {401, nil, `{"error":"invalid_client"}`, ciba.Answer{}, fault.Internal},
 		"grant off":                   {403, nil, `{"error":"unauthorized_client"}`, ciba.Answer{}, fault.Internal},
@@ -300,6 +317,9 @@ func TestStartReadsStatusAndCodeTogether(t *testing.T) {
 		"accepted":             {200, `{"auth_req_id":"x","expires_in":300,"interval":5}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
 		"without the numbers":  {200, `{"auth_req_id":"x"}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
 		"with other numbers":   {200, `{"auth_req_id":"x","expires_in":60,"interval":0.1}`, ciba.Started{Expiry: time.Minute, Interval: time.Second}, "", ""},
+		"an absurd number":     {200, `{"auth_req_id":"x","expires_in":1e300,"interval":1e300}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
+		"half a second":        {200, `{"auth_req_id":"x","expires_in":0.5}`, ciba.Started{Expiry: 500 * time.Millisecond, Interval: 5 * time.Second}, "", ""},
+		"negative numbers":     {200, `{"auth_req_id":"x","expires_in":-1,"interval":-1}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
 		"longer than asked":    {200, `{"auth_req_id":"x","expires_in":9999,"interval":600}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
 		"not enrolled":         {400, `{"error":"invalid_request","error_description":"x"}`, ciba.Started{}, fault.Conflict, "no push notifications are set up"},
 		"unknown user":         {400, `{"error":"unknown_user_id"}`, ciba.Started{}, fault.Unauthenticated, "sign in again"},
