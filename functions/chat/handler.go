@@ -68,8 +68,8 @@ type approvals struct {
 	now   func() time.Time
 }
 
-// Cancel moves an approval to cancelled and records who did it. It is read anew, consistently, first.
-func (s approvals) Cancel(ctx context.Context, seen approval.Approval) (approval.Approval, error) {
+// Cancel moves an approval to cancelled, with result as the sentence why, and records it. It is read anew, consistently, first.
+func (s approvals) Cancel(ctx context.Context, seen approval.Approval, result string) (approval.Approval, error) {
 	a, err := s.Approval(ctx, seen.SessionID, seen.ID)
 	if err != nil {
 		return a, err
@@ -80,7 +80,7 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval) (approval
 	now := s.now()
 	moved := error(dynamo.ErrMoved)
 	if a.Status.Can(approval.Cancelled) {
-		a.Result = "You cancelled it. Ignore the request on your phone."
+		a.Result = result
 		moved = s.Move(ctx, &a, approval.Cancelled, now)
 	}
 	if errors.Is(moved, dynamo.ErrMoved) {

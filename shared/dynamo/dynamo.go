@@ -4,6 +4,7 @@
 //	           <session id>      session            the signed-in person, sealed tokens
 //	           <session id>      approval#<id>      an elevated change
 //	           login#<key>       login              a signed-in browser
+//	           flow#<hash>       flow               a visit to Auth0 that has been used
 //	           owner#<sub>       pushes             when the person's phone was last rung
 //	           owner#<sub>       asked#<key>        the approval that is in flight for one change
 //	audit      subject (partition) + id (sort)      records, only ever added

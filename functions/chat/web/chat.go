@@ -27,6 +27,7 @@ const (
 	maxMessage  = 8 << 10 // bytes of a question
 	maxBody     = 1 << 20 // read before refusing, so that the refusal reaches whoever sends more than a question
 	longestTurn = 110 * time.Second
+	turnLease   = 2 * time.Minute // the function's own time-out
 	reserve     = 3 * time.Second // left of the function's own time, to say that it ran out
 	heartbeat   = 10 * time.Second
 )
@@ -48,6 +49,12 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := turnContext(r.Context())
 	defer cancel()
+	endTurn, err := a.startTurn(ctx, l)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer endTurn()
 	before, err := a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
 	if err != nil {
 		a.fail(w, r, err)
@@ -67,7 +74,25 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = s.send("error", a.spoken(r.Context(), err))
 	}
+	endTurn() // first, since the next question may follow at once
 	_ = s.send("done", struct{}{})
+}
+
+// startTurn reserves the one running turn of the login: a turn keeps a whole instance of the function busy, so nobody may run many
+// side by side. The reservation outlives the longest turn by a little, and ends by itself where a process died.
+func (a *App) startTurn(ctx context.Context, l session.Login) (end func(), err error) {
+	now := a.Now()
+	token, err := a.Sessions.TakeTurn(ctx, l.Key, now, now.Add(turnLease))
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve-time.Second)
+		defer cancel()
+		if err := a.Sessions.EndTurn(ctx, l.Key, token); err != nil {
+			fault.Answer(ctx, a.Log, err)
+		}
+	}), nil
 }
 
 // question reads the body of a question.

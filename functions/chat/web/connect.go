@@ -49,6 +49,9 @@ func (a *App) me(r *http.Request, l session.Login) (secret.String, error) {
 
 // connect sends the browser to the Connected Accounts flow.
 func (a *App) connect(w http.ResponseWriter, r *http.Request) {
+	if a.startedElsewhere(w, r) {
+		return
+	}
 	l, err := a.who(r)
 	if a.home(w, r, err) {
 		return

@@ -98,14 +98,30 @@ func (a *App) sameSite(r *http.Request, s *site) error {
 			return refused(err)
 		}
 	}
-	if strings.HasPrefix(r.URL.Path, "/api/") {
-		switch from := r.Header.Get("Sec-Fetch-Site"); from {
-		case "", "same-origin", "none":
-		default:
-			return refused(fmt.Errorf("api request with Sec-Fetch-Site %.20q", from))
-		}
+	if strings.HasPrefix(r.URL.Path, "/api/") && elsewhere(r) {
+		return refused(fmt.Errorf("api request with Sec-Fetch-Site %.20q", r.Header.Get("Sec-Fetch-Site")))
 	}
 	return nil
+}
+
+// elsewhere says whether a page of another site made the browser send the request, as the browser itself tells (Fetch Metadata
+// Request Headers, Sec-Fetch-Site). What does not tell is no browser of today, or somebody at a command line.
+func elsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return true
+}
+
+// startedElsewhere sends the browser to the page with the button where another site made it come: a visit to Auth0 is started by
+// the person alone. Of the other GET routes none changes anything without a flow of this browser that matches.
+func (a *App) startedElsewhere(w http.ResponseWriter, r *http.Request) bool {
+	if elsewhere(r) {
+		http.Redirect(w, r, siteOf(r).url("/"), http.StatusSeeOther) //nolint:gosec // our own page
+		return true
+	}
+	return false
 }
 
 // policy is the content security policy. Signing out posts a form that redirects to Auth0, which form-action covers.

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -96,14 +97,14 @@ func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose .
 
 var errFlow = fault.New(fault.Unauthenticated, "This sign-in was started in another browser or too long ago. Please start again.", errors.New("no matching flow for the callback"))
 
-// takeFlow opens the flow cookie, ends it, and compares the state in constant time.
+// takeFlow opens the flow cookie, compares the state in constant time, and uses the flow up, in the browser and in the table:
+// it leads to one call of Auth0 at most, however often the callback comes. A callback that does not match leaves it as it is.
 func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string) (flow, error) {
 	s := siteOf(r)
 	c, err := r.Cookie(s.flow)
 	if err != nil {
 		return flow{}, errFlow
 	}
-	http.SetCookie(w, s.cookie(s.flow, "", 0))
 	box, err := a.Box(r.Context())
 	if err != nil {
 		return flow{}, err
@@ -123,12 +124,18 @@ func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string
 	if !a.Now().Before(f.Ends) || !secret.New(f.State).Equal(secret.New(r.URL.Query().Get("state"))) {
 		return flow{}, errFlow
 	}
-	return f, nil
+	http.SetCookie(w, s.cookie(s.flow, "", 0))
+	err = a.Sessions.UseFlow(r.Context(), f.name(), f.Ends)
+	if fault.KindOf(err) == fault.Conflict {
+		return flow{}, errFlow
+	}
+	return f, err
 }
 
-// connectionLike says whether Auth0 would take value as the name of a connection.
-func connectionLike(value string) bool {
-	return value != "" && len(value) <= 128 && value[0] != '-' && madeOf(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+// name is what the table knows a flow by.
+func (f flow) name() string {
+	sum := sha256.Sum256([]byte("flow " + f.State))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func madeOf(value, alphabet string) bool {
@@ -137,12 +144,11 @@ func madeOf(value, alphabet string) bool {
 
 // login sends the browser to Auth0.
 func (a *App) login(w http.ResponseWriter, r *http.Request) {
-	connection := r.URL.Query().Get("connection")
-	if connection == "" {
-		connection = a.Connection
+	if a.startedElsewhere(w, r) {
+		return
 	}
-	if !connectionLike(connection) {
-		a.fail(w, r, fault.New(fault.Invalid, "There is no such connection to sign in with.", nil))
+	if c := r.URL.Query().Get("connection"); c != "" && c != a.Connection {
+		a.fail(w, r, fault.New(fault.Invalid, "People sign in to Steward through its own Okta connection only. Please sign in from Steward's page.", nil))
 		return
 	}
 	f := a.newFlow()
@@ -152,7 +158,7 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 		State:       secret.New(f.State),
 		Nonce:       secret.New(f.Nonce),
 		Verifier:    secret.New(f.Verifier),
-		Connection:  connection,
+		Connection:  a.Connection,
 	})
 	if err == nil {
 		err = a.keepFlow(w, r, f, purposeLogin)
@@ -171,6 +177,10 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	if err := a.checkIssuer(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	if err := refusal(r, "Signing in was cancelled or refused. Nothing was changed."); err != nil {
 		a.fail(w, r, err)
 		return
@@ -183,6 +193,11 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	s := siteOf(r)
 	http.SetCookie(w, s.cookie(s.login, cookie.Reveal(), loginLifetime))
 	http.Redirect(w, r, s.url("/"), http.StatusSeeOther) //nolint:gosec // our own page
+}
+
+// checkIssuer compares the iss of a callback with our tenant (RFC 9207), before anything else of the answer is believed.
+func (a *App) checkIssuer(r *http.Request) error {
+	return a.Auth.CheckResponseIssuer(r.Context(), r.URL.Query().Get("iss"))
 }
 
 // refusal is the error a callback carries (RFC 6749 section 4.1.2.1). Its words were in the browser's hands: only a
@@ -200,7 +215,7 @@ func refusal(r *http.Request, say string) error {
 	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again; if it stays, quote the reference.", errors.New("callback with error "+code))
 }
 
-// signIn redeems the code, verifies who came, and stores a new login with its first session.
+// signIn redeems the code, verifies who came, and opens a new login, in place of the one that the browser had.
 func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	ctx := r.Context()
 	code := secret.New(r.URL.Query().Get("code"))
@@ -218,29 +233,98 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	if !id.Nonce.Equal(secret.New(f.Nonce)) || id.Subject == "" {
 		return secret.String{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("nonce or subject of the id_token does not fit"))
 	}
+	if !throughConnection(id.Subject, a.Connection) {
+		return secret.String{}, fault.New(fault.Denied, "You signed in with an account that is not from this company's Okta. Please sign in again through Okta.", errors.New("the subject is of another connection"))
+	}
 	person := session.Person{Subject: session.Subject(id.Subject), Email: id.Email, EmailVerified: id.EmailVerified, Name: id.Name, Picture: id.Picture}
 
+	old, err := a.who(r)
+	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+		return secret.String{}, err
+	}
 	now := a.Now()
 	cookie := session.NewCookie()
 	l := session.Login{Key: session.KeyOf(cookie), Owner: person, Current: session.NewID(), CreatedAt: now, ExpiresAt: now.Add(loginLifetime)}
 	l.Sessions = []session.ID{l.Current}
-	if err := a.openSession(ctx, l, tokens.RefreshToken); err != nil {
+	if old.Owner.Subject == person.Subject {
+		l.Sessions = append(l.Sessions, old.Sessions...)
+	}
+	if err := a.openLogin(ctx, l, tokens.RefreshToken); err != nil {
 		return secret.String{}, err
 	}
-	if err := a.record(ctx, l, "sign_in"); err != nil {
-		return secret.String{}, err
-	}
-	if err := a.Sessions.PutLogin(ctx, l); err != nil {
-		return secret.String{}, err
-	}
-	// The browser had a login already: it is not needed any more. Its refresh token is left alone, as some tenants
-	// revoke the whole grant with it, and so the new one.
-	if old, err := a.who(r); err == nil {
-		if err := a.leave(ctx, old, false); err != nil {
+	if old.Key != "" {
+		if err := a.replace(ctx, old, l); err != nil {
 			fault.Answer(ctx, a.Log, err) // it ends by itself
 		}
 	}
 	return cookie, nil
+}
+
+// throughConnection says whether a subject can come from the connection, as its form tells: oidc|<connection>|<id at Okta>, or
+// oidc|<id> as older tenants have it, or okta for oidc where the connection is of Auth0's Okta Workforce kind. The address of
+// Auth0's login page names the connection, and whoever opens it may change that.
+func throughConnection(subject, connection string) bool {
+	if name, _, ok := auth0.SubjectConnection(subject); ok {
+		return name == connection
+	}
+	strategy, rest, _ := strings.Cut(subject, "|")
+	if name, _, ok := strings.Cut(rest, "|"); ok && strategy == "okta" {
+		return name == connection
+	}
+	return strategy == "oidc" && rest != ""
+}
+
+// openLogin stores a new login with its first session, and records it. What cannot be recorded is taken back.
+func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.String) error {
+	err := a.openSession(ctx, l, refresh)
+	if err == nil {
+		err = a.Sessions.PutLogin(ctx, l)
+	}
+	if err == nil {
+		err = a.record(ctx, l, "sign_in")
+	}
+	if err != nil {
+		undo := []func() error{
+			func() error { return a.Sessions.DeleteLogin(ctx, l.Key) },
+			func() error { return a.Sessions.DeleteSession(ctx, l.Current) },
+		}
+		if left := together(undo); left != nil {
+			a.Log.LogAttrs(ctx, slog.LevelWarn, "a sign-in that failed left something behind", slog.Any("err", left))
+		}
+	}
+	return err
+}
+
+// replace ends the login that the browser had before its new one. No approval is cancelled by that:
+//
+//   - The same person keeps the sessions of the old login, in the list of the new one. What waits or was approved goes on, and
+//     signing out ends it all.
+//   - If another person signed in, the old login ends, and so do its sessions, but for those in which a change of the first person
+//     is still open: whoever asked for it can approve it on their own phone. No browser leads to these sessions any more; they end
+//     with the time of the old login.
+//
+// The old refresh token is not revoked here, as some tenants revoke the whole grant with it, and so the new one.
+func (a *App) replace(ctx context.Context, old, by session.Login) error {
+	ctx, cancel := context.WithTimeout(ctx, leaving)
+	defer cancel()
+	jobs := []func() error{
+		func() error { return a.Sessions.DeleteLogin(ctx, old.Key) },
+		func() error { return a.Agent.End(ctx, string(old.Current)) },
+	}
+	if old.Owner.Subject == by.Owner.Subject {
+		return together(jobs)
+	}
+	jobs = append(jobs, func() error { return a.record(ctx, old, "sign_out") })
+	all, err := a.Approvals.ByOwner(ctx, old.Owner.Subject, maxApprovals)
+	if err != nil {
+		return errors.Join(fmt.Errorf("find open approvals: %w", err), together(jobs)) // any session may be needed
+	}
+	for _, id := range old.Sessions {
+		if !slices.ContainsFunc(all, func(ap approval.Approval) bool { return ap.SessionID == id && !ap.Status.Final() }) {
+			jobs = append(jobs, func() error { return a.Sessions.DeleteSession(ctx, id) })
+		}
+	}
+	return together(jobs)
 }
 
 // openSession stores the session l.Current, with the refresh token sealed for it.
@@ -278,6 +362,35 @@ func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Sessio
 	return s, refresh, nil
 }
 
+// refreshTokens opens the refresh tokens of all the login's sessions: one for each time that the person signed in. An error tells of
+// those that could not be read; the others are returned.
+func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.String, error) {
+	var mu sync.Mutex
+	var all []secret.String
+	jobs := make([]func() error, len(l.Sessions))
+	for i, id := range l.Sessions {
+		jobs[i] = func() error {
+			of := l
+			of.Current = id
+			_, refresh, err := a.refreshToken(ctx, of)
+			if errors.Is(err, session.ErrNotSignedIn) {
+				return nil // the session has ended
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.ContainsFunc(all, refresh.Equal) {
+				all = append(all, refresh)
+			}
+			return nil
+		}
+	}
+	err := together(jobs)
+	return all, err
+}
+
 // logout ends the login here and at Auth0.
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	s := siteOf(r)
@@ -285,7 +398,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	l, err := a.who(r)
 	if fault.KindOf(err) != fault.Unauthenticated {
 		if err == nil {
-			err = a.leave(r.Context(), l, true)
+			err = a.leave(r.Context(), l)
 		}
 		if err != nil {
 			a.fail(w, r, fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be removed. It ends by itself within 8 hours.", err))
@@ -297,15 +410,12 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 
 // leave deletes everything a login opened, then tells those who have to know: pending approvals end, the agent
 // forgets, Auth0 revokes. The error is about the rows; the rest is logged, for nothing works without the rows.
-func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
+func (a *App) leave(ctx context.Context, l session.Login) error {
 	ctx, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
-	var refresh secret.String // read before the row that holds it goes
-	if revoke {
-		var err error
-		if _, refresh, err = a.refreshToken(ctx, l); err != nil {
-			a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", err))
-		}
+	refresh, err := a.refreshTokens(ctx, l) // before the rows that hold them go
+	if err != nil {
+		a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", err))
 	}
 
 	rows := []func() error{
@@ -319,10 +429,10 @@ func (a *App) leave(ctx context.Context, l session.Login, revoke bool) error {
 			rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
 		}
 	}
-	if !refresh.IsZero() {
-		rest = append(rest, func() error { return a.Auth.Revoke(ctx, refresh) })
+	for _, token := range refresh {
+		rest = append(rest, func() error { return a.Auth.Revoke(ctx, token) })
 	}
-	err := together(rows)
+	err = together(rows)
 	if late := together(rest); late != nil {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out left something behind", slog.Any("err", late))
 	}
@@ -339,7 +449,7 @@ func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 	for _, ap := range all {
 		if ap.Status.Can(approval.Cancelled) && slices.Contains(l.Sessions, ap.SessionID) {
 			jobs = append(jobs, func() error {
-				_, err := a.Approvals.Cancel(ctx, ap)
+				_, err := a.Approvals.Cancel(ctx, ap, signedOut)
 				return err
 			})
 		}

@@ -51,6 +51,11 @@ type Sessions interface {
 	Session(ctx context.Context, id session.ID) (session.Session, error)
 	PutSession(ctx context.Context, s session.Session) error
 	DeleteSession(ctx context.Context, id session.ID) error
+	// UseFlow counts a flow as used; it is a Conflict where it was used before.
+	UseFlow(ctx context.Context, name string, expires time.Time) error
+	// TakeTurn reserves the one running turn of a login; it is a Conflict where another one runs.
+	TakeTurn(ctx context.Context, key session.LoginKey, now, until time.Time) (token string, err error)
+	EndTurn(ctx context.Context, key session.LoginKey, token string) error
 }
 
 // Auth is the part of auth0.Client used here.
@@ -58,6 +63,7 @@ type Auth interface {
 	AuthCodeURL(ctx context.Context, r auth0.AuthRequest) (string, error)
 	Code(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (auth0.Tokens, error)
 	VerifyIDToken(ctx context.Context, raw secret.String) (auth0.IDToken, error)
+	CheckResponseIssuer(ctx context.Context, iss string) error
 	Revoke(ctx context.Context, refresh secret.String) error
 	LogoutURL(returnTo string) string
 	MyAccountToken(ctx context.Context, refresh secret.String, scopes ...auth0.MyAccountScope) (secret.String, error)
@@ -74,8 +80,8 @@ type Vault interface {
 type Approvals interface {
 	// ByOwner lists a person's latest approvals, newest first.
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
-	// Cancel takes back one of them while it has not begun. It is a Conflict where it has.
-	Cancel(ctx context.Context, a approval.Approval) (approval.Approval, error)
+	// Cancel takes back one of them while it has not begun, and keeps result as the sentence why. It is a Conflict where it has.
+	Cancel(ctx context.Context, a approval.Approval, result string) (approval.Approval, error)
 }
 
 // Activity is a person's audit trail, newest first.

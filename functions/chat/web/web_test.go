@@ -53,6 +53,14 @@ func (s sessions) Session(_ context.Context, id session.ID) (session.Session, er
 	return session.Session{ID: id}, nil
 }
 
+func (s sessions) UseFlow(context.Context, string, time.Time) error { return nil }
+
+func (s sessions) TakeTurn(context.Context, session.LoginKey, time.Time, time.Time) (string, error) {
+	return "turn", nil
+}
+
+func (s sessions) EndTurn(context.Context, session.LoginKey, string) error { return nil }
+
 type vault func() (secret.String, error)
 
 func (v vault) Token(context.Context, *session.Session) (secret.String, error) { return v() }
@@ -88,6 +96,8 @@ type noAuth struct{ Auth }
 func (noAuth) AuthCodeURL(context.Context, auth0.AuthRequest) (string, error) {
 	return "https://tenant.example/authorize", nil
 }
+
+func (noAuth) CheckResponseIssuer(context.Context, string) error { return nil }
 
 func person(p session.Person) func() (session.Login, error) {
 	return func() (session.Login, error) {

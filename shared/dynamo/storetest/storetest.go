@@ -42,6 +42,8 @@ func Run(t *testing.T, client *dynamodb.Client) {
 	}
 	t.Run("sessions", func(t *testing.T) { testSessions(t, sessions) })
 	t.Run("logins", func(t *testing.T) { testLogins(t, sessions) })
+	t.Run("a login has one turn", func(t *testing.T) { testTurnOfALogin(t, sessions) })
+	t.Run("a flow is used once", func(t *testing.T) { testFlows(t, sessions) })
 	t.Run("approvals", func(t *testing.T) { testApprovals(t, approvals) })
 	t.Run("two requests at once make one approval", func(t *testing.T) { testOneInFlight(t, approvals) })
 	t.Run("of many workers one claims", func(t *testing.T) { testClaim(t, approvals) })
