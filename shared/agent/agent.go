@@ -24,6 +24,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/label"
 )
 
 // Runtime is where the agent runs.
@@ -85,7 +86,7 @@ const (
 	// turnLimit bounds one turn; the services state no bound of their own.
 	turnLimit    = 5 * time.Minute
 	maxMessage   = 16 << 10 // bytes
-	maxFact      = 300      // characters of one fact
+	maxFact      = 600      // characters of one fact
 	maxFacts     = 10
 	maxTraceText = 2000 // characters
 	maxTraceArg  = 200  // characters
@@ -103,7 +104,7 @@ func (t Turn) validate() error {
 	switch {
 	case !fits(t.SessionID):
 		return fault.New(fault.Internal, "", fmt.Errorf("session id of %d characters fits no agent runtime", len(t.SessionID)))
-	case strings.TrimSpace(t.Message) == "":
+	case opening(t.Message) == "":
 		return fault.New(fault.Invalid, "Please type a message.", nil)
 	case len(t.Message) > maxMessage:
 		return fault.New(fault.Invalid, "The message is too long. Please ask in fewer words.", fmt.Errorf("message of %d bytes", len(t.Message)))
@@ -114,29 +115,43 @@ func (t Turn) validate() error {
 // marker opens the line of verified facts. The agent's instruction says what it means, and only at the very beginning.
 const marker = "[Verified by Steward"
 
-// prompt is what the model reads: the facts on a line of their own, then the message.
+// prompt is what the model reads: the facts on a line of their own, then the message, which cannot pass for facts.
 func (t Turn) prompt() string {
-	message := strings.ToValidUTF8(strings.TrimSpace(t.Message), "�")
+	message := opening(t.Message)
+	if inside := strings.TrimLeftFunc(message, func(r rune) bool { return bracket(r) || unseen(r) }); inside != message {
+		message = "(" + inside
+	}
 	if facts := t.facts(); facts != "" {
 		return marker + ": " + facts + "]\n\n" + message
 	}
-	if strings.HasPrefix(message, "[") { // a message cannot pass for verified facts
-		message = "(" + message[1:]
-	}
 	return message
+}
+
+// opening is a message from the first character that is seen: blanks, invisible characters and accents that would sit on
+// nothing are left out before it.
+func opening(message string) string {
+	message = strings.TrimFunc(strings.ToValidUTF8(message, "�"), label.Blank)
+	return strings.TrimLeftFunc(message, unseen)
+}
+
+func unseen(r rune) bool { return label.Blank(r) || label.Invisible(r) || unicode.Is(unicode.M, r) }
+
+// bracket says whether a reader may take r for a square bracket that opens: every opening bracket but the round one, and
+// the pieces of tall ones.
+func bracket(r rune) bool {
+	return unicode.Is(unicode.Ps, r) && r != '(' || strings.ContainsRune("⎡⎢⎣", r)
 }
 
 // facts is the verified facts on one line without brackets, so that none can end the line or forge another.
 func (t Turn) facts() string {
 	var facts []string
 	for _, fact := range t.Facts {
-		fact = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-			switch {
-			case r == '[', r == ']', unicode.IsControl(r):
+		fact, _ = label.Clean(strings.Map(func(r rune) rune {
+			if bracket(r) || unicode.Is(unicode.Pe, r) && r != ')' {
 				return ' '
 			}
 			return r
-		}, strings.ToValidUTF8(fact, "�"))), " ")
+		}, fact))
 		if fact != "" {
 			facts = append(facts, clip(fact, maxFact))
 		}

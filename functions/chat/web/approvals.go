@@ -152,9 +152,9 @@ func (m *memory) news(id session.ID, all []approval.Approval) (facts []string, t
 	}
 	slices.Reverse(newer)
 	for _, ap := range newer {
-		fact := fmt.Sprintf("approval %s (%s) is %s", ap.Code, clip(ap.Summary, 120), ap.Status)
+		fact := fmt.Sprintf("approval %s (%s) is %s", ap.Code, ap.Brief(), ap.Status)
 		if ap.Result != "" {
-			fact += ": " + clip(ap.Result, 140)
+			fact += ": " + ap.Result
 		}
 		facts = append(facts, fact)
 	}

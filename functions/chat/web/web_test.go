@@ -371,7 +371,7 @@ func TestLimiter(t *testing.T) {
 func TestNews(t *testing.T) {
 	m := newMemory()
 	ap := func(id string, s approval.Status) approval.Approval {
-		return approval.Approval{ID: id, SessionID: current, Code: "K7QX", Summary: "Do " + id, Status: s}
+		return approval.Approval{ID: id, SessionID: current, Code: "K7QX", Operation: "delete_group", Target: approval.NewRef("okta_group", id, "G\" ["+id), Status: s}
 	}
 	news := func(all ...approval.Approval) int {
 		facts, told := m.news(current, all)
@@ -396,7 +396,9 @@ func TestNews(t *testing.T) {
 		}
 	}
 	facts, _ := newMemory().news(current, []approval.Approval{ap("2", approval.Done), ap("1", approval.Denied)})
-	if want := []string{"approval K7QX (Do 1) is denied", "approval K7QX (Do 2) is done"}; !cmp.Equal(facts, want) {
+	if want := []string{
+		`approval K7QX (Delete the group "G' [1" #UETU) is denied`, `approval K7QX (Delete the group "G' [2" #A7GH) is done`,
+	}; !cmp.Equal(facts, want) {
 		t.Errorf("got %q, want %q", facts, want)
 	}
 }
