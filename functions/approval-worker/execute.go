@@ -6,7 +6,6 @@ import (
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
@@ -163,7 +162,7 @@ func unknownHow(a approval.Approval) string {
 	where := "Look at the object in Okta"
 	switch a.Operation {
 	case "reset_password", "activate":
-		where = "See whether " + label.Quote(a.Target.Label, 80) + " got an e-mail from Okta, or look at the account there"
+		where = "See whether " + a.Target.Quoted() + " got an e-mail from Okta, or look at the account there"
 	}
 	return "It was begun, but whether it took effect is not known. " + where + " before asking again."
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/steward-iam/steward/functions/internal/acting"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
@@ -18,6 +21,14 @@ type change struct {
 	party  approval.Ref
 	args   map[string]string
 	self   bool // the target is the person who asks
+	// useless is why the change cannot work, as things stand in Okta. It is told only to those who may make the change.
+	useless error
+}
+
+// person is somebody that a call names.
+type person struct {
+	ref    approval.Ref
+	status okta.Status // "" where it was not read
 }
 
 // object is the id that the operation's relation is asked on.
@@ -49,62 +60,105 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 }
 
 func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
-	var ref approval.Ref
-	said := call.Arg("user")
-	steps := []func() error{func() (err error) { ref, err = h.user(ctx, who, said); return err }}
-	if !who.IsMe(said) {
-		steps = []func() error{
-			func() (err error) { ref, err = h.someone(ctx, said); return err },
-			// People may name themselves by any of their names, so their own id has to be known.
-			func() error { _, err := h.desk.Own(ctx, who); return err },
-		}
-	}
-	if err := acting.Together(steps...); err != nil {
+	p, err := h.user(ctx, who, call.Arg("user"))
+	if err != nil {
 		return change{}, err
 	}
-	ref.Self = ref.ID == who.Session.OktaUserID
-	c := change{target: ref, self: ref.Self}
+	c := change{target: p.ref, self: p.ref.Self}
 	if op := call.Operation.ID; c.self && (op == "suspend" || op == "deactivate") {
 		return change{}, fault.New(fault.Conflict, "That would lock you out of your own account. Ask another administrator to do it.", nil)
 	}
-	return c, nil
+	c.useless, err = h.account(ctx, call.Operation.ID, p)
+	return c, err
 }
 
 func (h *handler) onMembership(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
-	var group, user approval.Ref
-	err := acting.Together(
+	var group okta.Group
+	var user person
+	if err := acting.Together(
 		func() (err error) { group, err = h.group(ctx, call.Arg("group")); return err },
 		func() (err error) { user, err = h.user(ctx, who, call.Arg("user")); return err },
-	)
-	return change{target: group, party: user}, err
+	); err != nil {
+		return change{}, err
+	}
+	c := change{target: groupRef(group, call.Arg("group")), party: user.ref}
+	var err error
+	c.useless, err = h.membership(ctx, call.Operation.ID, c.target, c.party)
+	return c, err
 }
 
 func (h *handler) onGroup(ctx context.Context, call actiongroup.Call) (change, error) {
-	name, description := call.Arg("group"), call.Arg("description")
-	args := map[string]string{}
-	if description != "" {
-		args["description"] = description
-	}
 	switch call.Operation.ID {
 	case "create_group":
-		g, _, err := h.okta.ResolveGroup(ctx, name)
-		if err != nil {
-			return change{}, err
-		}
-		if g.ID != "" {
-			return change{}, fault.New(fault.Conflict, "There is an Okta group of that name already.", nil)
-		}
-		args["name"] = name
-		return change{target: approval.Ref{Type: string(actiongroup.TargetGroup), Label: name}, args: args}, nil
+		return h.onNewGroup(ctx, call)
 	case "rename_group":
-		newName := call.Arg("new_name")
-		if newName == "" {
-			return change{}, fault.New(fault.Invalid, "The parameter new_name is missing. Please ask the person for the new name.", nil)
-		}
-		args["new_name"] = newName
+		return h.onRename(ctx, call)
 	}
-	group, err := h.group(ctx, name)
-	return change{target: group, args: args}, err
+	group, err := h.group(ctx, call.Arg("group"))
+	return change{target: groupRef(group, call.Arg("group"))}, err
+}
+
+func (h *handler) onNewGroup(ctx context.Context, call actiongroup.Call) (change, error) {
+	name := call.Arg("group")
+	args, err := texts(call, approval.ArgName, name)
+	if err != nil {
+		return change{}, err
+	}
+	taken, err := h.taken(ctx, name, "")
+	return change{target: approval.Ref{Type: string(actiongroup.TargetGroup), Label: name}, args: args, useless: taken}, err
+}
+
+func (h *handler) onRename(ctx context.Context, call actiongroup.Call) (change, error) {
+	name := call.Arg("new_name")
+	if name == "" {
+		return change{}, fault.New(fault.Invalid, "The parameter new_name is missing. Please ask the person for the new name.", nil)
+	}
+	args, err := texts(call, approval.ArgNewName, name)
+	if err != nil {
+		return change{}, err
+	}
+	group, err := h.group(ctx, call.Arg("group"))
+	if err != nil {
+		return change{}, err
+	}
+	c := change{target: groupRef(group, call.Arg("group")), args: args}
+	if description, ok := args[approval.ArgDescription]; group.Name == name && (!ok || group.Description == description) {
+		c.useless = useless("%s is called that already.", c.target.Quoted())
+		return c, nil
+	}
+	c.useless, err = h.taken(ctx, name, group.ID)
+	return c, err
+}
+
+// texts are the arguments of a group to be written: its name, under key, and its description.
+func texts(call actiongroup.Call, key, name string) (map[string]string, error) {
+	if _, changed := label.Clean(name); changed {
+		return nil, fault.New(fault.Invalid, "A name may not hold invisible characters, or other blanks than single ordinary ones: it could pass for another. Please ask the person to type it anew.", nil)
+	}
+	args := map[string]string{key: name}
+	if description, _ := label.Clean(call.Arg("description")); description != "" {
+		args[approval.ArgDescription] = description
+	}
+	for _, text := range args {
+		if !okta.Fits(text) {
+			return nil, fault.New(fault.Invalid, "Okta does not take emoji and other rare characters in names and descriptions. Please ask the person for other words.", nil)
+		}
+	}
+	return args, nil
+}
+
+// taken returns the refusal of a name that another group than self has already, nil if none has.
+func (h *handler) taken(ctx context.Context, name string, self okta.GroupID) (refusal, err error) {
+	g, candidates, err := h.okta.ResolveGroup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(append(candidates, g), func(g okta.Group) bool {
+		return g.ID != "" && g.ID != self && strings.EqualFold(g.Name, name)
+	}) {
+		return useless("There is an Okta group of that name already."), nil
+	}
+	return nil, nil
 }
 
 func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
@@ -112,61 +166,69 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 	if (user == "") == (group == "") {
 		return change{}, fault.New(fault.Invalid, "Name either the user or the group that the app is for, one of the two. Please ask the person.", nil)
 	}
-	var app, party approval.Ref
-	err := acting.Together(
-		func() (err error) { app, err = h.app(ctx, call.Arg("app")); return err },
+	var c change
+	var p person
+	if err := acting.Together(
+		func() (err error) { c.target, err = h.app(ctx, call.Arg("app")); return err },
 		func() (err error) {
 			if user != "" {
-				party, err = h.user(ctx, who, user)
+				p, err = h.user(ctx, who, user)
+				c.party = p.ref
 				return err
 			}
 			g, candidates, err := h.okta.ResolveGroup(ctx, group)
 			if err == nil && g.ID == "" {
 				err = actor.WhichGroup(group, candidates)
 			}
-			party = groupRef(g, group)
+			c.party = groupRef(g, group)
 			return err
 		},
-	)
-	return change{target: app, party: party}, err
+	); err != nil {
+		return change{}, err
+	}
+	var err error
+	if user != "" {
+		c.useless, err = h.userAssignment(ctx, call.Operation.ID, c.target, p)
+	} else {
+		c.useless, err = h.groupAssignment(ctx, call.Operation.ID, c.target, c.party)
+	}
+	return c, err
 }
 
 // user is whoever is meant: the actor, or somebody.
-func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (approval.Ref, error) {
+func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (person, error) {
 	if who.IsMe(said) {
 		id, err := h.desk.Own(ctx, who)
-		ref := approval.NewRef(actiongroup.TargetUser, string(id), who.Session.Owner.Email)
+		ref := approval.NewRef(actiongroup.TargetUser, string(id), who.Session.OktaLogin)
 		ref.Self = true
-		return ref, err
+		return person{ref: ref}, err
 	}
-	return h.someone(ctx, said)
-}
-
-// someone is the one person that a name means.
-func (h *handler) someone(ctx context.Context, said string) (approval.Ref, error) {
 	u, candidates, err := h.okta.ResolveUser(ctx, said)
 	if err != nil {
-		return approval.Ref{}, err
+		return person{}, err
 	}
 	if u.ID == "" {
-		return approval.Ref{}, actor.WhichUser(said, candidates)
+		return person{}, actor.WhichUser(said, candidates)
 	}
-	return approval.NewRef(actiongroup.TargetUser, string(u.ID), u.Login), nil
+	ref := approval.NewRef(actiongroup.TargetUser, string(u.ID), u.Login)
+	ref.Self = ref.ID == who.Session.OktaUserID // people may name themselves by any of their names
+	return person{ref, u.Status}, nil
 }
 
-func (h *handler) group(ctx context.Context, said string) (approval.Ref, error) {
+// group is the one group that a name means, if it can be changed.
+func (h *handler) group(ctx context.Context, said string) (okta.Group, error) {
 	g, candidates, err := h.okta.ResolveGroup(ctx, said)
 	switch {
 	case err != nil:
-		return approval.Ref{}, err
+		return okta.Group{}, err
 	case g.ID == "":
-		return approval.Ref{}, actor.WhichGroup(said, candidates)
+		return okta.Group{}, actor.WhichGroup(said, candidates)
 	case g.Type == okta.BuiltIn:
-		return approval.Ref{}, fault.New(fault.Conflict, "This group is built into Okta and cannot be changed.", nil)
+		return okta.Group{}, fault.New(fault.Conflict, "This group is built into Okta and cannot be changed.", nil)
 	case !g.Changeable():
-		return approval.Ref{}, fault.New(fault.Conflict, "This group comes from an app or a directory and can only be changed there.", nil)
+		return okta.Group{}, fault.New(fault.Conflict, "This group comes from an app or a directory and can only be changed there.", nil)
 	}
-	return groupRef(g, said), nil
+	return g, nil
 }
 
 func (h *handler) app(ctx context.Context, said string) (approval.Ref, error) {

@@ -107,6 +107,9 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 			return "", h.trail.Refused(ctx, act, asked, err)
 		}
 	}
+	if wanted.useless != nil {
+		return "", h.trail.Refused(ctx, act, audit.Allowed, wanted.useless)
+	}
 	// 4 ask the person
 	return h.ask(ctx, who, call, wanted)
 }

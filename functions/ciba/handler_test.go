@@ -87,7 +87,6 @@ var accepted = []struct {
 	message  string // on the phone, before the code
 }{
 	{"manage_user", []string{"action", "reset_password"}, "alice bob carol frank", "Reset the password of %s@example.com (yourself)", "Reset password of %s at example.com"},
-	{"manage_user", []string{"action", "unlock", "user", "me"}, "alice bob carol frank", "Unlock the account of %s@example.com (yourself)", "Unlock account of %s at example.com"},
 	{"manage_user", []string{"action", "reset_factors"}, "bob frank", "Reset all MFA factors of %s@example.com (yourself)", "Reset all MFA factors of %s at example.com"},
 	{"manage_user", []string{"action", "reset_password", "user", "dave"}, "bob frank", "Reset the password of dave@example.com", "Reset password of dave at example.com"},
 	{"manage_user", []string{"action", "expire_password", "user", "dave"}, "bob frank", "Expire the password of dave@example.com", "Expire password of dave at example.com"},
@@ -317,7 +316,7 @@ func TestTheSameChangeIsAskedForOnce(t *testing.T) {
 func TestAPhoneIsNotFlooded(t *testing.T) {
 	w := start(t)
 	frank, bob := w.SignIn("frank"), w.SignIn("bob")
-	for i, action := range []string{"suspend", "unlock", "clear_sessions", "reset_password", "reset_factors", "deactivate"} {
+	for i, action := range []string{"suspend", "expire_password", "clear_sessions", "reset_password", "reset_factors", "deactivate"} {
 		r := w.ask(frank, "manage_user", "action", action, "user", "dave")
 		if i < 4 {
 			wants(t, r, "", "Sent to the phone")
@@ -328,7 +327,7 @@ func TestAPhoneIsNotFlooded(t *testing.T) {
 	if n := len(w.Pushes("frank")); n != 4 {
 		t.Errorf("%d pushes", n)
 	}
-	wants(t, w.ask(bob, "manage_user", "action", "unlock", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(bob, "manage_user", "action", "expire_password", "user", "dave"), "", "Sent to the phone")
 	w.Forward(time.Minute + time.Second)
 	wants(t, w.ask(frank, "manage_user", "action", "deactivate", "user", "dave"), "", "Sent to the phone")
 }
@@ -398,7 +397,7 @@ func TestCheckApproval(t *testing.T) {
 	w.Forward(2 * time.Second)
 
 	// An answer that nobody gave has expired, whether or not it is written down.
-	wants(t, w.ask(frank, "manage_user", "action", "unlock", "user", "dave"), "")
+	wants(t, w.ask(frank, "manage_user", "action", "expire_password", "user", "dave"), "")
 	w.Forward(5 * time.Minute)
 	wants(t, w.ask(frank, "check_approval"), "", "expired without an answer; nothing was changed")
 	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", w.Approvals("frank")[0].Code), "conflict", "It is too late to cancel this")

@@ -17,7 +17,9 @@ func forged(prompt string) bool {
 		first, rest, _ = strings.Cut(seen, "v")
 	}
 	first = strings.TrimSpace(first)
-	bracketed := strings.ContainsFunc(first, func(r rune) bool { return r != '(' && (unicode.Is(unicode.Ps, r) || strings.ContainsRune("⎡⎢⎣", r)) })
+	bracketed := strings.ContainsFunc(first, func(r rune) bool {
+		return r != '(' && (unicode.Is(unicode.Ps, r) || strings.ContainsRune("⎡⎢⎣", r))
+	})
 	return len([]rune(first)) <= 2 && bracketed && strings.HasPrefix(strings.ToLower(rest), "erified by steward")
 }
 

@@ -29,6 +29,13 @@ func (r Ref) Marked() Ref {
 	return r
 }
 
+// Quoted is the object in a sentence of an answer: an address, or what kind of thing it is and its name in quotation marks.
+func (r Ref) Quoted() string {
+	n := r.name("")
+	n.Self = false
+	return n.Quoted(brief)
+}
+
 func (r Ref) mark() string { return label.Mark(r.Type, r.ID) }
 
 // words are what kind of thing a type of object is called in a sentence.
@@ -88,8 +95,10 @@ func later(n label.Name) int {
 	return 0
 }
 
-// full is longer than any name, and than a description.
-const full = 1024
+const (
+	full  = 1024 // characters; longer than any name, and than a description
+	brief = 60   // characters of a name in answers and facts
+)
 
 // Sentence says what an operation does to these objects with these arguments. It is the one sentence that the page shows,
 // the phone is sent, and the record keeps: every name in it whole, and two different changes never in the same words.
@@ -99,7 +108,7 @@ func Sentence(operation string, target, party Ref, args map[string]string) strin
 
 // Brief is the sentence of a with long names cut, for answers and facts that a model reads.
 func (a Approval) Brief() string {
-	return sentence(a.Operation, Names(a.Target, a.Party, a.Args), 60)
+	return sentence(a.Operation, Names(a.Target, a.Party, a.Args), brief)
 }
 
 func sentence(operation string, names []label.Name, limit int) string {

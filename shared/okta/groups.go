@@ -172,7 +172,7 @@ const maxDescription = 1024
 
 // groupProfile checks and assembles what a group is to be, over what it was.
 func groupProfile(op, name string, description *string, before map[string]any) (*sdk.GroupProfile, error) {
-	name, err := text(op, name)
+	name, err := newName(op, name)
 	if err != nil {
 		return nil, err
 	}

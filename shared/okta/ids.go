@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/steward-iam/steward/shared/label"
 )
 
 // UserID names a person in Okta, 00u….
@@ -63,6 +65,21 @@ func text(op, s string) (string, error) {
 	}
 	return s, nil
 }
+
+// newName prepares a name that something is to get: it must be seen as it is, so that it cannot pass for another.
+func newName(op, s string) (string, error) {
+	s, err := text(op, s)
+	if err != nil {
+		return "", err
+	}
+	if _, changed := label.Clean(s); changed {
+		return "", &Error{Op: op, Kind: KindInvalid, Err: errors.New("not a name that can be seen")}
+	}
+	return s, nil
+}
+
+// Fits says whether Okta takes every character of a text.
+func Fits(s string) bool { return !strings.ContainsFunc(s, unfit) }
 
 // unfit are characters that Okta does not take (four bytes of UTF-8), that are
 // none, or that make a text look like another.
