@@ -83,6 +83,7 @@ var meaning = map[string]string{
 	"modelRegions":        "regions a geographic inference profile may use, where Steward does not know them or knows others",
 	"guardrailId":         "a Bedrock guardrail of yours; Classic only",
 	"approvalsApi":        "identifier of the Auth0 API for rich authorization requests: pushes then carry the change as authorization details",
+	"approvalsMessage":    "how a push is written: `sentence` (default), or `token` for a tenant that refuses blanks in binding messages",
 	"approvalsDetailType": "the type of those details, which the API registers; goes with `approvalsApi`",
 	"guardrailVersion":    "its version; goes with `guardrailId`. A number in prod",
 	"harnessMemory":       "`managed` or `disabled`: what a harness keeps beyond the running session; default `managed`",

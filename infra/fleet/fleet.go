@@ -50,6 +50,7 @@ const (
 	ConsoleLinking   Source = "whether console sessions may be linked"
 
 	ApprovalsAPI        Source = "identifier of the API for rich authorization requests"
+	ApprovalsMessage    Source = "how a push is written: `sentence` or `token`"
 	ApprovalsDetailType Source = "type of their authorization details"
 )
 
@@ -180,6 +181,7 @@ var (
 var phone = []Env{
 	{Key: "APPROVAL_KEY_SECRET_ARN", Source: ApprovalKey},
 	{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue},
+	{Key: "APPROVALS_MESSAGE", Source: ApprovalsMessage},
 	{Key: "APPROVALS_API", Source: ApprovalsAPI, Optional: true},
 	{Key: "APPROVALS_DETAIL_TYPE", Source: ApprovalsDetailType, Optional: true},
 }

@@ -75,6 +75,7 @@ type Settings struct {
 
 	ApprovalsAPI        string // the API of rich authorization requests; with
 	ApprovalsDetailType string // their type, or neither
+	ApprovalsMessage    string // how a push is written: sentence or token
 
 	BaseURL          *url.URL // nil: the function URL's own
 	SessionTableName string   // "": CloudFormation names it
@@ -95,7 +96,7 @@ func (s Settings) StackName() string { return s.Name + "-" + string(s.Stage) }
 var keys = []string{
 	"name", "auth0IssuerUrl", "auth0ClientId", "auth0Connection", "oktaOrgUrl",
 	"fgaApiUrl", "fgaStoreId", "fgaModelId", "fgaTokenIssuerUrl", "fgaAudience", "fgaClientId", "fgaUserClaim",
-	"approvalsApi", "approvalsDetailType",
+	"approvalsApi", "approvalsDetailType", "approvalsMessage",
 	"model", "modelRegions", "guardrailId", "guardrailVersion", "harnessMemory",
 	"baseUrl", "sessionTableName", "consoleLinking", "reservedConcurrency", "alarmEmail", "logRetentionDays",
 }
@@ -180,8 +181,9 @@ func (s *Settings) guardrail(r *reader) {
 	}
 }
 
-// approvals is the pair that turns on rich authorization requests.
+// approvals is how a push is written, and the pair that turns on rich authorization requests.
 func (s *Settings) approvals(r *reader) {
+	s.ApprovalsMessage = r.enum("approvalsMessage", "sentence", "sentence", "token")
 	if r.get("approvalsApi") == nil && r.get("approvalsDetailType") == nil {
 		return
 	}

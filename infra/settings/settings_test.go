@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.StackName() != "steward-dev" || s.Agent != settings.Classic || s.FGAUserClaim != "email" || s.LogRetentionDays != 30 || s.BaseURL != nil {
+	if s.StackName() != "steward-dev" || s.Agent != settings.Classic || s.FGAUserClaim != "email" || s.ApprovalsMessage != "sentence" || s.LogRetentionDays != 30 || s.BaseURL != nil {
 		t.Errorf("defaults are %+v", s)
 	}
 	want := settings.Model{ID: "global.anthropic.claude-sonnet-4-6", Base: "anthropic.claude-sonnet-4-6", Profile: true, Global: true}
@@ -76,6 +76,7 @@ func TestFaults(t *testing.T) {
 		{"stage is no object", map[string]any{"dev": "x"}, "dev: want an object"},
 		{"approvals without a type", map[string]any{"approvalsApi": "https://steward.example.com/approvals"}, "approvalsDetailType: is missing"},
 		{"approvals without an API", map[string]any{"approvalsDetailType": "urn:x"}, "approvalsApi: is missing"},
+		{"approvals in rhyme", map[string]any{"approvalsMessage": "rhyme"}, `approvalsMessage: is "rhyme", want one of sentence, token`},
 		{"approvals with a blank", map[string]any{"approvalsApi": "a b", "approvalsDetailType": "urn:x"}, `approvalsApi: is "a b"`},
 		{"name with capitals", map[string]any{"name": "Steward"}, `name: is "Steward"`},
 		{"name with two hyphens", map[string]any{"name": "a--b"}, `name: is "a--b"`},

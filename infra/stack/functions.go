@@ -175,6 +175,8 @@ func (b *builder) value(s fleet.Source) *string {
 			return text(b.ApprovalsAPI)
 		}
 		return nil
+	case fleet.ApprovalsMessage:
+		return text(b.ApprovalsMessage)
 	case fleet.ApprovalsDetailType:
 		if b.ApprovalsDetailType != "" {
 			return text(b.ApprovalsDetailType)

@@ -85,7 +85,7 @@ func (t *Tenant) startBackchannel(r *http.Request) (*backchannel, *oauthError) {
 	if form.Get("binding_message") == "" {
 		return nil, missing("binding_message")
 	}
-	if !bindingMessage.MatchString(form.Get("binding_message")) {
+	if m := form.Get("binding_message"); !bindingMessage.MatchString(m) || t.settings.Guardian.RefuseBlanks && strings.Contains(m, " ") {
 		return nil, refuse(400, "invalid_request", "binding_message must be at most 64 characters of A-Z a-z 0-9 + - _ . , : # and space")
 	}
 	p, fault := t.hinted(form.Get("login_hint"))

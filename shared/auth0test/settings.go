@@ -173,6 +173,7 @@ type ClientGrant struct {
 // Guardian is the tenant's MFA: whether pushes can be sent, and for whom MFA is demanded.
 type Guardian struct {
 	PushEnabled  bool
+	RefuseBlanks bool // in binding messages: the characters of the documentation, and no others
 	PushProvider string
 	Policies     []string // [] Never, ["all-applications"] Always, ["confidence-score"] Adaptive
 }

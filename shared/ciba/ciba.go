@@ -64,9 +64,10 @@ type Started struct {
 }
 
 const (
-	sayNoPush = "Your phone cannot be asked: no push notifications are set up for your account. Enrol the Auth0 Guardian app, then ask again; nothing was changed."
-	sayPhone  = "The approval could not be sent to your phone. Please try again in a minute; nothing was changed."
-	sayTooFew = "Your phone was asked too often within the last minute. Please wait a minute, then ask again; nothing was changed."
+	sayNoPush  = "Your phone cannot be asked: no push notifications are set up for your account. Enrol the Auth0 Guardian app, then ask again; nothing was changed."
+	sayPhone   = "The approval could not be sent to your phone. Please try again in a minute; nothing was changed."
+	sayMessage = "Auth0 does not take the message for your phone: Steward is not set up right for it. Please tell your administrator; nothing was changed."
+	sayTooFew  = "Your phone was asked too often within the last minute. Please wait a minute, then ask again; nothing was changed."
 )
 
 // Start sends the push.
@@ -131,6 +132,8 @@ func startFault(err error) error {
 		return fault.New(fault.Upstream, sayPhone, err)
 	case e.RateLimited():
 		return fault.New(fault.Conflict, sayTooFew, err)
+	case messageRefused(e):
+		return fault.New(fault.Internal, sayMessage, err)
 	case e.Code == "invalid_request":
 		return fault.New(fault.Conflict, sayNoPush, err)
 	case e.Code == "unknown_user_id":

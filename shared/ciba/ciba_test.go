@@ -166,6 +166,20 @@ func TestApprovedDetailsAreThoseAsked(t *testing.T) {
 	}
 }
 
+// A tenant that takes no blanks gets the form without.
+func TestATenantWithoutBlanks(t *testing.T) {
+	p := start(t)
+	p.Configure(func(s *auth0test.Settings) { s.Guardian.RefuseBlanks = true })
+	ask := ciba.Request{Subject: alice, Message: reset, Expiry: ciba.Expiry}
+	if _, err := p.Start(t.Context(), ask); fault.KindOf(err) != fault.Internal {
+		t.Errorf("a sentence: %v", err)
+	}
+	p.Style = ciba.StyleToken
+	if _, err := p.Start(t.Context(), ask); err != nil || p.Pushes()[0].BindingMessage != "reset_password:alice-at-example.com#K7QX" {
+		t.Errorf("%v, pushes %+v", err, p.Pushes())
+	}
+}
+
 // A push sent before details were configured is approved without any.
 func TestDetailsMayBeMissing(t *testing.T) {
 	p := start(t)
@@ -314,20 +328,22 @@ func TestStartReadsStatusAndCodeTogether(t *testing.T) {
 		kind   fault.Kind
 		says   string
 	}{
-		"accepted":             {200, `{"auth_req_id":"x","expires_in":300,"interval":5}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
-		"without the numbers":  {200, `{"auth_req_id":"x"}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
-		"with other numbers":   {200, `{"auth_req_id":"x","expires_in":60,"interval":0.1}`, ciba.Started{Expiry: time.Minute, Interval: time.Second}, "", ""},
-		"an absurd number":     {200, `{"auth_req_id":"x","expires_in":1e300,"interval":1e300}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
-		"half a second":        {200, `{"auth_req_id":"x","expires_in":0.5}`, ciba.Started{Expiry: 500 * time.Millisecond, Interval: 5 * time.Second}, "", ""},
-		"negative numbers":     {200, `{"auth_req_id":"x","expires_in":-1,"interval":-1}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
-		"longer than asked":    {200, `{"auth_req_id":"x","expires_in":9999,"interval":600}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
-		"not enrolled":         {400, `{"error":"invalid_request","error_description":"x"}`, ciba.Started{}, fault.Conflict, "no push notifications are set up"},
-		"unknown user":         {400, `{"error":"unknown_user_id"}`, ciba.Started{}, fault.Unauthenticated, "sign in again"},
-		"too often":            {429, `{"error":"too_many_requests"}`, ciba.Started{}, fault.Conflict, "asked too often"},
-		"wrong secret":         {401, `{"error":"access_denied","error_description":"Unauthorized"}`, ciba.Started{}, fault.Internal, "not set up right"},
-		"grant off":            {403, `{"error":"unauthorized_client"}`, ciba.Started{}, fault.Internal, "not set up right"},
-		"down":                 {500, `x`, ciba.Started{}, fault.Upstream, "did not answer"},
-		"an answer without id": {200, `{}`, ciba.Started{}, fault.Upstream, "could not be sent"},
+		"accepted":              {200, `{"auth_req_id":"x","expires_in":300,"interval":5}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
+		"without the numbers":   {200, `{"auth_req_id":"x"}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
+		"with other numbers":    {200, `{"auth_req_id":"x","expires_in":60,"interval":0.1}`, ciba.Started{Expiry: time.Minute, Interval: time.Second}, "", ""},
+		"an absurd number":      {200, `{"auth_req_id":"x","expires_in":1e300,"interval":1e300}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
+		"half a second":         {200, `{"auth_req_id":"x","expires_in":0.5}`, ciba.Started{Expiry: 500 * time.Millisecond, Interval: 5 * time.Second}, "", ""},
+		"negative numbers":      {200, `{"auth_req_id":"x","expires_in":-1,"interval":-1}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
+		"longer than asked":     {200, `{"auth_req_id":"x","expires_in":9999,"interval":600}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
+		"not enrolled":          {400, `{"error":"invalid_request","error_description":"x"}`, ciba.Started{}, fault.Conflict, "no push notifications are set up"},
+		"message refused":       {400, `{"error":"invalid_request","error_description":"binding_message contains invalid characters"}`, ciba.Started{}, fault.Internal, "does not take the message"},
+		"message refused, CIBA": {400, `{"error":"invalid_binding_message"}`, ciba.Started{}, fault.Internal, "does not take the message"},
+		"unknown user":          {400, `{"error":"unknown_user_id"}`, ciba.Started{}, fault.Unauthenticated, "sign in again"},
+		"too often":             {429, `{"error":"too_many_requests"}`, ciba.Started{}, fault.Conflict, "asked too often"},
+		"wrong secret":          {401, `{"error":"access_denied","error_description":"Unauthorized"}`, ciba.Started{}, fault.Internal, "not set up right"},
+		"grant off":             {403, `{"error":"unauthorized_client"}`, ciba.Started{}, fault.Internal, "not set up right"},
+		"down":                  {500, `x`, ciba.Started{}, fault.Upstream, "did not answer"},
+		"an answer without id":  {200, `{}`, ciba.Started{}, fault.Upstream, "could not be sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := answering(t, tc.status, nil, tc.body).Start(t.Context(), ciba.Request{Subject: alice, Message: reset, Expiry: ciba.Expiry})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/label"
 )
 
@@ -22,6 +23,12 @@ const (
 	StyleSentence Style = "sentence" // "Reset password of alice at example.com. Code K7QX"
 	StyleToken    Style = "token"    // "reset_password:alice-at-example.com#K7QX", for a tenant that takes no blanks
 )
+
+// messageRefused says whether a tenant took offence at the binding message. invalid_binding_message is CIBA's own code
+// (Core section 13); what Auth0 answers is not documented.
+func messageRefused(e *auth0.Error) bool {
+	return e.Code == "invalid_binding_message" || e.Code == "invalid_request" && strings.Contains(e.Description, "binding_message")
+}
 
 // Message is one change on a phone: which operation, in which words, on what, and the code that the chat shows.
 type Message struct {
@@ -145,7 +152,7 @@ func (m Message) write(names []shown, style Style) string {
 			}
 			parts = append(parts, s.text+s.suffix(""))
 		}
-		return m.Operation + ":" + strings.Join(parts, ",") + "#" + m.Code
+		return strings.TrimSuffix(m.Operation+":"+strings.Join(parts, ","), ":") + "#" + m.Code
 	}
 	said := label.Phrase(strings.ReplaceAll(string(m.Phrase), "the ", "")).Say(func(place string) string {
 		i := slices.IndexFunc(m.Names, func(n label.Name) bool { return n.Place == place })

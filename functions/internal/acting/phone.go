@@ -15,6 +15,7 @@ type Phone struct {
 	ApprovalKeySecretARN string
 	// API and DetailType turn on rich authorization requests, see [ciba.Client]; both or neither.
 	API, DetailType string
+	Style           ciba.Style // of binding messages
 }
 
 // ReadPhone takes the keys of those functions.
@@ -23,6 +24,7 @@ func ReadPhone(r *config.Reader) Phone {
 	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
 		p.QueueURL = u.String()
 	}
+	p.Style = ciba.Style(r.Enum("APPROVALS_MESSAGE", string(ciba.StyleSentence), string(ciba.StyleToken)))
 	p.API, p.DetailType = r.OptionalPair("APPROVALS_API", "APPROVALS_DETAIL_TYPE")
 	return p
 }
@@ -32,7 +34,7 @@ func (p Phone) ApprovalKey(c *Clients) Key { return c.key("marks approvals", p.A
 
 // Client asks phones through that tenant.
 func (p Phone) Client(tenant *auth0.Client) *ciba.Client {
-	return &ciba.Client{Auth0: tenant, Audience: p.API, DetailType: p.DetailType}
+	return &ciba.Client{Auth0: tenant, Audience: p.API, DetailType: p.DetailType, Style: p.Style}
 }
 
 // Question is what the phone is asked about a change that may be approved at the time now, to the end of its life.

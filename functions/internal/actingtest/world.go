@@ -157,7 +157,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 		"SESSION_TABLE_NAME": "bedrock-sessions", "AUDIT_TABLE_NAME": "steward-audit",
 		"AUTH0_ISSUER_URL": front + "/", "AUTH0_CLIENT_ID": ClientID, "AUTH0_CLIENT_SECRET_ARN": w.AWS.SecretARN("auth0"),
 		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": okta, "FGA_AUTHORIZER_FUNCTION_NAME": authorizer,
-		"FGA_USER_CLAIM": "email", "TOKEN_KEY_SECRET_ARN": w.AWS.SecretARN("token-key"),
+		"FGA_USER_CLAIM": "email", "APPROVALS_MESSAGE": "sentence", "TOKEN_KEY_SECRET_ARN": w.AWS.SecretARN("token-key"),
 		"APPROVAL_KEY_SECRET_ARN": w.AWS.SecretARN("approval-key"), "AUDIT_KEY_SECRET_ARN": w.AWS.SecretARN("audit-key"),
 		"APPROVAL_QUEUE_URL": w.AWS.QueueURL(w.base, queueName),
 	}

@@ -196,7 +196,7 @@ var cdkKeys = map[string]string{ //nolint:gosec // names of keys, no values
 	"AUTH0_ISSUER_URL": "auth0IssuerUrl", "AUTH0_CLIENT_ID": "auth0ClientId", "AUTH0_CONNECTION_NAME": "auth0Connection",
 	"OKTA_ORG_URL": "oktaOrgUrl", "FGA_API_URL": "fgaApiUrl", "FGA_STORE_ID": "fgaStoreId", "FGA_MODEL_ID": "fgaModelId",
 	"FGA_TOKEN_ISSUER_URL": "fgaTokenIssuerUrl", "FGA_AUDIENCE": "fgaAudience", "FGA_CLIENT_ID": "fgaClientId", "FGA_USER_CLAIM": "fgaUserClaim",
-	"APP_BASE_URL": "baseUrl", "APPROVALS_API": "approvalsApi", "APPROVALS_DETAIL_TYPE": "approvalsDetailType",
+	"APP_BASE_URL": "baseUrl", "APPROVALS_API": "approvalsApi", "APPROVALS_MESSAGE": "approvalsMessage", "APPROVALS_DETAIL_TYPE": "approvalsDetailType",
 }
 
 // in names the place of an environment key.

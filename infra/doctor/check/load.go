@@ -31,7 +31,7 @@ func Local(path string) (env map[string]string, endpoint string, err error) {
 		"AUTH0_ISSUER_URL": run.Auth0 + "/", "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": "steward/auth0-client-secret",
 		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": run.Okta,
 		"FGA_API_URL": run.FGA, "FGA_STORE_ID": run.Store, "FGA_MODEL_ID": run.Model, "FGA_TOKEN_ISSUER_URL": run.FGA,
-		"FGA_AUDIENCE": run.FGA + "/", "FGA_CLIENT_ID": "steward-fga", "FGA_CLIENT_SECRET_ARN": "steward/fga-client-secret", "FGA_USER_CLAIM": "email",
+		"FGA_AUDIENCE": run.FGA + "/", "FGA_CLIENT_ID": "steward-fga", "FGA_CLIENT_SECRET_ARN": "steward/fga-client-secret", "FGA_USER_CLAIM": "email", "APPROVALS_MESSAGE": "sentence",
 		"FGA_AUTHORIZER_FUNCTION_NAME": "fga-authorizer",
 		"SESSION_TABLE_NAME":           "bedrock-sessions", "AUDIT_TABLE_NAME": "steward-audit", "TOKEN_KEY_SECRET_ARN": "steward/token-key",
 		"APPROVAL_KEY_SECRET_ARN": "steward/approval-key", "AUDIT_KEY_SECRET_ARN": "steward/audit-key",

@@ -107,10 +107,20 @@ func testerChecks() []check {
 			case s.auth0Secret.IsZero():
 				return skip(noAWS)
 			}
-			phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"]}
-			_, err := phone.Start(ctx, ciba.Request{
-				Subject: s.tester.GetID(), Message: ciba.Message{Operation: "doctor", Phrase: "Test by Steward doctor, please deny", Code: "TEST"}, Instruction: "Steward's doctor tries the phone: please deny", Expiry: ciba.Expiry,
-			})
+			ring := func(style ciba.Style) error {
+				phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"], Style: style}
+				_, err := phone.Start(ctx, ciba.Request{
+					Subject:     s.tester.GetID(),
+					Message:     ciba.Message{Operation: "please_deny_this_test", Phrase: "Please deny this test of Steward", Code: "TEST"},
+					Instruction: "Steward's doctor tries the phone: please deny", Expiry: ciba.Expiry,
+				})
+				return err
+			}
+			style := ciba.Style(cmp.Or(s.Env["APPROVALS_MESSAGE"], string(ciba.StyleSentence)))
+			err := ring(style)
+			if e, ok := errors.AsType[*auth0.Error](err); ok && style == ciba.StyleSentence && strings.HasPrefix(e.Code, "invalid_") && ring(ciba.StyleToken) == nil {
+				return wrong(in("APPROVALS_MESSAGE")+": token", "the tenant refuses a push that is written as a sentence (%s), and takes one without blanks", cause(err))
+			}
 			if err != nil {
 				return wrong(app("Settings > CIBA"), "no push was sent: %s", cause(err))
 			}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/iam"
+	"github.com/steward-iam/steward/shared/ciba"
 )
 
 // SessionTable is the name of the table of sessions and approvals.
@@ -43,33 +44,34 @@ const (
 // that holds a base URL nobody knows before a deployment.
 func (f *Fleet) values() map[fleet.Source]string {
 	v := map[fleet.Source]string{
-		fleet.SessionTable:    SessionTable,
-		fleet.AuditTable:      auditTable,
-		fleet.IssuerURL:       f.Auth0URL + "/",
-		fleet.Auth0Client:     auth0Client,
-		fleet.Auth0Secret:     f.AWS.SecretARN(auth0Secret),
-		fleet.Auth0Connection: connection,
-		fleet.OktaOrg:         f.OktaURL,
-		fleet.AuthorizerName:  fleet.FGAAuthorizer,
-		fleet.OktaGroupsName:  fleet.OktaGroups,
-		fleet.CIBAName:        fleet.CIBA,
-		fleet.FGAURL:          f.FGAURL,
-		fleet.FGAStore:        f.OpenFGA.StoreID,
-		fleet.FGAModel:        f.OpenFGA.ModelID,
-		fleet.FGATokenIssuer:  f.FGAURL,
-		fleet.FGAAudience:     f.FGAURL + "/",
-		fleet.FGAClient:       fgaClient,
-		fleet.FGASecret:       f.AWS.SecretARN(fgaSecret),
-		fleet.FGAUserClaim:    f.opts.FGAUserClaim,
-		fleet.TokenKey:        f.AWS.SecretARN(tokenKey),
-		fleet.ApprovalKey:     f.AWS.SecretARN(approvalKey),
-		fleet.AuditKey:        f.AWS.SecretARN(auditKey),
-		fleet.ApprovalQueue:   f.AWS.QueueURL(f.AWSURL, queueName),
-		fleet.AgentRuntime:    f.opts.AgentRuntime,
-		fleet.AgentID:         agentID,
-		fleet.AgentAlias:      agentAlias,
-		fleet.Harness:         harnessARN,
-		fleet.BaseURL:         f.ChatURL,
+		fleet.SessionTable:     SessionTable,
+		fleet.AuditTable:       auditTable,
+		fleet.IssuerURL:        f.Auth0URL + "/",
+		fleet.Auth0Client:      auth0Client,
+		fleet.Auth0Secret:      f.AWS.SecretARN(auth0Secret),
+		fleet.Auth0Connection:  connection,
+		fleet.OktaOrg:          f.OktaURL,
+		fleet.AuthorizerName:   fleet.FGAAuthorizer,
+		fleet.OktaGroupsName:   fleet.OktaGroups,
+		fleet.CIBAName:         fleet.CIBA,
+		fleet.FGAURL:           f.FGAURL,
+		fleet.FGAStore:         f.OpenFGA.StoreID,
+		fleet.FGAModel:         f.OpenFGA.ModelID,
+		fleet.FGATokenIssuer:   f.FGAURL,
+		fleet.FGAAudience:      f.FGAURL + "/",
+		fleet.FGAClient:        fgaClient,
+		fleet.FGASecret:        f.AWS.SecretARN(fgaSecret),
+		fleet.FGAUserClaim:     f.opts.FGAUserClaim,
+		fleet.ApprovalsMessage: string(ciba.StyleSentence),
+		fleet.TokenKey:         f.AWS.SecretARN(tokenKey),
+		fleet.ApprovalKey:      f.AWS.SecretARN(approvalKey),
+		fleet.AuditKey:         f.AWS.SecretARN(auditKey),
+		fleet.ApprovalQueue:    f.AWS.QueueURL(f.AWSURL, queueName),
+		fleet.AgentRuntime:     f.opts.AgentRuntime,
+		fleet.AgentID:          agentID,
+		fleet.AgentAlias:       agentAlias,
+		fleet.Harness:          harnessARN,
+		fleet.BaseURL:          f.ChatURL,
 	}
 	if f.opts.ConsoleLinking {
 		v[fleet.ConsoleLinking] = "on"

@@ -73,7 +73,7 @@ func install(t *testing.T) *installation {
 		"AUTH0_ISSUER_URL": r.Issuer, "AUTH0_CLIENT_ID": r.ClientID, "AUTH0_CLIENT_SECRET_ARN": "steward/auth0", "AUTH0_CONNECTION_NAME": r.Connection,
 		"OKTA_ORG_URL": w.okta.URL,
 		"FGA_API_URL":  w.fga.URL, "FGA_STORE_ID": r.FGAStoreID, "FGA_MODEL_ID": r.FGAModelID, "FGA_TOKEN_ISSUER_URL": w.fga.URL,
-		"FGA_AUDIENCE": w.fga.URL + "/", "FGA_CLIENT_ID": "fga-client", "FGA_CLIENT_SECRET_ARN": "steward/fga", "FGA_USER_CLAIM": "email",
+		"FGA_AUDIENCE": w.fga.URL + "/", "FGA_CLIENT_ID": "fga-client", "FGA_CLIENT_SECRET_ARN": "steward/fga", "FGA_USER_CLAIM": "email", "APPROVALS_MESSAGE": "sentence",
 		"FGA_AUTHORIZER_FUNCTION_NAME": "fga-authorizer", "SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
 		"APPROVAL_KEY_SECRET_ARN": "steward/approval-key", "AUDIT_KEY_SECRET_ARN": "steward/audit-key",
 		"TOKEN_KEY_SECRET_ARN": "steward/token-key", "APP_BASE_URL": "https://steward.test",
@@ -223,6 +223,7 @@ func TestNames(t *testing.T) {
 		"tokens without an end": {app(func(c *auth0test.Client) { c.RefreshToken.InfiniteTokenLifetime = true }), "auth0.expiration", "Refresh Token Expiration"},
 		"no callback":           {app(func(c *auth0test.Client) { c.Callbacks = c.Callbacks[:1] }), "auth0.callbacks", "https://steward.test/connect/callback"},
 		"no logout URL":         {app(func(c *auth0test.Client) { c.AllowedLogoutURLs = nil }), "auth0.logout", "https://steward.test/"},
+		"no blanks in messages": {settings(func(s *auth0test.Settings) { s.Guardian.RefuseBlanks = true }), "tester.ciba", "approvalsMessage in cdk.json (APPROVALS_MESSAGE): token"},
 		"no push channel":       {app(func(c *auth0test.Client) { c.NotificationChannels = nil }), "auth0.channel", "Guardian Push"},
 		"no audience policy":    {app(func(c *auth0test.Client) { c.RefreshToken.Policies = nil }), "auth0.refresh-audience", "Multi-Resource Refresh Token"},
 		"nobody can disconnect": {app(func(c *auth0test.Client) {
