@@ -124,6 +124,11 @@ doctor: ## try every link and name the setting that is wrong (STACK=steward-dev:
 	@cd infra && go build -o ../build/doctor ./doctor
 	@build/doctor -config "$(CONFIG)" $(if $(STACK),-stack "$(STACK)") $(if $(JSON),-json) $(if $(CIBA),-ciba)
 
+.PHONY: audit
+audit: ## verify that nobody altered the audit trail (STACK=steward-dev: a deployed stack; EXPORT=file, KEY=secret: an export)
+	@cd infra && go build -o ../build/audit ./audit
+	@build/audit $(if $(STACK),-stack "$(STACK)") $(if $(EXPORT),-export "$(EXPORT)") $(if $(KEY),-key "$(KEY)")
+
 .PHONY: golden
 golden: ## rewrite the golden files
 	@cd infra && go test ./stack -update
