@@ -281,7 +281,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 		m.Lost++
 		return h.queue.Send(ctx, m, retryAfter)
 	}
-	left := a.ExpiresAt.Sub(h.now())
+	left := a.Deadline().Sub(h.now())
 	if left < minRepush || a.Pushes >= maxPushes {
 		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.")
 	}

@@ -45,6 +45,6 @@ func Question(a approval.Approval, now time.Time) ciba.Request {
 			Operation: a.Operation, Phrase: approval.Phrase(a.Operation), Names: approval.Names(a.Target, a.Party, a.Args), Code: a.Code,
 		},
 		Instruction: a.Summary,
-		Expiry:      a.ExpiresAt.Sub(now).Truncate(time.Second),
+		Expiry:      a.Deadline().Sub(now).Truncate(time.Second),
 	}
 }
