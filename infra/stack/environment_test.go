@@ -47,9 +47,10 @@ func TestFunctionsStart(t *testing.T) {
 	}
 
 	for _, v := range variants {
+		tpl := synthesized(t, v.name)
 		for _, fn := range fleet.Steward().Functions {
 			environment := map[string]string{}
-			p := templates[v.name].Resources[functionID(fn.Name)].Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+			p := tpl.Resources[functionID(fn.Name)].Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
 			for key, value := range p {
 				text := plain(value)
 				if strings.HasPrefix(text, "${") {

@@ -47,7 +47,8 @@ var variants = []variant{
 	}, false},
 }
 
-var templates = map[string]template{}
+// documents are the synthesized templates as the CDK wrote them, by variant. Every reader parses its own copy.
+var documents = map[string][]byte{}
 
 func (v variant) settings() (settings.Settings, error) {
 	lookup, err := settings.File("../../cdk.json", nil)
@@ -117,7 +118,7 @@ func synthesize() int {
 		if err != nil {
 			panic(err)
 		}
-		templates[v.name] = parse(raw)
+		documents[v.name] = raw
 		findings[v.name] = nagged(filepath.Join(dir, v.name), s.StackName())
 	}
 	return 0
@@ -155,13 +156,14 @@ func parse(raw []byte) (t template) {
 	return t
 }
 
-// synthesized gives a variant's template; a short run has none.
+// synthesized parses a variant's template, anew for each caller, so that no test changes what another one reads. A short
+// run has none.
 func synthesized(t *testing.T, name string) template {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("no synthesis under -short")
 	}
-	return templates[name]
+	return parse(documents[name])
 }
 
 // each runs f on every variant.
@@ -187,6 +189,14 @@ func (t template) of(kind string) map[string]resource {
 		}
 	}
 	return found
+}
+
+func TestTemplatesAreNotShared(t *testing.T) {
+	const source = "ApprovalWorkerSource"
+	clear(synthesized(t, "classic-dev").Resources[source].Properties)
+	if len(synthesized(t, "classic-dev").Resources[source].Properties) == 0 {
+		t.Error("what one test removed from its template is missing from another's")
+	}
 }
 
 func TestGolden(t *testing.T) {
