@@ -191,25 +191,28 @@ func (q *queues) take(qu *queue, n int, visibility time.Duration) []*message {
 }
 
 // receive takes messages, waiting for the first for a while.
+//
+// Each wait has one timer, for the nearer of the next look and the end of the poll, and the end is read from the clock. A
+// second timer would be due, and not yet received from, when the first one wakes a poller. In a synctest bubble that is
+// fatal under the race detector: a receive from a due channel timer runs that timer at once, on the goroutine's own
+// thread but with the one race context of the bubble, and two pollers at once corrupt it (timer.maybeRunChan and
+// timer.unlockAndRun in Go's runtime). The process then ends with SIGSEGV in whatever timer function is started next.
 func (q *queues) receive(ctx context.Context, qu *queue, n int, visibility, wait time.Duration) []*message {
-	timeout := time.NewTimer(wait)
-	defer timeout.Stop()
+	began := time.Now()
 	for {
 		q.mu.Lock()
 		taken := q.take(qu, n, visibility)
 		changed, sleep := qu.changed, qu.untilVisible(q.opts.Now())
 		q.mu.Unlock()
-		if len(taken) > 0 || wait <= 0 {
+		left := wait - time.Since(began)
+		if len(taken) > 0 || left <= 0 {
 			return taken
 		}
-		again := time.NewTimer(sleep)
+		again := time.NewTimer(min(sleep, left))
 		select {
 		case <-changed:
 		case <-again.C:
-		case <-timeout.C:
-			wait = 0
 		case <-ctx.Done():
-			wait = 0
 		case <-q.closed:
 			wait = 0
 		}
