@@ -1,6 +1,7 @@
 package openfga
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -33,12 +34,8 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 		_, _ = io.CopyN(io.Discard, first.Body, 4096) // so that the connection can be used again
 		_ = first.Body.Close()
 	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
-	case <-timer.C:
+	if err := wait(req.Context(), pause); err != nil {
+		return nil, err
 	}
 	body, err := req.GetBody()
 	if err != nil {
@@ -46,6 +43,22 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	second, _, err := d.try(req, body)
 	return second, err
+}
+
+// wait returns after d, or with the context's error when ctx ends first. No wait makes no timer: several calls that receive
+// from timers which are due already crash Go's race runtime in a synctest bubble (see queues.receive in package awstest).
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // try sends req once. Refused says that a token went along and is now dropped.

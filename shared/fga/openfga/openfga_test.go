@@ -276,6 +276,12 @@ func TestTokenLife(t *testing.T) {
 		w.fake.Issuer.Revoke()
 		tokens("revoked", 3)
 		tokens("and on", 3)
+		w.fake.Issuer.Revoke()
+		for range 20 {
+			group.Go(func() { _, _ = c.Ask(t.Context(), many) })
+		}
+		group.Wait()
+		tokens("revoked under twenty at once", 4)
 
 		// Whoever gives up does not take the token from those who wait.
 		w.fake.Issuer.Revoke()
@@ -288,7 +294,7 @@ func TestTokenLife(t *testing.T) {
 			}
 		})
 		time.Sleep(5 * time.Millisecond)
-		tokens("beside one who gave up", 4)
+		tokens("beside one who gave up", 5)
 		group.Wait()
 	})
 }
