@@ -1,4 +1,5 @@
 # Steward. `make` alone prints what there is.
+# The make that macOS ships (3.81) does not know .SHELLFLAGS, so each loop of a recipe says set -e itself.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -28,13 +29,13 @@ help: ## print this
 .PHONY: local
 local: local-binaries ## run everything on this computer: http://localhost:3000 (AGENT_RUNTIME=classic|harness)
 	@echo "Building the laptop run. The first time, compiling the embedded OpenFGA takes a few minutes."
-	@start=$$SECONDS; (cd infra/local && go build -o ../../build/local/steward-local .); echo "Built in $$((SECONDS - start)) s."
+	@set -e; start=$$SECONDS; (cd infra/local && go build -o ../../build/local/steward-local .); echo "Built in $$((SECONDS - start)) s."
 	@exec build/local/steward-local
 
 # One go build for all five, so that the compiler shares what they share.
 .PHONY: local-binaries
 local-binaries:
-	@start=$$SECONDS; echo "Building the functions for this computer."; \
+	@set -e; start=$$SECONDS; echo "Building the functions for this computer."; \
 	for f in $(FUNCTIONS); do \
 		(cd functions && go build $(BUILDFLAGS) -o ../build/local/$$f/bootstrap ./$$f); \
 	done; echo "Built in $$((SECONDS - start)) s."
@@ -47,17 +48,24 @@ invoke: ## send EVENT=file.json to FUNCTION=name of a running local fleet
 
 .PHONY: build
 build: ## build/<function>/bootstrap (linux/arm64) and build/<function>.zip, the same bits every time
-	@for f in $(FUNCTIONS); do \
+	@set -e; for f in $(FUNCTIONS); do \
 		(cd functions && GOOS=linux GOARCH=arm64 go build $(BUILDFLAGS) -o ../build/$$f/bootstrap ./$$f); \
 	done
 	@cd infra && go run ./bundle $(FUNCTIONS)
 
+# The order of the tests. A run with the seed of a failure repeats its order: make test SEED=…
+SEED := $(or $(SEED),$(shell date +%s))
+
 .PHONY: test
-test: ## all tests of all modules, with the race detector
-	@for m in $(MODULES); do \
-		echo "== $$m"; (cd $$m && CGO_ENABLED=1 go test -race -timeout 30m ./...); \
+test: ## all tests of all modules, shuffled (SEED), with the race detector; Go does not cache a shuffled run
+	@echo "order of the tests: SEED=$(SEED)"
+	@set -e; for m in $(MODULES); do \
+		echo "== $$m"; (cd $$m && CGO_ENABLED=1 go test -race -shuffle=$(SEED) -timeout 30m ./...); \
 	done
-	@cd infra && go test -count=1 ./docs # reads the other modules, which Go's test cache does not watch
+
+.PHONY: flake
+flake: ## run each package's tests FLAKE (10) times under load, shuffled, to find those that fail by luck
+	@MODULES="$(MODULES)" SEED="$(SEED)" .ci/flake
 
 .PHONY: check
 check: fmt-check tidy-check lint test synth conform ## all there is to check: format, tidiness, linters, tests, templates, other people's tools
@@ -72,15 +80,15 @@ fmt-check:
 
 .PHONY: tidy
 tidy: ## tidy every module
-	@for m in $(MODULES); do (cd $$m && go mod tidy); done
+	@set -e; for m in $(MODULES); do (cd $$m && go mod tidy); done
 
 .PHONY: tidy-check
 tidy-check:
-	@for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
+	@set -e; for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, pinned
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yaml ./...); done
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yaml ./...); done
 
 $(LINT):
 	@echo "Building golangci-lint (over two minutes, once)."
@@ -146,7 +154,7 @@ soak: ## 200 approvals with the worker killed at random, the long form
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
-	@for m in shared functions; do (cd $$m && for p in $$(go list ./...); do \
+	@set -e; for m in shared functions; do (cd $$m && for p in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p; done; done); done
 
 .PHONY: conform
@@ -159,7 +167,7 @@ conform: ## what other people's tools say: moto, the fga CLI, cfn-lint, cdk-nag 
 
 .PHONY: vuln
 vuln: ## govulncheck (needs vuln.go.dev)
-	@for m in $(MODULES); do (cd $$m && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...); done
+	@set -e; for m in $(MODULES); do (cd $$m && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...); done
 
 .PHONY: clean
 clean: ## remove what was built
