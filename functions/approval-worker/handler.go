@@ -58,7 +58,7 @@ type doer interface {
 type handler struct {
 	desk      *actor.Desk
 	okta      doer
-	audit     audit.Recorder
+	trail     acting.Trail
 	approvals approvals
 	phone     phone
 	queue     line
@@ -70,7 +70,7 @@ type handler struct {
 
 func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: executor{c.Okta}, audit: c.Audit, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		desk: c.Desk, okta: executor{c.Okta}, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
@@ -317,7 +317,18 @@ func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.App
 	if h.late(*a) && !again {
 		return h.end(ctx, a, m, approval.Failed, "It was approved, but could not be carried out in time; nothing was changed. Please ask again.")
 	}
-	// 1 may they still: the permission may have gone since it was asked for
+	// 1 the person's own token, exchanged now and compared with who signed in; before the claim, since without one nothing can have
+	// happened
+	token, err := h.desk.Fresh(ctx, &who)
+	if err != nil {
+		kind := fault.KindOf(err)
+		if kind == fault.Upstream || again {
+			return h.later(ctx, err, a, m, retryAfter)
+		}
+		h.trail.WrongAccount(ctx, audit.Act{Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID}, err)
+		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.")
+	}
+	// 2 may they still: the permission may have gone since it was asked for. Whether the account is their own is known from the token.
 	if err := h.authorize(ctx, who, op, *a); err != nil {
 		if fault.KindOf(err) != fault.Denied {
 			return h.later(ctx, err, a, m, retryAfter)
@@ -327,15 +338,6 @@ func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.App
 			return h.end(ctx, a, m, approval.Unknown, "You are not allowed to do this any more. It had been begun before; look at the object in Okta to see whether it took effect.")
 		}
 		return h.end(ctx, a, m, approval.Failed, "You are not allowed to do this any more, so nothing was changed.")
-	}
-	// 2 the person's own token, exchanged now; before the claim, since without one nothing can have happened
-	token, err := h.desk.Fresh(ctx, &who)
-	if err != nil {
-		kind := fault.KindOf(err)
-		if kind == fault.Upstream || again {
-			return h.later(ctx, err, a, m, retryAfter)
-		}
-		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.")
 	}
 	ctx = okta.WithToken(ctx, token)
 	// 3 claim: of two workers one goes on
@@ -454,5 +456,5 @@ func (h *handler) record(ctx context.Context, a approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	return h.audit.Add(ctx, e)
+	return h.trail.Recorder.Add(ctx, e)
 }

@@ -63,6 +63,15 @@ const (
 	Cancelled Result = "cancelled" // the person took it back, or signed out
 )
 
+// The operations on a person's own sign-in, which stand in no catalogue.
+const (
+	SignIn         = "sign_in"
+	SignOut        = "sign_out"
+	ConnectOkta    = "connect_okta"
+	DisconnectOkta = "disconnect_okta"
+	LinkConsole    = "link_console"
+)
+
 // Ref is one object of Okta, or an area such as okta:groups.
 type Ref struct {
 	Type  string // okta, okta_user, okta_group, okta_app; "" for none
@@ -192,6 +201,16 @@ var ErrNotMade = errors.New("audit: the entry was not made by New")
 
 // NewID makes an id that sorts by time: milliseconds in fixed-width hexadecimal, then random text.
 func NewID(now time.Time) string { return sortable(now) + "-" + rand.Text()[:16] }
+
+// NewIDAfter makes an id like [NewID] that sorts after another, also where both are of one millisecond.
+func NewIDAfter(now time.Time, other string) string {
+	id := NewID(now)
+	for id <= other {
+		now = now.Add(time.Millisecond)
+		id = NewID(now)
+	}
+	return id
+}
 
 // IDOf makes an id like [NewID] that is the same for the same moment and the same thing, so that what is recorded twice
 // is there once. Thing must hold something unguessable.

@@ -182,12 +182,22 @@ func (s *Approvals) ByOwner(ctx context.Context, owner session.Subject, limit in
 // its own, so that a write that is sent again because its answer was lost finds itself and not somebody else.
 var ErrMoved = errors.New("the approval has moved on")
 
+// after returns now, or the moment after the last transition where the clock has not moved on since: the entries of two states
+// then sort in their order.
+func after(a *approval.Approval, now time.Time) time.Time {
+	if next := a.ChangedAt.Truncate(time.Millisecond).Add(time.Millisecond); now.Before(next) {
+		return next
+	}
+	return now
+}
+
 // Move takes a from the state it was read in to next, with what a says of result, permission, Okta's request and, on the way to
 // approved, of the keyed hash that proves it. a is updated.
 func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error {
 	if !a.Status.Can(next) {
 		return fmt.Errorf("approval: no move from %s to %s", a.Status, next)
 	}
+	now = after(a, now)
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
 		update:    "SET #status = :next, changed_at = :now, moved_by = :me",
@@ -277,21 +287,21 @@ func (s *Approvals) TakeTurn(ctx context.Context, a *approval.Approval, now time
 // Claim takes an approved change for execution until lease ends; or takes it over where a lease has run out, which
 // means that its holder crashed. ErrMoved if another holds it.
 func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error {
-	until := now.Add(lease)
+	until, changed := now.Add(lease), after(a, now)
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET #status = :executing, claimed_until = :until, changed_at = :now, moved_by = :me",
+		update:    "SET #status = :executing, claimed_until = :until, changed_at = :changed, moved_by = :me",
 		condition: "digest = :digest AND (#status = :approved OR (#status = :executing AND claimed_until <= :now) OR moved_by = :me)",
 		names:     map[string]string{"#status": "status"},
 		values: item{
 			":executing": text(string(approval.Executing)), ":approved": text(string(approval.Approved)),
-			":until": moment(until), ":now": moment(now), ":digest": text(a.Digest), ":me": text(rand.Text()),
+			":until": moment(until), ":now": moment(now), ":changed": moment(changed), ":digest": text(a.Digest), ":me": text(rand.Text()),
 		},
 	}
 	if err := s.moved(s.table.update(ctx, c)); err != nil {
 		return err
 	}
-	a.Status, a.ClaimedUntil, a.ChangedAt = approval.Executing, until, now
+	a.Status, a.ClaimedUntil, a.ChangedAt = approval.Executing, until, changed
 	return nil
 }
 

@@ -55,6 +55,8 @@ func sameAddress(a, b string) bool {
 type WrongAccount struct {
 	Account okta.User // as Okta describes it
 	Needed  string    // the e-mail address, or else the subject, of who signed in
+	// Disconnected says that Auth0 has deleted it.
+	Disconnected bool
 }
 
 // Error is for the log; it names nobody but by id.
@@ -64,6 +66,7 @@ func (e *WrongAccount) Error() string {
 
 // fault says whose account it is and whose is needed. Disconnected is the error of taking the account away, if there was one.
 func (e *WrongAccount) fault(disconnected error) error {
+	e.Disconnected = disconnected == nil
 	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", quote(e.Account.Login), quote(e.Needed))
 	if disconnected != nil {
 		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected))

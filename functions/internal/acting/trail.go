@@ -3,6 +3,7 @@ package acting
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 // Trail records what a function decides and does.
@@ -84,14 +86,34 @@ func (t Trail) Refused(ctx context.Context, act audit.Act, asked audit.Permissio
 	if err != nil {
 		t.Log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
 	}
+	t.WrongAccount(ctx, act, cause)
 	return cause
+}
+
+// WrongAccount records whose account was connected where cause says that it was another person's; else it does nothing.
+func (t Trail) WrongAccount(ctx context.Context, act audit.Act, cause error) {
+	wrong, ok := errors.AsType[*tokenvault.WrongAccount](cause)
+	if !ok {
+		return
+	}
+	act = audit.Act{
+		Subject: act.Subject, Front: act.Front, Session: act.Session, Operation: audit.DisconnectOkta,
+		Object: audit.Ref{Type: string(actiongroup.TargetUser), ID: string(wrong.Account.ID), Label: wrong.Account.Login},
+	}
+	known := audit.Known{ID: audit.NewID(t.Now()), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK}
+	if !wrong.Disconnected {
+		known.Result = audit.Failed
+	}
+	if err := t.Add(ctx, act, known); err != nil {
+		t.Log.ErrorContext(ctx, "a wrong account was not recorded", "err", err)
+	}
 }
 
 // Failed records that an act which was allowed under that decision entry failed, and why.
 func (t Trail) Failed(ctx context.Context, act audit.Act, decisionID string, cause error) error {
 	cause, ref := fault.Refer(cause)
 	known := audit.Known{
-		ID: audit.NewID(t.Now()), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Result(fault.KindOf(cause)), DecisionID: decisionID,
+		ID: audit.NewIDAfter(t.Now(), decisionID), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Result(fault.KindOf(cause)), DecisionID: decisionID,
 		Reference: ref, OktaRequestID: okta.RequestID(cause),
 	}
 	if err := t.Add(ctx, act, known); err != nil {
