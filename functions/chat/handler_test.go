@@ -429,7 +429,7 @@ func TestSignInAskSignOut(t *testing.T) {
 			b := w.browser()
 			b.get("/").wants(t, 200, `data-testid="signed-out"`, `data-testid="login"`)
 			b.signIn(alice)
-			page := b.get("/").wants(t, 200, "Hello, Alice.", alice, `data-testid="message"`, `data-testid="connect-card"`)
+			page := b.get("/").wants(t, 200, "Hello, <bdi>Alice</bdi>.", alice, `data-testid="message"`, `data-testid="connect-card"`)
 			if strings.Contains(page.body, "<Adams>") {
 				t.Error("a name is markup on the page")
 			}
@@ -894,7 +894,7 @@ func TestBaseURLFromTheParameter(t *testing.T) {
 		env["APP_BASE_URL_PARAMETER"] = "/steward/base-url"
 	})
 	b := w.browser().signIn(alice)
-	b.get("/").wants(t, 200, "Hello, Alice.")
+	b.get("/").wants(t, 200, "Hello, <bdi>Alice</bdi>.")
 	read := 0
 	for _, r := range w.aws.Requests() {
 		if r.Service == "ssm" {
@@ -934,7 +934,7 @@ func TestFunctionURL(t *testing.T) {
 		return resp, string(got)
 	}
 	resp, body := ask("GET", "/", "", map[string]string{}, "theme=dark", "steward="+b.cookie())
-	if resp.StatusCode != 200 || !strings.Contains(body, "Hello, Alice.") {
+	if resp.StatusCode != 200 || !strings.Contains(body, "Hello, <bdi>Alice</bdi>.") {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
 	resp, _ = ask("GET", "/login", "", map[string]string{})

@@ -147,6 +147,35 @@ func serve(a *App, r *http.Request) *httptest.ResponseRecorder {
 // hashes change with the files; what they stand for does not.
 var hashes = regexp.MustCompile(`(/static/[a-z-]+)\.[0-9a-f]{12}\.`)
 
+// A name that is written from right to left keeps that to itself: in the page and wherever the script puts one into it.
+func TestNamesKeepTheirDirection(t *testing.T) {
+	a, _ := app(t, func(c *Config) {
+		c.Sessions = sessions{login: person(session.Person{Subject: "oidc|x", Email: "dana@example.com", Name: "\u05d3\u05e0\u05d4"})}
+	})
+	page := serve(a, request("GET", "/", "")).Body.String()
+	for _, want := range []string{"<bdi>dana@example.com</bdi>", "<bdi>\u05d3\u05e0\u05d4</bdi>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	script, err := os.ReadFile(filepath.Join("static", "app.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := string(script)
+	for _, foreign := range []string{"approval.summary", "approval.result", "entry.summary", "entry.words", "step.text", "message"} {
+		shown := regexp.MustCompile(`el\("(?:p|b|span|div)", \{[^}]*\}, ` + regexp.QuoteMeta(foreign) + `\)|textContent = ` + regexp.QuoteMeta(foreign) + `\b`)
+		if !strings.Contains(js, "...named("+foreign+")") || shown.MatchString(js) {
+			t.Errorf("%s is shown without isolation: %q", foreign, shown.FindString(js))
+		}
+	}
+	for _, foreign := range []string{"p.value", "e.target", "part"} {
+		if !strings.Contains(js, `el("bdi", {}, `+foreign+`)`) {
+			t.Errorf("%s is not in a bdi", foreign)
+		}
+	}
+}
+
 // TestPages compares whole pages. Names hold markup, which must come out as text.
 func TestPages(t *testing.T) {
 	evil := session.Person{Subject: "oidc|x", Email: `"><script>alert(1)</script>@example.com`, Name: `<img src=x onerror=alert(1)> "Bobby"`}

@@ -15,6 +15,10 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+// named("Add it to \"Design\"") is a sentence whose names, in quotation marks, keep a direction of their own: a name that
+// is written from right to left cannot turn the words around it.
+const named = (sentence) => String(sentence ?? "").split(/("[^"]*")/).map((part, i) => (i % 2 ? el("bdi", {}, part) : part));
+
 function icon(name) {
   const svg = document.createElementNS(SVG, "svg"), use = document.createElementNS(SVG, "use");
   svg.setAttribute("class", "icon");
@@ -42,10 +46,10 @@ function inline(text) {
   const pattern = /\*\*([^*\n]+)\*\*|`([^`\n]+)`/g;
   let at = 0;
   for (const m of text.matchAll(pattern)) {
-    out.append(text.slice(at, m.index), m[1] !== undefined ? el("strong", {}, m[1]) : el("code", {}, m[2]));
+    out.append(...named(text.slice(at, m.index)), m[1] !== undefined ? el("strong", {}, m[1]) : el("code", {}, m[2]));
     at = m.index + m[0].length;
   }
-  out.append(text.slice(at));
+  out.append(...named(text.slice(at)));
   return out;
 }
 
@@ -144,8 +148,8 @@ function stepNode(step) {
     el("span", { class: "step-icon" }, icon(STEP_ICONS[step.step] || "dash")),
     el("div", {},
       el("div", { class: "step-title" }, step.title, meta.length ? el("span", { class: "step-meta" }, meta.join(" · ")) : ""),
-      step.parameters ? el("div", { class: "params" }, ...step.parameters.map((p) => el("span", {}, el("b", {}, p.name), p.value))) : "",
-      step.text ? el("div", { class: "step-text" }, step.text) : ""));
+      step.parameters ? el("div", { class: "params" }, ...step.parameters.map((p) => el("span", {}, el("b", {}, p.name), el("bdi", {}, p.value)))) : "",
+      step.text ? el("div", { class: "step-text" }, ...named(step.text)) : ""));
 }
 
 // Answer is one answer as it grows.
@@ -194,7 +198,7 @@ class Answer {
     this.entry.problem = { message, ref };
     this.waiting.remove();
     const node = el("div", { class: "problem", role: "alert", "data-testid": "problem" }, icon("warn"),
-      el("div", {}, el("p", {}, message), ref ? el("p", { class: "reference" }, "Reference ", el("code", {}, ref)) : ""));
+      el("div", {}, el("p", {}, ...named(message)), ref ? el("p", { class: "reference" }, "Reference ", el("code", {}, ref)) : ""));
     if (again) {
       const button = el("button", { class: "button plain", type: "button" }, "Try again");
       button.addEventListener("click", () => ask(again));
@@ -228,7 +232,7 @@ function offerConnect(after) {
 function addOutcome(entry) {
   addNode(el("div", { class: "notice", "data-testid": "outcome", "data-status": entry.status },
     el("span", { class: "dot" }),
-    el("span", {}, el("span", { class: "tag" }, entry.code), " ", el("b", {}, entry.summary), ": ", entry.words)));
+    el("span", {}, el("span", { class: "tag" }, entry.code), " ", el("b", {}, ...named(entry.summary)), ": ", ...named(entry.words))));
 }
 
 function restore() {
@@ -416,7 +420,7 @@ class Card {
     cancel.addEventListener("click", () => this.cancel(cancel));
     this.node = el("article", { class: "card", "data-testid": "approval-card", "data-code": approval.code },
       el("div", { class: "card-top" }, el("span", { class: "status" }, el("span", { class: "dot" }), this.status), this.clock),
-      el("p", { class: "card-summary" }, approval.summary),
+      el("p", { class: "card-summary" }, ...named(approval.summary)),
       this.result,
       el("div", { class: "code", role: "img", "aria-label": "Code " + [...approval.code].join(" ") }, ...[...approval.code].map((c) => el("b", {}, c))),
       el("p", { class: "card-note" }, "Approve only if your phone shows this code."),
@@ -429,7 +433,7 @@ class Card {
     this.approval = approval;
     this.node.dataset.status = approval.status;
     this.status.textContent = STATUS[approval.status] ?? approval.status;
-    this.result.textContent = approval.result;
+    this.result.replaceChildren(...named(approval.result));
     this.result.hidden = !approval.result;
     this.tick();
   }
@@ -566,10 +570,10 @@ const TONES = { good: "check", bad: "cross", wait: "phone" };
 
 function eventNode(e) {
   const t = tone(e), details = [];
-  if (e.target) details.push(e.target);
+  if (e.target) details.push(el("bdi", {}, e.target));
   const words = e.stage === "decision" ? "" : OUTCOMES[e.outcome] ?? e.outcome;
   if (words) details.push(words);
-  const detail = el("div", { class: "event-detail" }, details.join(" · "));
+  const detail = el("div", { class: "event-detail" }, ...details.flatMap((d, i) => (i ? [" · ", d] : [d])));
   const id = e.reference || e.okta_request;
   if (id) detail.append(details.length ? " · " : "", el("code", { title: (e.reference ? "Reference " : "Okta request ") + id }, id.length > 12 ? id.slice(0, 11) + "…" : id));
   return el("li", { class: "event", "data-tone": t, "data-testid": "activity-entry" },
