@@ -32,17 +32,17 @@ const (
 // Error is an outcome with something to say.
 type Error struct {
 	Kind Kind
-	Say  string // fixed words for the outside: what was wrong and what to do
+	Say  string // for the outside alone: what was wrong and what to do; may name what the person asked for
 	Err  error  // the cause, for the log
 }
 
 // New makes an Error; cause may be nil.
 func New(kind Kind, say string, cause error) *Error { return &Error{Kind: kind, Say: say, Err: cause} }
 
-// Error is what the log shows.
+// Error is what the log shows: the kind and the cause. Say never goes to the log, as it may name people and groups.
 func (e *Error) Error() string {
 	if e.Err == nil {
-		return string(e.Kind) + ": " + e.Say
+		return string(e.Kind) + ": no cause"
 	}
 	return string(e.Kind) + ": " + e.Err.Error()
 }

@@ -41,6 +41,9 @@ func TestAnswerTellsTheOutsideOnlyFixedWords(t *testing.T) {
 			}
 		})
 	}
+	if got := fault.New(fault.Conflict, "“canary@example.com” does not name one person.", nil).Error(); strings.Contains(got, "canary") || !strings.Contains(got, "conflict") {
+		t.Errorf("without a cause the log shows %q, want the kind and nothing of the sentence", got)
+	}
 	if fault.KindOf(nil) != "" {
 		t.Error("nil has a kind")
 	}
