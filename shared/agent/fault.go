@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,7 +81,8 @@ func code(err error) string {
 	return ""
 }
 
-// serviceError prints what an operator needs and unwraps to the whole.
+// serviceError prints what an operator needs and unwraps to the whole. The URL of a call that failed is not printed: the
+// path of InvokeAgent holds the session id, which is as good as a credential to whoever may invoke a function.
 type serviceError struct {
 	doing string
 	err   error
@@ -92,6 +94,9 @@ func (e *serviceError) Error() string {
 	text := e.doing
 	api, ok := errors.AsType[smithy.APIError](e.err)
 	if !ok {
+		if call, ok := errors.AsType[*url.Error](e.err); ok {
+			return fmt.Sprintf("%s: %s: %v", text, call.Op, call.Err)
+		}
 		return fmt.Sprintf("%s: %v", text, e.err)
 	}
 	text += ": " + api.ErrorCode()

@@ -27,16 +27,25 @@ type ToolRunner interface {
 //
 //	message ──► InvokeHarness ──► text…, tool call ──► ToolRunner ──► InvokeHarness(result) ──► text…, end
 //	                                   ▲                                      │
-//	                                   └────────────── at most maxRounds ─────┘
+//	                                   └──────── at most maxTurnCalls ────────┘
 type Harness struct {
 	wire  harnessWire
 	tools ToolRunner
 }
 
 const (
-	maxRounds    = 8        // tool calls one turn may take
-	maxToolInput = 64 << 10 // bytes of one call's arguments
-	settleLimit  = 10 * time.Second
+	maxAnswerCalls = 4        // tool calls that are run of those one answer of the harness asks for
+	maxTurnCalls   = 12       // tool calls that are run in one turn
+	maxToolInput   = 64 << 10 // bytes of the arguments of all calls of one answer
+	maxSettle      = 3        // answers that a turn which was stopped waits for
+	settleLimit    = 10 * time.Second
+)
+
+// What the model reads about calls that are not run.
+const (
+	tooManyAtOnce = "Not run: too many calls at once."
+	tooManyInAll  = "Not run: too many calls for one message."
+	personLeft    = "Not run: the person has left."
 )
 
 // NewHarness makes a Harness. An HTTP client in the configuration must have no overall time limit (the SDK's has none).
@@ -44,29 +53,36 @@ func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
 	return &Harness{wire: newHarnessWire(cfg, harnessARN), tools: tools}
 }
 
-// Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered.
+// Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered. Every call gets
+// a result, those beyond the bounds one that says so; each round but the last runs at least one call, so there are at
+// most maxTurnCalls and one more.
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
 		prompt := t.prompt()
 		content := []block{{Text: &prompt}}
 		said := false
-		for range maxRounds {
+		for left := maxTurnCalls; ; {
 			calls, err := h.invoke(ctx, t.SessionID, content, &said, emit)
 			if err != nil || len(calls) == 0 {
 				return err
 			}
+			if left == 0 {
+				h.settle(ctx, t.SessionID, refuse(calls, tooManyInAll))
+				return fault.New(fault.Upstream, "The assistant took too many steps and was stopped. Please ask for less at once.", errors.New("tool calls of the turn exhausted"))
+			}
+			run := calls[:min(len(calls), maxAnswerCalls, left)]
+			left -= len(run)
 			content = nil
-			for i, call := range calls {
+			for i, call := range run {
 				result, listening := h.call(ctx, t, call, emit)
 				content = append(content, result)
 				if !listening || ctx.Err() != nil {
-					h.settle(ctx, t.SessionID, append(content, refuseAll(calls[i+1:])...))
+					h.settle(ctx, t.SessionID, append(content, refuse(calls[i+1:], personLeft)...))
 					return asFault(ctx, "run a tool", ctx.Err())
 				}
 			}
+			content = append(content, refuse(calls[len(run):], tooManyAtOnce)...)
 		}
-		h.settle(ctx, t.SessionID, content)
-		return fault.New(fault.Upstream, "The assistant took too many steps and was stopped. Please ask for less at once.", errors.New("tool rounds exhausted"))
 	})
 }
 
@@ -79,18 +95,27 @@ func (h *Harness) End(ctx context.Context, sessionID string) error {
 	return asFault(ctx, "stop the harness session", err)
 }
 
-// settle answers the open calls of a turn that ends here, so that the session can take the next message.
+// settle answers the open calls of a turn that ends here, so that the session can take the next message. Further calls are
+// refused; a model that does not stop asking loses the session, and the next message begins a new conversation.
 func (h *Harness) settle(ctx context.Context, sessionID string, results []block) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	said := false
-	_, _ = h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) // nobody is left to tell
+	for range maxSettle {
+		calls, err := h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) // nobody is left to tell
+		if err != nil || len(calls) == 0 {
+			return
+		}
+		results = refuse(calls, tooManyInAll)
+	}
+	_ = h.wire.stop(ctx, sessionID)
 }
 
 // toolUse is a call as the stream tells it: the name first, the arguments in pieces of JSON.
 type toolUse struct {
 	id, name string
 	input    bytes.Buffer
+	long     bool // the arguments were longer than allowed, and input lacks some
 }
 
 // invoke is one InvokeHarness call. It returns the calls that are ours to run; none means that the turn has ended.
@@ -108,6 +133,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []block,
 		calls []*toolUse
 		open  = map[int]*toolUse{}
 		stop  string
+		room  = maxToolInput
 		gap   = *said // what another message says starts on a line of its own
 	)
 	for {
@@ -144,9 +170,11 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []block,
 				}
 			}
 			if use := open[e.ContentBlockIndex]; use != nil && e.Delta.ToolUse != nil {
-				if use.input.WriteString(e.Delta.ToolUse.Input); use.input.Len() > maxToolInput {
-					return nil, fault.New(fault.Upstream, "The assistant asked for something far too long. Please ask again.", errors.New("tool input too long"))
+				if room -= len(e.Delta.ToolUse.Input); room < 0 {
+					use.long = true
+					continue
 				}
+				use.input.WriteString(e.Delta.ToolUse.Input)
 			}
 		case "messageStop":
 			stop = e.StopReason
@@ -175,6 +203,9 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 	if !ok {
 		return use.failed("There is no such tool."), true
 	}
+	if use.long {
+		return use.failed("Not run: the arguments are too long."), true
+	}
 	params, err := parameters(f, use.input.Bytes())
 	if err != nil {
 		return use.failed("The arguments are not a JSON object."), true
@@ -184,7 +215,7 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 		step.Parameters = append(step.Parameters, Parameter{Name: clip(p.Name, maxTraceArg), Value: clip(p.Value, maxTraceArg)})
 	}
 	if !emit(step) {
-		return use.failed("Not run: the person has left."), false
+		return use.failed(personLeft), false
 	}
 	since := time.Now()
 	response, err := h.tools.Run(ctx, actiongroup.Event{
@@ -218,9 +249,10 @@ func (u *toolUse) answered(status, text string) block {
 
 func (u *toolUse) failed(text string) block { return u.answered(statusError, text) }
 
-func refuseAll(calls []*toolUse) (results []block) {
+// refuse is the results of calls that are not run, all with the same text.
+func refuse(calls []*toolUse, why string) (results []block) {
 	for _, call := range calls {
-		results = append(results, call.failed("Not run: the person has left."))
+		results = append(results, call.failed(why))
 	}
 	return results
 }

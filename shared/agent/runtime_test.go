@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -440,13 +441,84 @@ func TestHarnessStopsAModelThatNeverEnds(t *testing.T) {
 			return
 		}
 		h := listen(t.Context(), rt, ask("loop"))
-		if fault.KindOf(h.err) != fault.Upstream || calls > 10 || len(fns.events) > 8 {
+		if fault.KindOf(h.err) != fault.Upstream || calls > 20 || len(fns.events) > 12 {
 			t.Errorf("%v after %d rounds and %d calls", h.err, calls, len(fns.events))
 		}
 		if strings.Contains(h.text, ". One") || !strings.Contains(h.text, "One more. \n\nOne more. ") {
 			t.Errorf("texts of different messages run together: %q", h.text)
 		}
 	})
+}
+
+// The harness hands over the calls of one message one at a time, so these are all of one turn.
+func TestHarnessRunsAtMostTwelveCallsATurn(t *testing.T) {
+	calls := make([]bedrocktest.Call, 40_000)
+	for i := range calls {
+		calls[i].Function = "list_my_permissions"
+	}
+	model := scripted(func(c []bedrocktest.Message) bedrocktest.Reply {
+		if c[len(c)-1].Text == "loop" {
+			return bedrocktest.Reply{Calls: calls}
+		}
+		return bedrocktest.Reply{Text: "At your service."}
+	})
+	fns, fake := &functions{}, bedrocktest.New(bedrocktest.Options{Model: model})
+	rt := over(t, "harness", fake, fns)
+	h := listen(t.Context(), rt, ask("loop"))
+	var e *fault.Error
+	if !errors.As(h.err, &e) || e.Kind != fault.Upstream || !strings.Contains(e.Say, "too many steps") {
+		t.Errorf("err %v, want one that says there were too many steps", h.err)
+	}
+	if len(fns.events) != 12 || len(fake.Requests()) > 20 {
+		t.Errorf("%d calls were run in %d requests, want 12 in at most 20", len(fns.events), len(fake.Requests()))
+	}
+	if h := listen(t.Context(), rt, ask("hello")); h.err != nil || h.text != "At your service." {
+		t.Errorf("the next message: %q, %v", h.text, h.err)
+	}
+}
+
+// A session id is as good as a credential to whoever may invoke a function, and an error is logged.
+func TestTheSessionIDIsInNoError(t *testing.T) {
+	for name, breaks := range map[string]func(*bedrocktest.Server) http.Handler{
+		"connection closed": func(fake *bedrocktest.Server) http.Handler {
+			fake.Fail(bedrocktest.Fault{Abort: true, Times: 9})
+			return fake
+		},
+		"connection closed within the answer": func(fake *bedrocktest.Server) http.Handler {
+			fake.Fail(bedrocktest.Fault{Abort: true, InStream: true, Times: 9})
+			return fake
+		},
+		"no answer": func(*bedrocktest.Server) http.Handler {
+			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // until then the server does not notice that the client has gone
+				<-r.Context().Done()
+			})
+		},
+		"redirect to nowhere": func(*bedrocktest.Server) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://127.0.0.1:1"+r.URL.Path+"?s="+sessionID, http.StatusTemporaryRedirect)
+			})
+		},
+	} {
+		for _, runtime := range []string{"classic", "harness"} {
+			t.Run(name+"/"+runtime, func(t *testing.T) {
+				t.Parallel()
+				rt := over(t, runtime, breaks(bedrocktest.New(bedrocktest.Options{})), &functions{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				run := listen(ctx, rt, ask("hello")).err
+				end := rt.End(ctx, sessionID)
+				if run == nil {
+					t.Fatal("the turn succeeded")
+				}
+				for _, err := range []error{run, end} {
+					if err != nil && strings.Contains(err.Error(), sessionID) {
+						t.Errorf("%v", err)
+					}
+				}
+			})
+		}
+	}
 }
 
 func TestAccountsClosedToClassicAreNamedInTheLog(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,55 @@ func TestHarnessAnswersCallsItCannotRun(t *testing.T) {
 		if h.err != nil || h.text != "Well." || len(fns.events) != 0 || len(s.asked) != 2 || !strings.Contains(s.asked[1], `"status":"error"`) {
 			t.Errorf("%s: heard %q, %v; asked %q", name, h.text, h.err, s.asked)
 		}
+	}
+}
+
+// A stream is free to ask for any number of calls in one message, with arguments of any size. The first few are run, and
+// every other one has its answer, so that the session stays usable.
+func TestHarnessBoundsTheCallsOfAnAnswer(t *testing.T) {
+	end := stream("messageStart", `{"role":"assistant"}`, "contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Well."}}`, "messageStop", `{"stopReason":"end_turn"}`)
+	many := func(n int, input string) []byte {
+		events := []string{"messageStart", `{"role":"assistant"}`}
+		for i := range n {
+			events = append(
+				events,
+				"contentBlockStart", fmt.Sprintf(`{"contentBlockIndex":%d,"start":{"toolUse":{"toolUseId":"call-%d","name":"list_my_permissions"}}}`, i, i),
+				"contentBlockDelta", fmt.Sprintf(`{"contentBlockIndex":%d,"delta":{"toolUse":{"input":"%s"}}}`, i, input),
+			)
+		}
+		return stream(append(events, "messageStop", `{"stopReason":"tool_use"}`)...)
+	}
+	for name, c := range map[string]struct {
+		asked   [][]byte
+		run     int
+		answers []int // results in each request after the first
+		fault   bool
+	}{
+		"forty thousand": {[][]byte{many(40_000, "{}")}, 4, []int{40_000}, false},
+		"three rounds":   {[][]byte{many(5, "{}"), many(5, "{}"), many(5, "{}")}, 12, []int{5, 5, 5}, false},
+		"a fourth round": {[][]byte{many(5, "{}"), many(5, "{}"), many(5, "{}"), many(5, "{}")}, 12, []int{5, 5, 5, 5}, true},
+		"long arguments": {[][]byte{many(3, strings.Repeat(" ", 60<<10))}, 1, []int{3}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, fns := &streams{bodies: append(c.asked, end)}, &functions{}
+			h := listen(t.Context(), harnessOver(s, fns), ask("hello"))
+			if (h.err != nil) != c.fault || !c.fault && h.text != "Well." {
+				t.Errorf("heard %q, %v", h.text, h.err)
+			}
+			if len(fns.events) != c.run {
+				t.Errorf("%d calls were run, want %d", len(fns.events), c.run)
+			}
+			var answers []int
+			for _, request := range s.asked[1:] {
+				answers = append(answers, strings.Count(request, `"toolUseId":"call-`))
+				if !strings.Contains(request, `"text":"Not run: `) {
+					t.Errorf("nothing is refused in %.200s", request)
+				}
+			}
+			if !slices.Equal(answers, c.answers) {
+				t.Errorf("answered %v calls, want %v", answers, c.answers)
+			}
+		})
 	}
 }
 
