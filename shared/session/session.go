@@ -1,8 +1,10 @@
 // Package session says who is signed in.
 //
-// A login gives two secrets that open nothing for each other. The browser holds a cookie, an opaque random text; the
-// table knows only its hash. The agent holds a session id: it names the stored session that functions read, and is no
-// credential, since whoever may call a function gains only the answer "sign in first" for an id that is not live.
+// A login gives two secrets, and neither can be used in the other's place. The browser holds a cookie, an opaque random
+// text; the table knows only its hash. The agent holds a session id, which names the stored session that functions read.
+// The session id opens nothing in a browser, but to whoever may invoke a function or the agent a live one is a bearer
+// token: the functions act for its owner. So it is unguessable, ends with the session, and is never shown to the page or
+// written to a log; and IAM lets nobody but the agent and the chat invoke the functions.
 //
 //	login    login#<hash of the cookie>   owner, profile, which session the browser talks in
 //	session  <session id>                 owner, sealed refresh token, cached sealed Okta token
