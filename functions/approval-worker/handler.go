@@ -325,7 +325,7 @@ func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.App
 		if kind == fault.Upstream || again {
 			return h.later(ctx, err, a, m, retryAfter)
 		}
-		h.trail.WrongAccount(ctx, audit.Act{Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID}, err)
+		h.trail.WrongAccount(ctx, audit.Act{Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID}, "", err)
 		return h.end(ctx, a, m, approval.Failed, h.said(ctx, a, err)+" Nothing was changed.")
 	}
 	// 2 may they still: the permission may have gone since it was asked for. Whether the account is their own is known from the token.

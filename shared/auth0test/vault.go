@@ -134,15 +134,25 @@ func (t *Tenant) ExpireOktaTokens() {
 }
 
 // Connect stores a connected account without the browser: the person's own, with the connection's scopes.
-func (t *Tenant) Connect(email string) {
+func (t *Tenant) Connect(email string) { t.ConnectAs(email, email) }
+
+// ConnectAs stores a connected account of a person who was signed in as somebody else at the provider's consent page.
+func (t *Tenant) ConnectAs(email, whose string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.settings.byEmail(email)
-	if p == nil {
-		panic("auth0test: nobody has the address " + email)
+	p, provider := t.settings.byEmail(email), t.settings.byEmail(whose)
+	if p == nil || provider == nil {
+		panic("auth0test: nobody has the address " + email + " or " + whose)
 	}
 	conn := t.settings.Connections[t.opts.Connection]
-	t.store(p.Sub, conn, p, conn.Scopes())
+	t.store(p.Sub, conn, provider, conn.Scopes())
+}
+
+// Connected is how many accounts a person has connected.
+func (t *Tenant) Connected(email string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.state.vault[t.settings.byEmail(email).Sub])
 }
 
 // SignIn gives a person's refresh token for a client without the browser, with the scopes a web application asks for.

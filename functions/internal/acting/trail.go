@@ -82,16 +82,18 @@ func (t Trail) Refused(ctx context.Context, act audit.Act, asked audit.Permissio
 	if kind == fault.Denied && okta.KindOf(cause) == "" {
 		asked = audit.Denied
 	}
-	err := t.Add(ctx, act, audit.Known{ID: audit.NewID(t.Now()), Kind: audit.Decision, Permission: asked, Result: audit.Result(kind), Reference: ref})
+	id := audit.NewID(t.Now())
+	err := t.Add(ctx, act, audit.Known{ID: id, Kind: audit.Decision, Permission: asked, Result: audit.Result(kind), Reference: ref})
 	if err != nil {
 		t.Log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
 	}
-	t.WrongAccount(ctx, act, cause)
+	t.WrongAccount(ctx, act, id, cause)
 	return cause
 }
 
-// WrongAccount records whose account was connected where cause says that it was another person's; else it does nothing.
-func (t Trail) WrongAccount(ctx context.Context, act audit.Act, cause error) {
+// WrongAccount records, after the entry of that id, whose account was connected where cause says that it was another person's; else
+// it does nothing.
+func (t Trail) WrongAccount(ctx context.Context, act audit.Act, id string, cause error) {
 	wrong, ok := errors.AsType[*tokenvault.WrongAccount](cause)
 	if !ok {
 		return
@@ -100,7 +102,7 @@ func (t Trail) WrongAccount(ctx context.Context, act audit.Act, cause error) {
 		Subject: act.Subject, Front: act.Front, Session: act.Session, Operation: audit.DisconnectOkta,
 		Object: audit.Ref{Type: string(actiongroup.TargetUser), ID: string(wrong.Account.ID), Label: wrong.Account.Login},
 	}
-	known := audit.Known{ID: audit.NewID(t.Now()), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK}
+	known := audit.Known{ID: audit.NewIDAfter(t.Now(), id), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK}
 	if !wrong.Disconnected {
 		known.Result = audit.Failed
 	}

@@ -123,9 +123,31 @@ func (w *World) Drain(consume Consume) {
 // Alter overwrites one text of an approval's row behind everybody's back.
 func (w *World) Alter(a approval.Approval, attribute, value string) {
 	w.T.Helper()
+	w.alter(a.SessionID, "approval#"+a.ID, attribute, value)
+}
+
+// Remove removes attributes from an approval's row, which the version before did not write.
+func (w *World) Remove(a approval.Approval, attributes ...string) {
+	w.T.Helper()
+	_, err := dynamodb.NewFromConfig(w.clients.AWS).UpdateItem(w.T.Context(), &dynamodb.UpdateItemInput{
+		TableName:        aws.String(w.Env["SESSION_TABLE_NAME"]),
+		Key:              map[string]types.AttributeValue{"session_id": &types.AttributeValueMemberS{Value: string(a.SessionID)}, "item": &types.AttributeValueMemberS{Value: "approval#" + a.ID}},
+		UpdateExpression: aws.String("REMOVE " + strings.Join(attributes, ", ")),
+	})
+	must(w.T, err)
+}
+
+// AlterSession overwrites one text of a session's row behind everybody's back.
+func (w *World) AlterSession(id session.ID, attribute, value string) {
+	w.T.Helper()
+	w.alter(id, "session", attribute, value)
+}
+
+func (w *World) alter(id session.ID, item, attribute, value string) {
+	w.T.Helper()
 	_, err := dynamodb.NewFromConfig(w.clients.AWS).UpdateItem(w.T.Context(), &dynamodb.UpdateItemInput{
 		TableName:                aws.String(w.Env["SESSION_TABLE_NAME"]),
-		Key:                      map[string]types.AttributeValue{"session_id": &types.AttributeValueMemberS{Value: string(a.SessionID)}, "item": &types.AttributeValueMemberS{Value: "approval#" + a.ID}},
+		Key:                      map[string]types.AttributeValue{"session_id": &types.AttributeValueMemberS{Value: string(id)}, "item": &types.AttributeValueMemberS{Value: item}},
 		UpdateExpression:         aws.String("SET #a = :v"),
 		ExpressionAttributeNames: map[string]string{"#a": attribute}, ExpressionAttributeValues: map[string]types.AttributeValue{":v": &types.AttributeValueMemberS{Value: value}},
 	})

@@ -230,6 +230,13 @@ func (w *World) SignIn(name string) session.ID {
 	return w.SignInOnly(name, 8*time.Hour)
 }
 
+// SignInAs opens a session for a person who has connected somebody else's Okta account.
+func (w *World) SignInAs(name, whose string) session.ID {
+	w.T.Helper()
+	w.Auth0.ConnectAs(email(name), email(whose))
+	return w.SignInOnly(name, 8*time.Hour)
+}
+
 // SignInOnly opens a session of that length without connecting an Okta account.
 func (w *World) SignInOnly(name string, length time.Duration) session.ID {
 	w.T.Helper()
