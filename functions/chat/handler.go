@@ -77,11 +77,13 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval, result st
 	if a.Owner == "" || a.Owner != seen.Owner {
 		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
 	}
-	now := s.now()
+	if a.Status == approval.Cancelled { // by an earlier try, perhaps without its record
+		return a, errors.Join(fault.New(fault.Conflict, "This is cancelled already.", nil), s.record(ctx, a))
+	}
 	moved := error(dynamo.ErrMoved)
 	if a.Status.Can(approval.Cancelled) {
 		a.Result = result
-		moved = s.Move(ctx, &a, approval.Cancelled, now)
+		moved = s.Move(ctx, &a, approval.Cancelled, s.now())
 	}
 	if errors.Is(moved, dynamo.ErrMoved) {
 		return a, fault.New(fault.Conflict, "It is too late to cancel this: it has been decided already.", moved)
@@ -89,9 +91,20 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval, result st
 	if moved != nil {
 		return a, moved
 	}
+	return a, s.record(ctx, a)
+}
+
+// record writes the entry of a cancelled approval. There is one, however often it is written.
+func (s approvals) record(ctx context.Context, a approval.Approval) error {
 	e, err := a.Settled()
 	if err != nil {
-		return a, err
+		return err
 	}
-	return a, s.trail.Add(ctx, e)
+	if s.trail.Add(ctx, e) == nil {
+		return nil
+	}
+	if err := s.trail.Add(ctx, e); err != nil {
+		return fault.New(fault.Upstream, "It is cancelled, but your activity does not show it yet: the record could not be written.", err)
+	}
+	return nil
 }

@@ -850,7 +850,7 @@ func TestCancel(t *testing.T) {
 	w.browser().signIn(bob).do(http.MethodPost, path, "").wants(t, 404)
 	b.do(http.MethodPost, "/api/approvals/..%2F..%2Fx/cancel", "").wants(t, 404)
 	b.do(http.MethodPost, path, "").wants(t, 200, `"status":"cancelled"`)
-	b.do(http.MethodPost, path, "").wants(t, 409, "too late")
+	b.do(http.MethodPost, path, "").wants(t, 409, "cancelled already")
 	b.get("/api/activity").wants(t, 200, `"kind":"outcome"`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
 }
 

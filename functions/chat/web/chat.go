@@ -261,7 +261,7 @@ func (a *App) renew(ctx context.Context, l session.Login) error {
 		return fault.New(fault.Conflict, "That is a lot of conversations for one sign-in. Please sign out and in again.", nil)
 	}
 	l.Current = session.NewID()
-	if err := a.openSession(ctx, l, refresh); err != nil {
+	if err := a.openSession(ctx, l, session.FrontChat, refresh); err != nil {
 		return err
 	}
 	// The last conversation's session stays: what waits for approval there still needs it.

@@ -6,10 +6,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
+	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 // What the page says of the Okta connection.
@@ -19,23 +22,61 @@ const (
 	oktaUnknown   = "unknown" // could not be asked
 )
 
+// oktaAccount is what is known of the person's Okta account.
+type oktaAccount struct {
+	State string
+	Login string // of the account, by Okta's answer; "" unless it is connected
+}
+
 // okta finds out whether the person's Okta account is connected, the only sure way: by getting their token. It is kept
 // in the session, so the first question finds it there.
-func (a *App) okta(ctx context.Context, l session.Login) string {
+func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	s, err := a.Sessions.Session(ctx, l.Current)
 	if err == nil {
 		_, err = a.Vault.Token(ctx, &s)
 	}
-	switch {
-	case err == nil:
-		return oktaConnected
-	case fault.KindOf(err) == fault.Conflict:
-		return oktaMissing
+	if err == nil {
+		return oktaAccount{State: oktaConnected, Login: s.OktaLogin}
+	}
+	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
+		err = a.refuseAccount(ctx, l, err, wrong)
 	}
 	fault.Answer(ctx, a.Log, err)
-	return oktaUnknown
+	if fault.KindOf(err) == fault.Conflict {
+		return oktaAccount{State: oktaMissing}
+	}
+	return oktaAccount{State: oktaUnknown}
+}
+
+// refuseAccount forgets and records an account that the vault has found to be another person's, and returns the error it was
+// found with.
+func (a *App) refuseAccount(ctx context.Context, l session.Login, found error, wrong *tokenvault.WrongAccount) error {
+	forgotten := a.forgetOkta(ctx, l)
+	recorded := a.record(ctx, l, "connect_okta", outcome{
+		Result: audit.Result(fault.Conflict), Object: oktaUser(string(wrong.Account.ID), wrong.Account.Login),
+	})
+	if err := errors.Join(forgotten, recorded); err != nil {
+		fault.Answer(ctx, a.Log, err)
+	}
+	return found
+}
+
+// forgetOkta makes all sessions of the login forget the Okta account: token, expiry, id and login.
+func (a *App) forgetOkta(ctx context.Context, l session.Login) error {
+	jobs := make([]func() error, len(l.Sessions))
+	for i, id := range l.Sessions {
+		jobs[i] = func() error { return a.Sessions.ForgetOkta(ctx, id) }
+	}
+	return together(jobs)
+}
+
+func oktaUser(id, login string) audit.Ref {
+	if id == "" {
+		return audit.Ref{}
+	}
+	return audit.Ref{Type: string(actiongroup.TargetUser), ID: id, Label: shownName(login)}
 }
 
 // me is a token for the person's own account at Auth0, and the login it is for.
@@ -107,6 +148,11 @@ func (a *App) connected(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = a.finishConnect(r, l, f)
 	}
+	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
+		said := a.spoken(r.Context(), err)
+		a.render(w, http.StatusConflict, "wrong-account", wrongAccountPage{Title: "Not your Okta account", Account: shownName(wrong.Account.Login), Needed: wrong.Needed, Kept: !wrong.Disconnected, Ref: said.Ref})
+		return
+	}
 	if err != nil {
 		a.fail(w, r, auth0.Fault(err))
 		return
@@ -126,7 +172,110 @@ func (a *App) finishConnect(r *http.Request, l session.Login, f flow) error {
 	if err := a.Auth.CompleteConnect(r.Context(), me, secret.New(f.AuthSession), code, siteOf(r).url("/connect/callback"), secret.New(f.Verifier)); err != nil {
 		return err
 	}
-	return a.record(r.Context(), l, "connect_okta")
+	return a.verifyAccount(r.Context(), l)
+}
+
+// verifyAccount compares an account that was just connected with who signed in. Nothing that a session knew of an account before
+// is used any more.
+func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
+	if err := a.forgetOkta(ctx, l); err != nil {
+		return err
+	}
+	s, err := a.Sessions.Session(ctx, l.Current)
+	if err != nil {
+		return err
+	}
+	_, err = a.Vault.Renew(ctx, &s)
+	if err == nil {
+		return a.record(ctx, l, "connect_okta", outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)})
+	}
+	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
+		return a.refuseAccount(ctx, l, err, wrong)
+	}
+	err, ref := fault.Refer(fault.New(fault.Upstream,
+		"An Okta account was connected, but whose it is could not be found out now. Steward will look before it uses the account. Please open the page again in a minute.", err))
+	if recorded := a.record(ctx, l, "connect_okta", outcome{Result: audit.Unknown, Reference: ref}); recorded != nil {
+		fault.Answer(ctx, a.Log, recorded)
+	}
+	return err
+}
+
+// disconnect takes the Okta account out of Token Vault, and out of the login's sessions.
+func (a *App) disconnect(w http.ResponseWriter, r *http.Request) {
+	l, err := a.who(r)
+	if a.home(w, r, err) {
+		return
+	}
+	if err == nil {
+		err = a.using.check(l.Key, a.Now())
+	}
+	if err == nil {
+		err = a.takeAway(r.Context(), l)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	http.Redirect(w, r, siteOf(r).url("/")+"#disconnected", http.StatusSeeOther) //nolint:gosec // our own page
+}
+
+func (a *App) takeAway(ctx context.Context, l session.Login) error {
+	s, err := a.Sessions.Session(ctx, l.Current)
+	if err != nil {
+		return err
+	}
+	if err := a.Vault.Disconnect(ctx, s); err != nil {
+		return fault.New(fault.Upstream, "Your Okta account could not be disconnected now. Please try again in a minute.", err)
+	}
+	if err := a.forgetOkta(ctx, l); err != nil {
+		return fault.New(fault.Upstream, "Your Okta account is disconnected, but a copy of its token could not be deleted. It ends by itself within an hour. Please try again.", err)
+	}
+	if err := a.record(ctx, l, "disconnect_okta", outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)}); err != nil {
+		return fault.New(fault.Upstream, "Your Okta account is disconnected, but your activity does not show it: the record could not be written.", err)
+	}
+	return nil
+}
+
+// accountInfo answers GET /api/account.
+type accountInfo struct {
+	Okta  string     `json:"okta"`
+	Login string     `json:"login,omitempty"`
+	Since *time.Time `json:"since,omitempty"` // when it was connected, if Auth0 says so
+}
+
+// account tells whose Okta account is connected, and since when. The page asks for it when the account menu opens.
+func (a *App) account(w http.ResponseWriter, r *http.Request) {
+	l, err := a.who(r)
+	if err == nil {
+		err = a.using.check(l.Key, a.Now())
+	}
+	var s session.Session
+	if err == nil {
+		s, err = a.Sessions.Session(r.Context(), l.Current)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	var connected auth0.ConnectedAccount
+	there, found := false, error(nil)
+	var now oktaAccount
+	err = together([]func() error{
+		func() error { now = a.okta(r.Context(), l); return nil },
+		func() error { connected, there, found = a.Vault.Account(r.Context(), s); return nil },
+	})
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if found != nil {
+		fault.Answer(r.Context(), a.Log, found) // it is connected all the same; since when is not known
+	}
+	info := accountInfo{Okta: now.State, Login: now.Login}
+	if there && now.State == oktaConnected && !connected.CreatedAt.IsZero() {
+		info.Since = &connected.CreatedAt
+	}
+	writeJSON(w, http.StatusOK, info)
 }
 
 // home redirects whoever is not signed in to the page that says so.

@@ -38,7 +38,7 @@ func (a *App) link(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	a.render(w, http.StatusOK, "link", linkPage{Title: linkTitle, Who: account(l.Owner), Session: id})
+	a.render(w, http.StatusOK, "link", linkPage{Title: linkTitle, Who: accountOf(l.Owner), Session: id})
 }
 
 // linked takes the code.
@@ -57,14 +57,14 @@ func (a *App) linked(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault.KindOf(err) == fault.Rejected {
 		said := a.spoken(r.Context(), err)
-		a.render(w, http.StatusUnprocessableEntity, "link", linkPage{Title: linkTitle, Who: account(l.Owner), Session: string(id), Say: said.Message})
+		a.render(w, http.StatusUnprocessableEntity, "link", linkPage{Title: linkTitle, Who: accountOf(l.Owner), Session: string(id), Say: said.Message})
 		return
 	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	a.render(w, http.StatusOK, "message", messagePage{Title: "Linked", Say: "The test window now acts for " + account(l.Owner) + " until you sign out here. Ask your question there again."})
+	a.render(w, http.StatusOK, "message", messagePage{Title: "Linked", Say: "The test window now acts for " + accountOf(l.Owner) + " until you sign out here. Ask your question there again."})
 }
 
 // bind stores the console's session as one of this login.
@@ -94,14 +94,17 @@ func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code str
 	if err != nil {
 		return err
 	}
-	if err := a.record(ctx, l, "link_console"); err != nil {
-		return err
-	}
 	if err := a.Sessions.AddSession(ctx, l.Key, id); err != nil { // first, so that nothing outlives the login
 		return err
 	}
 	l.Current = id
-	return a.openSession(ctx, l, refresh)
+	if err := a.openSession(ctx, l, session.FrontConsole, refresh); err != nil {
+		return err
+	}
+	if err := a.record(ctx, l, "link_console", succeeded); err != nil {
+		return errors.Join(err, a.Sessions.DeleteSession(ctx, id))
+	}
+	return nil
 }
 
 // consoleLike says whether Bedrock can have made the id.

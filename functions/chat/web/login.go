@@ -276,12 +276,12 @@ func throughConnection(subject, connection string) bool {
 
 // openLogin stores a new login with its first session, and records it. What cannot be recorded is taken back.
 func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.String) error {
-	err := a.openSession(ctx, l, refresh)
+	err := a.openSession(ctx, l, session.FrontChat, refresh)
 	if err == nil {
 		err = a.Sessions.PutLogin(ctx, l)
 	}
 	if err == nil {
-		err = a.record(ctx, l, "sign_in")
+		err = a.record(ctx, l, "sign_in", succeeded)
 	}
 	if err != nil {
 		undo := []func() error{
@@ -314,7 +314,7 @@ func (a *App) replace(ctx context.Context, old, by session.Login) error {
 	if old.Owner.Subject == by.Owner.Subject {
 		return together(jobs)
 	}
-	jobs = append(jobs, func() error { return a.record(ctx, old, "sign_out") })
+	jobs = append(jobs, func() error { return a.record(ctx, old, "sign_out", succeeded) })
 	all, err := a.Approvals.ByOwner(ctx, old.Owner.Subject, maxApprovals)
 	if err != nil {
 		return errors.Join(fmt.Errorf("find open approvals: %w", err), together(jobs)) // any session may be needed
@@ -328,7 +328,7 @@ func (a *App) replace(ctx context.Context, old, by session.Login) error {
 }
 
 // openSession stores the session l.Current, with the refresh token sealed for it.
-func (a *App) openSession(ctx context.Context, l session.Login, refresh secret.String) error {
+func (a *App) openSession(ctx context.Context, l session.Login, front session.Front, refresh secret.String) error {
 	box, err := a.Box(ctx)
 	if err != nil {
 		return err
@@ -338,7 +338,7 @@ func (a *App) openSession(ctx context.Context, l session.Login, refresh secret.S
 		return fmt.Errorf("seal refresh token: %w", err)
 	}
 	return a.Sessions.PutSession(ctx, session.Session{
-		ID: l.Current, Owner: l.Owner, Login: l.Key, CreatedAt: a.Now(), ExpiresAt: l.ExpiresAt, RefreshToken: sealed,
+		ID: l.Current, Owner: l.Owner, Front: front, Login: l.Key, CreatedAt: a.Now(), ExpiresAt: l.ExpiresAt, RefreshToken: sealed,
 	})
 }
 
@@ -399,9 +399,11 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	if fault.KindOf(err) != fault.Unauthenticated {
 		if err == nil {
 			err = a.leave(r.Context(), l)
+		} else {
+			err = fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be read. It ends by itself within 8 hours.", err)
 		}
 		if err != nil {
-			a.fail(w, r, fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be removed. It ends by itself within 8 hours.", err))
+			a.fail(w, r, err)
 			return
 		}
 	}
@@ -409,7 +411,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 }
 
 // leave deletes everything a login opened, then tells those who have to know: pending approvals end, the agent
-// forgets, Auth0 revokes. The error is about the rows; the rest is logged, for nothing works without the rows.
+// forgets, Auth0 revokes. The error is about the rows and the record; the rest is logged, for nothing works without the rows.
 func (a *App) leave(ctx context.Context, l session.Login) error {
 	ctx, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
@@ -418,10 +420,7 @@ func (a *App) leave(ctx context.Context, l session.Login) error {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", err))
 	}
 
-	rows := []func() error{
-		func() error { return a.Sessions.DeleteLogin(ctx, l.Key) },
-		func() error { return a.record(ctx, l, "sign_out") },
-	}
+	rows := []func() error{func() error { return a.Sessions.DeleteLogin(ctx, l.Key) }}
 	rest := []func() error{func() error { return a.cancelAll(ctx, l) }}
 	for _, id := range l.Sessions {
 		rows = append(rows, func() error { return a.Sessions.DeleteSession(ctx, id) })
@@ -432,11 +431,21 @@ func (a *App) leave(ctx context.Context, l session.Login) error {
 	for _, token := range refresh {
 		rest = append(rest, func() error { return a.Auth.Revoke(ctx, token) })
 	}
-	err = together(rows)
+	removed, o := together(rows), succeeded
+	if removed != nil {
+		o.Result = audit.Failed
+	}
+	recorded := together([]func() error{func() error { return a.record(ctx, l, "sign_out", o) }})
 	if late := together(rest); late != nil {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out left something behind", slog.Any("err", late))
 	}
-	return err
+	switch {
+	case removed != nil:
+		return fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be removed. It ends by itself within 8 hours.", errors.Join(removed, recorded))
+	case recorded != nil:
+		return fault.New(fault.Upstream, "You are signed out, but your activity does not show it: the record could not be written.", recorded)
+	}
+	return nil
 }
 
 // cancelAll takes back what this login's conversations asked for and nobody has begun to do.
@@ -479,10 +488,20 @@ func together(jobs []func() error) error {
 	return errors.Join(errs...)
 }
 
-func (a *App) record(ctx context.Context, l session.Login, operation string) error {
+// outcome is what an entry of the login's own acts says beside the operation.
+type outcome struct {
+	Result    audit.Result
+	Object    audit.Ref
+	Reference string
+}
+
+var succeeded = outcome{Result: audit.OK}
+
+// record adds the outcome of an act of the login itself. Being signed in is enough for these, so no permission is asked.
+func (a *App) record(ctx context.Context, l session.Login, operation string, o outcome) error {
 	now := a.Now()
-	e, err := audit.New(now, audit.Act{Subject: l.Owner.Subject, Front: session.FrontChat, Session: l.Current, Operation: operation},
-		audit.Known{ID: audit.NewID(now), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK})
+	e, err := audit.New(now, audit.Act{Subject: l.Owner.Subject, Front: session.FrontChat, Session: l.Current, Operation: operation, Object: o.Object},
+		audit.Known{ID: audit.NewID(now), Kind: audit.Outcome, Permission: audit.Unchecked, Result: o.Result, Reference: o.Reference})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -38,13 +39,22 @@ type messagePage struct {
 	Ref   string
 }
 
+// wrongAccountPage says that another person's Okta account was connected.
+type wrongAccountPage struct {
+	Title   string
+	Account string // whose it is
+	Needed  string
+	Kept    bool // it could not be disconnected
+	Ref     string
+}
+
 // chatPage is the app.
 type chatPage struct {
 	Title        string
 	Name         string // how to call the person
 	Who          string // the account
 	Initials     string
-	Okta         string
+	Okta         oktaAccount
 	Conversation string // tells the page's own notes of one conversation from another's; opens nothing
 	Look, Change []string
 	MaxMessage   int
@@ -68,7 +78,7 @@ func (a *App) page(w http.ResponseWriter, r *http.Request) {
 	}
 	look, change := suggestions()
 	a.render(w, http.StatusOK, "chat", chatPage{
-		Title: "Steward", Name: firstName(l.Owner), Who: account(l.Owner), Initials: initials(l.Owner),
+		Title: "Steward", Name: firstName(l.Owner), Who: accountOf(l.Owner), Initials: initials(l.Owner),
 		Okta: a.okta(r.Context(), l), Conversation: marker(l.Current), Look: look, Change: change, MaxMessage: maxMessage,
 	})
 }
@@ -85,13 +95,19 @@ func (a *App) render(w http.ResponseWriter, code int, name string, data any) {
 	_, _ = w.Write(b.Bytes())
 }
 
+// shownName is a foreign name without characters that do not show, or that turn the text around them.
+func shownName(name string) string {
+	clean, _ := label.Clean(name)
+	return clean
+}
+
 // marker names a conversation to the page. It is a hash: the session id stays on this side.
 func marker(id session.ID) string {
 	sum := sha256.Sum256([]byte("conversation " + id))
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-func account(p session.Person) string {
+func accountOf(p session.Person) string {
 	if p.Email != "" {
 		return p.Email
 	}
@@ -101,7 +117,7 @@ func account(p session.Person) string {
 func firstName(p session.Person) string {
 	name := strings.TrimSpace(p.Name)
 	if name == "" || strings.Contains(name, "@") {
-		name, _, _ = strings.Cut(account(p), "@")
+		name, _, _ = strings.Cut(accountOf(p), "@")
 		if strings.Contains(name, "|") {
 			return "there"
 		}
@@ -112,7 +128,7 @@ func firstName(p session.Person) string {
 func initials(p session.Person) string {
 	name := strings.TrimSpace(p.Name)
 	if name == "" {
-		name = account(p)
+		name = accountOf(p)
 	}
 	var out []rune
 	for _, word := range strings.Fields(name) {

@@ -4,11 +4,13 @@
 //	GET  /login, /callback          authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636), OpenID Connect
 //	POST /logout                    ends everything the login opened
 //	GET  /connect, /connect/callback   Connected Accounts flow of Auth0's My Account API
+//	POST /disconnect                takes the Okta account out of Token Vault
 //	POST /api/chat                  one question; the answer streams as text/event-stream
 //	POST /api/chat/new              a new conversation: a new session, unknown to the agent
 //	GET  /api/approvals             the person's approvals, newest first
 //	POST /api/approvals/{id}/cancel
 //	GET  /api/activity              the person's own audit trail
+//	GET  /api/account               whose Okta account is connected, and since when
 //	GET  /link, POST /link          only where linking is on: binds a session of the Bedrock console to the person
 //	GET  /healthz, /static/
 //
@@ -51,6 +53,8 @@ type Sessions interface {
 	Session(ctx context.Context, id session.ID) (session.Session, error)
 	PutSession(ctx context.Context, s session.Session) error
 	DeleteSession(ctx context.Context, id session.ID) error
+	// ForgetOkta removes what a session remembers of the connected Okta account.
+	ForgetOkta(ctx context.Context, id session.ID) error
 	// UseFlow counts a flow as used; it is a Conflict where it was used before.
 	UseFlow(ctx context.Context, name string, expires time.Time) error
 	// TakeTurn reserves the one running turn of a login; it is a Conflict where another one runs.
@@ -71,9 +75,15 @@ type Auth interface {
 	CompleteConnect(ctx context.Context, me, authSession, connectCode secret.String, redirectURI string, verifier secret.String) error
 }
 
-// Vault tells whether the person's Okta account is connected: a token comes, or a fault of kind Conflict.
+// Vault holds the person's Okta account, as tokenvault.Vault does.
 type Vault interface {
+	// Token gives a token of the very person who signed in, and sets what the session knows of the account. A fault of kind Conflict
+	// says that none is connected, or with a *tokenvault.WrongAccount in its chain that it is another person's.
 	Token(ctx context.Context, s *session.Session) (secret.String, error)
+	// Renew is Token without the cached one.
+	Renew(ctx context.Context, s *session.Session) (secret.String, error)
+	Account(ctx context.Context, s session.Session) (auth0.ConnectedAccount, bool, error)
+	Disconnect(ctx context.Context, s session.Session) error
 }
 
 // Approvals are the changes that wait, or waited, for a person.
@@ -150,16 +160,18 @@ func New(cfg Config) *App {
 	mux.HandleFunc("POST /logout", a.logout)
 	mux.HandleFunc("GET /connect", a.connect)
 	mux.HandleFunc("GET /connect/callback", a.connected)
+	mux.HandleFunc("POST /disconnect", a.disconnect)
 	mux.HandleFunc("POST /api/chat", a.chat)
 	mux.HandleFunc("POST /api/chat/new", a.newChat)
 	mux.HandleFunc("GET /api/approvals", a.approvals)
 	mux.HandleFunc("POST /api/approvals/{id}/cancel", a.cancel)
 	mux.HandleFunc("GET /api/activity", a.activity)
+	mux.HandleFunc("GET /api/account", a.account)
 	if cfg.Linking {
 		mux.HandleFunc("GET /link", a.link)
 		mux.HandleFunc("POST /link", a.linked)
 	}
-	for path, allow := range map[string]string{"/api/chat": "POST", "/api/chat/new": "POST", "/api/approvals": "GET", "/api/approvals/{id}/cancel": "POST", "/api/activity": "GET"} {
+	for path, allow := range map[string]string{"/api/chat": "POST", "/api/chat/new": "POST", "/api/approvals": "GET", "/api/approvals/{id}/cancel": "POST", "/api/activity": "GET", "/api/account": "GET"} {
 		mux.HandleFunc(path, notAllowed(allow))
 	}
 	mux.HandleFunc("/", a.notFound)

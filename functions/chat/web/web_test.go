@@ -53,6 +53,10 @@ func (s sessions) Session(_ context.Context, id session.ID) (session.Session, er
 	return session.Session{ID: id}, nil
 }
 
+func (s sessions) DeleteLogin(context.Context, session.LoginKey) error { return nil }
+
+func (s sessions) DeleteSession(context.Context, session.ID) error { return nil }
+
 func (s sessions) UseFlow(context.Context, string, time.Time) error { return nil }
 
 func (s sessions) TakeTurn(context.Context, session.LoginKey, time.Time, time.Time) (string, error) {
@@ -63,7 +67,20 @@ func (s sessions) EndTurn(context.Context, session.LoginKey, string) error { ret
 
 type vault func() (secret.String, error)
 
-func (v vault) Token(context.Context, *session.Session) (secret.String, error) { return v() }
+func (v vault) Token(_ context.Context, s *session.Session) (secret.String, error) {
+	s.OktaLogin = "alice@corp.example"
+	return v()
+}
+
+func (v vault) Renew(ctx context.Context, s *session.Session) (secret.String, error) {
+	return v.Token(ctx, s)
+}
+
+func (v vault) Account(context.Context, session.Session) (auth0.ConnectedAccount, bool, error) {
+	return auth0.ConnectedAccount{}, false, nil
+}
+
+func (v vault) Disconnect(context.Context, session.Session) error { return nil }
 
 type approvals struct {
 	Approvals

@@ -224,7 +224,7 @@ function offerConnect(after) {
   if (document.querySelector("[data-testid=connect-card]")) return;
   after.after(el("section", { class: "callout", "data-testid": "connect-card" },
     el("span", { class: "callout-icon" }, icon("link")),
-    el("div", {}, el("h2", {}, "Connect your Okta account"), el("p", {}, "Steward works with your own access, so it needs your permission. You can take it back at any time.")),
+    el("div", {}, el("h2", {}, "Connect your Okta account"), el("p", {}, "Steward works with your own access, so it needs your permission. You can disconnect it at any time, in the account menu.")),
     el("a", { class: "button primary", href: "/connect", "data-testid": "connect" }, "Connect Okta")));
   toEnd();
 }
@@ -376,7 +376,10 @@ input.addEventListener("beforeinput", (event) => {
   if (sending && (event.inputType === "insertLineBreak" || event.data === "\n" || event.data === "\r")) event.preventDefault();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && panel.classList.contains("open")) showPanel(false);
+  if (event.key === "Escape" && !accountMenu.hidden) {
+    showAccount(false);
+    accountToggle.focus();
+  } else if (event.key === "Escape" && panel.classList.contains("open")) showPanel(false);
   else if (event.key === "Escape" && running) running.abort();
   else if (event.key === "/" && !event.metaKey && !event.ctrlKey && !/^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName)) {
     event.preventDefault();
@@ -630,12 +633,40 @@ function showPanel(open) {
 byId("panel-toggle").addEventListener("click", () => showPanel(!panel.classList.contains("open")));
 byId("panel-close").addEventListener("click", () => showPanel(false));
 
+// ---- The account menu. ----
+
+const accountToggle = byId("account-toggle"), accountMenu = byId("account");
+
+function showAccount(open) {
+  accountMenu.hidden = !open;
+  accountToggle.setAttribute("aria-expanded", String(open));
+  if (open) loadAccount();
+}
+
+async function loadAccount() {
+  const response = await fetch("/api/account").catch(() => undefined);
+  if (response?.status === 401) return signedOut();
+  const account = await response?.json().catch(() => undefined);
+  const since = byId("okta-since");
+  if (response?.ok && since && account.since) since.textContent = "connected since " + new Date(account.since).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+accountToggle.addEventListener("click", () => showAccount(accountMenu.hidden));
+document.addEventListener("click", (event) => { if (!event.target.closest(".account")) showAccount(false); });
+accountMenu.parentNode.addEventListener("focusout", (event) => {
+  if (event.relatedTarget && !accountMenu.parentNode.contains(event.relatedTarget)) showAccount(false);
+});
+
 // ---- Begin. ----
 
 restore();
 showSending();
 poll();
-if (location.hash === "#connected") {
-  toast("Okta is connected.");
+const ARRIVED = {
+  "#connected": "Okta is connected.",
+  "#disconnected": "Okta is disconnected. Other browsers where you are signed in may use it for up to an hour.",
+};
+if (ARRIVED[location.hash]) {
+  toast(ARRIVED[location.hash]);
   history.replaceState(null, "", "/");
 }
