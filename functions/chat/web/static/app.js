@@ -190,7 +190,7 @@ class Answer {
     this.list.append(stepNode(step));
     const calls = this.entry.steps.filter((s) => s.step === "call").length;
     this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "");
-    if (step.connect) offerConnect(this.node);
+    if (step.connect && !(restoring && document.body.dataset.okta === "connected")) offerConnect(this.node);
     if (step.step === "call" && this.waiting.isConnected) this.waiting.lastChild.textContent = step.title;
   }
 
@@ -235,7 +235,10 @@ function addOutcome(entry) {
     el("span", {}, el("span", { class: "tag" }, entry.code), " ", el("b", {}, ...named(entry.summary)), ": ", ...named(entry.words))));
 }
 
+let restoring = false; // what is shown again may be over by now
+
 function restore() {
+  restoring = true;
   try {
     entries = JSON.parse(sessionStorage.getItem(store)) ?? [];
   } catch {
@@ -252,6 +255,7 @@ function restore() {
     if (entry.problem) answer.problem(entry.problem.message, entry.problem.ref);
     answer.end();
   }
+  restoring = false;
   if (entries.length) toEnd();
 }
 
