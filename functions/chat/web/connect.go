@@ -40,8 +40,12 @@ func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	if err == nil {
 		return oktaAccount{State: oktaConnected, Login: s.OktaLogin}
 	}
-	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
-		err = a.refuseAccount(ctx, l, err, wrong)
+	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok { // connected long ago, by a version that did not compare
+		o := outcome{Result: audit.OK}
+		if !wrong.Disconnected {
+			o.Result = audit.Failed
+		}
+		a.refuseAccount(ctx, l, wrong, audit.DisconnectOkta, o)
 	}
 	fault.Answer(ctx, a.Log, err)
 	if fault.KindOf(err) == fault.Conflict {
@@ -50,17 +54,12 @@ func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	return oktaAccount{State: oktaUnknown}
 }
 
-// refuseAccount forgets and records an account that the vault has found to be another person's, and returns the error it was
-// found with.
-func (a *App) refuseAccount(ctx context.Context, l session.Login, found error, wrong *tokenvault.WrongAccount) error {
-	forgotten := a.forgetOkta(ctx, l)
-	recorded := a.record(ctx, l, "connect_okta", outcome{
-		Result: audit.Result(fault.Conflict), Object: oktaUser(string(wrong.Account.ID), wrong.Account.Login),
-	})
-	if err := errors.Join(forgotten, recorded); err != nil {
+// refuseAccount forgets and records an account that the vault has found to be another person's.
+func (a *App) refuseAccount(ctx context.Context, l session.Login, wrong *tokenvault.WrongAccount, operation string, o outcome) {
+	o.Object = oktaUser(string(wrong.Account.ID), wrong.Account.Login)
+	if err := errors.Join(a.forgetOkta(ctx, l), a.record(ctx, l, operation, o)); err != nil {
 		fault.Answer(ctx, a.Log, err)
 	}
-	return found
 }
 
 // forgetOkta makes all sessions of the login forget the Okta account: token, expiry, id and login.
@@ -187,14 +186,15 @@ func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
 	}
 	_, err = a.Vault.Renew(ctx, &s)
 	if err == nil {
-		return a.record(ctx, l, "connect_okta", outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)})
+		return a.record(ctx, l, audit.ConnectOkta, outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)})
 	}
 	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
-		return a.refuseAccount(ctx, l, err, wrong)
+		a.refuseAccount(ctx, l, wrong, audit.ConnectOkta, outcome{Result: audit.Result(fault.Conflict)})
+		return err
 	}
 	err, ref := fault.Refer(fault.New(fault.Upstream,
 		"An Okta account was connected, but whose it is could not be found out now. Steward will look before it uses the account. Please open the page again in a minute.", err))
-	if recorded := a.record(ctx, l, "connect_okta", outcome{Result: audit.Unknown, Reference: ref}); recorded != nil {
+	if recorded := a.record(ctx, l, audit.ConnectOkta, outcome{Result: audit.Unknown, Reference: ref}); recorded != nil {
 		fault.Answer(ctx, a.Log, recorded)
 	}
 	return err
@@ -230,7 +230,7 @@ func (a *App) takeAway(ctx context.Context, l session.Login) error {
 	if err := a.forgetOkta(ctx, l); err != nil {
 		return fault.New(fault.Upstream, "Your Okta account is disconnected, but a copy of its token could not be deleted. It ends by itself within an hour. Please try again.", err)
 	}
-	if err := a.record(ctx, l, "disconnect_okta", outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)}); err != nil {
+	if err := a.record(ctx, l, audit.DisconnectOkta, outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)}); err != nil {
 		return fault.New(fault.Upstream, "Your Okta account is disconnected, but your activity does not show it: the record could not be written.", err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -101,7 +102,7 @@ func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code str
 	if err := a.openSession(ctx, l, session.FrontConsole, refresh); err != nil {
 		return err
 	}
-	if err := a.record(ctx, l, "link_console", succeeded); err != nil {
+	if err := a.record(ctx, l, audit.LinkConsole, succeeded); err != nil {
 		return errors.Join(err, a.Sessions.DeleteSession(ctx, id))
 	}
 	return nil

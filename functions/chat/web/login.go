@@ -281,7 +281,7 @@ func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.Str
 		err = a.Sessions.PutLogin(ctx, l)
 	}
 	if err == nil {
-		err = a.record(ctx, l, "sign_in", succeeded)
+		err = a.record(ctx, l, audit.SignIn, succeeded)
 	}
 	if err != nil {
 		undo := []func() error{
@@ -314,7 +314,7 @@ func (a *App) replace(ctx context.Context, old, by session.Login) error {
 	if old.Owner.Subject == by.Owner.Subject {
 		return together(jobs)
 	}
-	jobs = append(jobs, func() error { return a.record(ctx, old, "sign_out", succeeded) })
+	jobs = append(jobs, func() error { return a.record(ctx, old, audit.SignOut, succeeded) })
 	all, err := a.Approvals.ByOwner(ctx, old.Owner.Subject, maxApprovals)
 	if err != nil {
 		return errors.Join(fmt.Errorf("find open approvals: %w", err), together(jobs)) // any session may be needed
@@ -435,7 +435,7 @@ func (a *App) leave(ctx context.Context, l session.Login) error {
 	if removed != nil {
 		o.Result = audit.Failed
 	}
-	recorded := together([]func() error{func() error { return a.record(ctx, l, "sign_out", o) }})
+	recorded := together([]func() error{func() error { return a.record(ctx, l, audit.SignOut, o) }})
 	if late := together(rest); late != nil {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out left something behind", slog.Any("err", late))
 	}
