@@ -182,7 +182,11 @@ func environment(*testing.T) string {
 		}
 		b.WriteString("\nIts role may, besides writing its own log and traces:\n\n")
 		for _, a := range fn.Access {
-			fmt.Fprintf(&b, "- %s%s: `%s`\n", a.Resource, only(a.Only), strings.Join(a.Actions, "`, `"))
+			fmt.Fprintf(&b, "- %s%s: `%s`", a.Resource, only(a.Only), strings.Join(a.Actions, "`, `"))
+			if a.Attributes != nil {
+				fmt.Fprintf(&b, " of %s", strings.Join(a.Attributes, ", "))
+			}
+			b.WriteString("\n")
 		}
 	}
 	return b.String()

@@ -68,6 +68,9 @@ type Env struct {
 type Access struct {
 	Resource Resource
 	Actions  []string
+	// Attributes, where there are any, are those of a table that these actions may name: in an item, a key, an expression or
+	// a condition. A read is then of these attributes alone, never of whole items.
+	Attributes []string
 	// Only names the agent runtime that needs it; "" for both.
 	Only string
 }
@@ -172,7 +175,8 @@ var (
 		{Resource: ResourceAuditKey, Actions: []string{"secretsmanager:GetSecretValue"}},
 	}
 	baseURL   = Access{Resource: ResourceBaseURL, Actions: []string{"ssm:GetParameter"}}
-	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem", "dynamodb:Query"}} // the query for the newest link of a chain
+	record    = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem"}, Attributes: newEntry}
+	chain     = Access{Resource: ResourceAudit, Actions: []string{"dynamodb:Query"}, Attributes: newestLink}
 	authorize = Access{Resource: ResourceAuthorizer, Actions: []string{"lambda:InvokeFunction"}}
 	approve   = Access{Resource: ResourceApprovalKey, Actions: []string{"secretsmanager:GetSecretValue"}}
 )
@@ -226,8 +230,9 @@ func Steward() Fleet {
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
 				Env: env(identity, acting, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
 				Access: append([]Access{
-					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
-					record, authorize, baseURL,
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: groupsUpdates},
+					record, chain, authorize, baseURL,
 				}, secrets...),
 			},
 			{
@@ -235,10 +240,12 @@ func Steward() Fleet {
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
 				Env: env(identity, acting, phone, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
 				Access: append([]Access{
-					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newApproval},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: cibaUpdates},
 					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
 					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage"}},
-					record, authorize, approve, baseURL,
+					record, chain, authorize, approve, baseURL,
 				}, secrets...),
 			},
 			{
@@ -270,9 +277,13 @@ func Steward() Fleet {
 					{Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true},
 				}),
 				Access: append([]Access{
-					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newSession},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: chatUpdates},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:DeleteItem"}, Attributes: rowKey},
 					{Resource: ResourceSessionsIndex, Actions: []string{"dynamodb:Query"}},
-					{Resource: ResourceAudit, Actions: []string{"dynamodb:PutItem", "dynamodb:Query"}},
+					record,
+					{Resource: ResourceAudit, Actions: []string{"dynamodb:Query"}},
 					baseURL,
 					{Resource: ResourceAgentAlias, Actions: []string{"bedrock:InvokeAgent"}, Only: "classic"},
 					{Resource: ResourceHarness, Actions: []string{"bedrock-agentcore:InvokeHarness", "bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"}, Only: "harness"},
@@ -285,9 +296,10 @@ func Steward() Fleet {
 				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
 				Env: env(identity, acting, phone),
 				Access: append([]Access{
-					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
+					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: workerUpdates},
 					{Resource: ResourceQueue, Actions: []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}},
-					record, authorize, approve,
+					record, chain, authorize, approve,
 				}, secrets...),
 			},
 		},

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/steward-iam/steward/infra/fleet"
@@ -111,7 +112,7 @@ func (b *builder) arn(r fleet.Resource) *string {
 func (b *builder) grants(fn fleet.Function) []statement {
 	var statements []statement
 	for _, a := range b.access(fn) {
-		statements = append(statements, statement{Actions: a.Actions, Resources: []*string{b.arn(a.Resource)}})
+		statements = append(statements, statement{Actions: a.Actions, Resources: []*string{b.arn(a.Resource)}, Conditions: limited(a)})
 	}
 	for _, via := range keyUses(b.access(fn)) {
 		statements = append(statements, statement{
@@ -124,6 +125,22 @@ func (b *builder) grants(fn fleet.Function) []statement {
 		// X-Ray has no resources of its own to name.
 		statement{Actions: []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, Resources: []*string{text("*")}},
 	)
+}
+
+// limited holds an access to its attributes, as "Using IAM policy conditions for fine-grained access control" in the DynamoDB
+// Developer Guide does. A query must say that it wants attributes and no whole items; a write may not have the old or new
+// item handed to it.
+func limited(a fleet.Access) map[string]any {
+	if a.Attributes == nil {
+		return nil
+	}
+	conditions := map[string]any{"ForAllValues:StringEquals": map[string]any{"dynamodb:Attributes": a.Attributes}}
+	if slices.Contains(a.Actions, "dynamodb:Query") {
+		conditions["StringEquals"] = map[string]any{"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+		return conditions
+	}
+	conditions["StringEqualsIfExists"] = map[string]any{"dynamodb:ReturnValues": []string{"NONE", "UPDATED_OLD", "UPDATED_NEW"}}
+	return conditions
 }
 
 // access is what the fleet lets a function do in this deployment.

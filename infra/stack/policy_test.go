@@ -132,6 +132,18 @@ func where(s settings.Settings, r fleet.Resource) string {
 	}[r]
 }
 
+// attributes is the condition that holds an action to the attributes of its access.
+func attributes(a fleet.Access, action string) string {
+	if a.Attributes == nil {
+		return ""
+	}
+	limit := `dynamodb:Attributes ForAllValues:StringEquals ["` + strings.Join(a.Attributes, `","`) + `"]`
+	if action == "dynamodb:Query" {
+		return "if " + limit + " and dynamodb:Select StringEquals SPECIFIC_ATTRIBUTES"
+	}
+	return "if " + limit + ` and dynamodb:ReturnValues StringEqualsIfExists ["NONE","UPDATED_OLD","UPDATED_NEW"]`
+}
+
 // owed is what a function's role must hold, and all it may: the fleet's matrix, the use of the key through the services
 // it uses, its own log, and traces.
 func owed(s settings.Settings, fn fleet.Function) map[grant]bool {
@@ -151,7 +163,7 @@ func owed(s settings.Settings, fn fleet.Function) map[grant]bool {
 			continue
 		}
 		for _, action := range a.Actions {
-			g[grant{action, where(s, a.Resource), ""}] = true
+			g[grant{action, where(s, a.Resource), attributes(a, action)}] = true
 			switch {
 			case strings.HasPrefix(action, "dynamodb:"):
 				key("dynamodb", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo")
@@ -227,6 +239,124 @@ func TestDenied(t *testing.T) {
 		}
 		if denied < 150 {
 			t.Errorf("only %d noes were asked for", denied)
+		}
+	})
+}
+
+// TestAttributes simulates requests to the tables as IAM sees them, with the attributes that they name and what they want back.
+// Each role may make its own; nobody may make those of somebody who has taken a role over.
+func TestAttributes(t *testing.T) {
+	type request struct {
+		action, table string
+		attributes    string // in its item, key, expressions and conditions
+		want          string // dynamodb:Select of a query, dynamodb:ReturnValues of a write; "" where the request does not say
+	}
+	const (
+		key    = "session_id item"
+		update = "dynamodb:UpdateItem"
+		put    = "dynamodb:PutItem"
+		query  = "dynamodb:Query"
+	)
+	writers := []string{fleet.OktaGroups, fleet.CIBA, fleet.Chat, fleet.ApprovalWorker}
+	cases := map[string]struct {
+		request
+		may []string
+	}{
+		"remember a token":          {request{update, "SessionTable", key + " okta_token okta_expires", ""}, writers},
+		"say that it is approved":   {request{update, "SessionTable", key + " status changed_at moved_by digest approved_mac", ""}, []string{fleet.ApprovalWorker}},
+		"cancel":                    {request{update, "SessionTable", key + " status changed_at moved_by digest result auth_req_id", ""}, []string{fleet.CIBA, fleet.Chat, fleet.ApprovalWorker}},
+		"set the status alone":      {request{update, "SessionTable", key + " status", ""}, []string{fleet.CIBA, fleet.Chat, fleet.ApprovalWorker}},
+		"change the e-mail address": {request{update, "SessionTable", key + " email", ""}, nil},
+		"change it beside a token":  {request{update, "SessionTable", key + " okta_token email", ""}, nil},
+		"change the owner":          {request{update, "SessionTable", key + " subject", ""}, nil},
+		"change the target":         {request{update, "SessionTable", key + " target_id", ""}, nil},
+		"have the row handed back":  {request{update, "SessionTable", key + " okta_token", "ALL_OLD"}, nil},
+		"ask for an approval":       {request{put, "SessionTable", key + " owner status digest asked_mac", ""}, []string{fleet.CIBA}},
+		"put what is approved":      {request{put, "SessionTable", key + " owner status digest asked_mac approved_mac", ""}, nil},
+		"sign somebody in":          {request{put, "SessionTable", key + " subject email refresh_token", ""}, []string{fleet.Chat}},
+		"record":                    {request{put, "AuditTable", "subject id at kind mac previous", ""}, writers},
+		"record what no entry has":  {request{put, "AuditTable", "subject id note", ""}, nil},
+		"read by overwriting":       {request{put, "AuditTable", "subject id", "ALL_OLD"}, nil},
+		"read the newest link":      {request{query, "AuditTable", "subject id mac", "SPECIFIC_ATTRIBUTES"}, writers},
+		"read whole entries":        {request{query, "AuditTable", "subject", "ALL_ATTRIBUTES"}, []string{fleet.Chat}},
+		"read entries, unsaid":      {request{query, "AuditTable", "subject", ""}, []string{fleet.Chat}},
+		"read a label":              {request{query, "AuditTable", "subject object_label", "SPECIFIC_ATTRIBUTES"}, []string{fleet.Chat}},
+	}
+	allowed := func(role []map[string]any, r request) bool {
+		return slices.ContainsFunc(role, func(st map[string]any) bool {
+			if !slices.Contains(many(st["Action"]), r.action) || !slices.Contains(many(st["Resource"]), "${"+r.table+".Arn}") {
+				return false
+			}
+			block, _ := st["Condition"].(map[string]any)
+			for operator, keys := range block {
+				for name, value := range keys.(map[string]any) {
+					values := many(value)
+					switch operator + " " + name {
+					case "ForAllValues:StringEquals dynamodb:Attributes":
+						for _, attribute := range strings.Fields(r.attributes) {
+							if !slices.Contains(values, attribute) {
+								return false
+							}
+						}
+					case "StringEquals dynamodb:Select":
+						if !slices.Contains(values, r.want) {
+							return false
+						}
+					case "StringEqualsIfExists dynamodb:ReturnValues":
+						if r.want != "" && !slices.Contains(values, r.want) {
+							return false
+						}
+					default:
+						t.Errorf("the simulation does not know %s %s", operator, name)
+					}
+				}
+			}
+			return true
+		})
+	}
+	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
+		for name, c := range cases {
+			for _, fn := range fleet.Steward().Functions {
+				policies := tpl.Resources[roleID(fn.Name)].Properties["Policies"].([]any)
+				role := statements(policies[0].(map[string]any)["PolicyDocument"])
+				if got, want := allowed(role, c.request), slices.Contains(c.may, fn.Name); got != want {
+					t.Errorf("%s may %s: %v, want %v", fn.Name, name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestOnlyWhoAsksPhonesMarksApprovals names the roles that may read the key of the marks.
+func TestOnlyWhoAsksPhonesMarksApprovals(t *testing.T) {
+	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
+		var readers []string
+		for id := range tpl.of("AWS::IAM::Role") {
+			for g := range tpl.role(t, id) {
+				if strings.HasPrefix(g.Action, "secretsmanager:") && match(g.Resource, "${ApprovalKey}") {
+					readers = append(readers, id+" "+g.Action)
+				}
+			}
+		}
+		slices.Sort(readers)
+		if want := []string{"ApprovalWorkerRole secretsmanager:GetSecretValue", "CibaRole secretsmanager:GetSecretValue"}; !slices.Equal(readers, want) {
+			t.Errorf("the approval key may be used by %q, want %q", readers, want)
+		}
+	})
+}
+
+// TestPoliciesFit holds each role to the size that IAM takes for all its inline policies, blanks not counted.
+func TestPoliciesFit(t *testing.T) {
+	const most = 10240
+	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
+		for id, r := range tpl.of("AWS::IAM::Role") {
+			raw, err := json.Marshal(r.Properties["Policies"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(raw) > most*3/4 { // names of the account and the stack make it longer
+				t.Errorf("policy of %s has %d characters before it is filled in, IAM takes %d", id, len(raw), most)
+			}
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package awstest
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -149,4 +151,27 @@ func (p path) clash(q path) string {
 		}
 	}
 	return "overlap"
+}
+
+// keywords are the words of expressions that are not functions.
+var keywords = []string{"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"}
+
+// AttributeNames returns the top-level attributes that an expression of any
+// kind speaks of, by name or by a placeholder of names, each once and in order.
+// A placeholder that stands for nothing is returned as it is.
+func AttributeNames(expression string, names map[string]string) []string {
+	var found []string
+	tokens := lex(expression)
+	for i, t := range tokens {
+		inner := i > 0 && tokens[i-1].text == "."
+		switch {
+		case inner || t.kind != tokenWord && t.kind != tokenName:
+		case t.kind == tokenName:
+			found = append(found, cmp.Or(names[t.text], t.text))
+		case tokens[i+1].text != "(" && !slices.Contains(keywords, strings.ToUpper(t.text)): // no function
+			found = append(found, t.text)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }

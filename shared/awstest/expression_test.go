@@ -64,6 +64,23 @@ func TestRefusalsOfExpressions(t *testing.T) {
 	}
 }
 
+func TestAttributeNames(t *testing.T) {
+	names := map[string]string{"#s": "status", "#ttl": "ttl"}
+	for expression, want := range map[string]string{
+		"": "",
+		"SET #s = :next, changed_at = :now, args.#s = :x REMOVE auth_req_id":                          "args auth_req_id changed_at status",
+		"SET write_token = :token ADD #ttl :one":                                                      "ttl write_token",
+		"attribute_not_exists(session_id) OR (NOT #s IN (:a, :b) AND size(digest) BETWEEN :a AND :b)": "digest session_id status",
+		"SET pushes = if_not_exists(pushes, :zero) + :one, list[3].status = list_append(list, :more)": "list pushes",
+		"id, mac, deep.inner[0].email":                                                                "deep id mac",
+		"SET #unknown = :x":                                                                           "#unknown",
+	} {
+		if got := strings.Join(AttributeNames(expression, names), " "); got != want {
+			t.Errorf("%s: got %q, want %q", expression, got, want)
+		}
+	}
+}
+
 func TestUnusedPlaceholders(t *testing.T) {
 	s := newScope(map[string]string{"#a": "a", "#b": "b"}, map[string]value{":v": whole(1)})
 	if _, err := parseCondition("ConditionExpression", "#a = :v", s); err != nil {

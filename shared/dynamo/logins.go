@@ -18,7 +18,7 @@ func (s *Sessions) TakeTurn(ctx context.Context, k session.LoginKey, now, until 
 	err = s.table.update(ctx, change{
 		partition: loginPartition(k), sort: loginItem,
 		update:    "SET turn_until = :until, turn_token = :token",
-		condition: "attribute_exists(subject) AND (attribute_not_exists(turn_until) OR turn_until <= :now OR turn_token = :token)",
+		condition: "attribute_exists(session_id) AND (attribute_not_exists(turn_until) OR turn_until <= :now OR turn_token = :token)",
 		values:    item{":until": moment(until), ":now": moment(now), ":token": text(token)},
 	})
 	if !errors.Is(err, errCondition) {

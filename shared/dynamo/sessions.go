@@ -124,7 +124,7 @@ func (s *Sessions) ForgetOkta(ctx context.Context, id session.ID) error {
 	err := s.table.update(ctx, change{
 		partition: string(id), sort: sessionItem,
 		update:    "REMOVE okta_token, okta_expires, okta_user_id, okta_login",
-		condition: "attribute_exists(subject)",
+		condition: "attribute_exists(session_id)",
 	})
 	if errors.Is(err, errCondition) {
 		return nil
@@ -134,7 +134,7 @@ func (s *Sessions) ForgetOkta(ctx context.Context, id session.ID) error {
 
 // touch updates a row only if it is there: an update would create it otherwise, without an owner.
 func (s *Sessions) touch(ctx context.Context, c change) error {
-	c.condition = "attribute_exists(subject)"
+	c.condition = "attribute_exists(session_id)"
 	err := s.table.update(ctx, c)
 	if errors.Is(err, errCondition) {
 		return session.NotSignedIn(errors.New("the session ended meanwhile"))

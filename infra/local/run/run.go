@@ -295,11 +295,11 @@ func (f *Fleet) startAWS(secrets map[string]string) {
 func (f *Fleet) makeRoles() error {
 	var roles []iam.Role
 	for _, fn := range f.opts.Fleet.Functions {
-		permissions, err := f.permissions(fn)
+		permissions, attributes, err := f.permissions(fn)
 		if err != nil {
 			return err
 		}
-		roles = append(roles, iam.Role{Function: fn.Name, AccessKeyID: runtimeapi.AccessKeyID(fn.Name), Permissions: permissions})
+		roles = append(roles, iam.Role{Function: fn.Name, AccessKeyID: runtimeapi.AccessKeyID(fn.Name), Permissions: permissions, Attributes: attributes})
 	}
 	f.Roles = iam.New(region, account, f.log.With("fake", "iam"), roles...)
 	return nil

@@ -51,7 +51,7 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 		}
 		for call, allowed := range f.Roles.Calls() {
 			if !allowed && opts.Fleet.Functions == nil {
-				t.Errorf("%s may not %s on %s", call.Function, call.Action, call.Resource)
+				t.Errorf("%s may not %s on %s; of attributes it named %q, see infra/fleet/attributes.go", call.Function, call.Action, call.Resource, f.Roles.Attributes()[call])
 			}
 		}
 		if t.Failed() {

@@ -118,20 +118,25 @@ func (f *Fleet) arns() map[fleet.Resource]string {
 	}
 }
 
-// permissions are what one function may do.
-func (f *Fleet) permissions(fn fleet.Function) (permissions []iam.Permission, err error) {
+// permissions are what one function may do, and the attributes that some of it is limited to.
+func (f *Fleet) permissions(fn fleet.Function) (permissions []iam.Permission, attributes map[iam.Permission][]string, err error) {
 	arns := f.arns()
+	attributes = map[iam.Permission][]string{}
 	for _, a := range fn.Grants(f.opts.AgentRuntime) {
 		if a.Resource == fleet.ResourceBaseURL {
 			continue // the address is known: no parameter
 		}
 		arn, ok := arns[a.Resource]
 		if !ok {
-			return nil, fmt.Errorf("access of %s: the laptop run has no %s", fn.Name, a.Resource)
+			return nil, nil, fmt.Errorf("access of %s: the laptop run has no %s", fn.Name, a.Resource)
 		}
 		for _, action := range a.Actions {
-			permissions = append(permissions, iam.Permission{Action: action, Resource: arn})
+			p := iam.Permission{Action: action, Resource: arn}
+			permissions = append(permissions, p)
+			if a.Attributes != nil {
+				attributes[p] = a.Attributes
+			}
 		}
 	}
-	return permissions, nil
+	return permissions, attributes, nil
 }
