@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -67,14 +67,9 @@ func (e *WrongAccount) Error() string {
 // fault says whose account it is and whose is needed. Disconnected is the error of taking the account away, if there was one.
 func (e *WrongAccount) fault(disconnected error) error {
 	e.Disconnected = disconnected == nil
-	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", quote(e.Account.Login), quote(e.Needed))
+	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", label.Quote(e.Account.Login, 120), label.Quote(e.Needed, 120))
 	if disconnected != nil {
 		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected))
 	}
 	return fault.New(fault.Conflict, say+" I disconnected it. Please connect your own Okta account.", e)
-}
-
-// quote shows a foreign login as data, on one line.
-func quote(text string) string {
-	return strconv.Quote(strings.ToValidUTF8(text[:min(len(text), 120)], ""))
 }
