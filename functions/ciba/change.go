@@ -201,7 +201,7 @@ func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (pers
 		id, err := h.desk.Own(ctx, who)
 		ref := approval.NewRef(actiongroup.TargetUser, string(id), who.Session.OktaLogin)
 		ref.Self = true
-		return person{ref: ref}, err
+		return person{ref, okta.Active}, err // as who signs in is; what that forbids is looked at once more
 	}
 	u, candidates, err := h.okta.ResolveUser(ctx, said)
 	if err != nil {
