@@ -93,6 +93,8 @@ var accepted = []struct {
 	{"manage_user", []string{"action", "unlock", "user", "Lena Lock"}, "bob frank", "Unlock the account of lena.lock@example.com", "Unlock account of lena.lock at example.com"},
 	{"manage_user", []string{"action", "clear_sessions", "user", "dave"}, "bob frank", "Sign dave@example.com out of every session", "Sign dave at example.com out of every session"},
 	{"manage_user", []string{"action", "reset_factors", "user", "dave"}, "bob frank", "Reset all MFA factors of dave@example.com", "Reset all MFA factors of dave at example.com"},
+	// Frank is protected: the helpdesk may not, he himself may.
+	{"manage_user", []string{"action", "expire_password", "user", "frank"}, "frank", "Expire the password of %s@example.com (yourself)", "Expire password of %s at example.com"},
 	{"manage_user", []string{"action", "suspend", "user", "dave"}, "frank", "Suspend the account of dave@example.com", "Suspend account of dave at example.com"},
 	{"manage_user", []string{"action", "unsuspend", "user", "sid.pend@example.com"}, "frank", "Lift the suspension of sid.pend@example.com", "Lift suspension of sid.pend at example.com"},
 	{"manage_user", []string{"action", "activate", "user", oktatest.StagedPerson}, "frank", "Activate the account of stella.stage@example.com", "Activate account of stella.stage at example.com"},

@@ -241,6 +241,6 @@ func (h *handler) permissions(ctx context.Context, who actor.Actor) (string, err
 	if b.Len() == 0 {
 		return "You have no permissions here yet. Ask your administrator. Permissions on single groups are not listed.", nil
 	}
-	b.WriteString("Permissions on single groups, such as a group you own, come on top. Changes are approved on your phone.")
+	b.WriteString("Protected people and groups are excepted. Permissions on single groups, such as a group you own, come on top. Changes are approved on your phone.")
 	return b.String(), nil
 }

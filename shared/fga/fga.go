@@ -127,6 +127,17 @@ func (t Tuple) Validate() error {
 	return nil
 }
 
+// ValidateStored wants a tuple that a store can hold: as Validate does, but the user may also be everybody of a type (type:*)
+// or whoever has a relation to an object (type:id#relation). Whether the model takes it, the store says.
+func (t Tuple) ValidateStored() error {
+	if typ, ok := strings.CutSuffix(t.User, ":*"); ok && isName(typ) {
+		t.User = typ + ":everybody"
+	} else if object, relation, ok := strings.Cut(t.User, "#"); ok && isName(relation) && len(relation) <= maxRelation && len(t.User) <= maxUser {
+		t.User = object
+	}
+	return t.Validate()
+}
+
 // validateRef never quotes the value: it may be a stranger's words, and errors go to the log.
 func validateRef(s string, limit int) error {
 	typ, id, ok := strings.Cut(s, ":")

@@ -72,6 +72,21 @@ func TestTupleValidate(t *testing.T) {
 	}
 }
 
+func TestTupleValidateStored(t *testing.T) {
+	for user, want := range map[string]bool{
+		alice: true, "user:*": true, "group:it#member": true,
+		"*": false, ":*": false, "User:*": false, "user:a*": true, "user:*#member": false, "group:#member": false, "group:it#": false, "group:it#Member": false,
+		"group:i t#member": false, "group:it#member#member": false, "group:" + strings.Repeat("a", 500) + "#member": false, "": false,
+	} {
+		if err := (fga.Tuple{User: user, Relation: "read_okta", Object: fga.Groups}).ValidateStored(); (err == nil) != want {
+			t.Errorf("%q: %v, want valid %t", user, err, want)
+		}
+	}
+	if (fga.Tuple{User: "user:*", Relation: "read_okta", Object: "okta:*"}).ValidateStored() == nil {
+		t.Error("all objects at once pass")
+	}
+}
+
 func TestRequestValidate(t *testing.T) {
 	ok := fga.ForArea(alice, fga.ReadOkta, fga.Groups)
 	many := func(n int) []fga.Check {

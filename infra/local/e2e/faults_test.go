@@ -204,6 +204,28 @@ func TestWhoMayWhat(t *testing.T) {
 	}
 }
 
+// TestHelpdeskCannotChangeAProtectedPerson has bob of the helpdesk ask for an administrator's account, and for another one.
+func TestHelpdeskCannotChangeAProtectedPerson(t *testing.T) {
+	f := start(t, run.Options{})
+	bob := signIn(t, f, "bob@example.com")
+	for _, ask := range []string{
+		"Reset the MFA factors of frank@example.com", "Reset the password of frank@example.com", "Sign frank@example.com out of every session",
+	} {
+		if said := say(t, bob, ask); !strings.Contains(said, "not allowed") {
+			t.Errorf("%s: got %q", ask, said)
+		}
+	}
+	if pushes := f.Tenant.Pushes(); len(pushes) != 0 {
+		t.Errorf("got pushes %+v, want none", pushes)
+	}
+	if said := say(t, bob, "Show the account of frank@example.com"); !strings.Contains(said, "ACTIVE") {
+		t.Errorf("reading the account: got %q", said)
+	}
+	if said := say(t, bob, "Reset the MFA factors of dave@example.com"); !strings.Contains(said, "code") {
+		t.Errorf("somebody who is not protected: got %q", said)
+	}
+}
+
 // TestNamingSomebodyGainsNothing calls a function directly, as somebody inside the account could.
 func TestNamingSomebodyGainsNothing(t *testing.T) {
 	f := start(t, run.Options{})

@@ -133,8 +133,8 @@ func TestForeign(t *testing.T) {
 		}
 	})
 	left, err := store.Read(t.Context()).Body(openfga.ClientReadRequest{}).Execute()
-	if err != nil || len(left.GetTuples()) != 4 {
-		t.Errorf("tuples left: %v, %v; want ours three and zoe's", left, err)
+	if err != nil || len(left.GetTuples()) != 5 {
+		t.Errorf("tuples left: %v, %v; want our four and zoe's", left, err)
 	}
 
 	w.tenant.Configure(func(s *auth0test.Settings) {

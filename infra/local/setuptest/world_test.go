@@ -111,6 +111,7 @@ fga:
     - {user: "user:alice@example.com", relation: read_okta, object: "okta:groups"}
     - {user: "user:alice@example.com", relation: self_service, object: "okta:main"}
     - {user: "user:frank@example.com", relation: admin, object: "okta:main"}
+    - {user: "user:*", relation: protected, object: "okta_user:00ufrank00000000006x"}
 `, w.tenant.URL, w.okta.URL, w.fga.URL)
 }
 

@@ -255,7 +255,7 @@ func (p *parser) validate(f File) {
 		p.fault("auth0.approvals_api", "want identifier and detail_type, or neither")
 	}
 	for i, t := range f.FGA.Tuples {
-		if err := fga.Tuple(t).Validate(); err != nil {
+		if err := fga.Tuple(t).ValidateStored(); err != nil {
 			p.fault(fmt.Sprintf("fga.tuples.%d", i), "is no tuple: %v", err)
 		}
 	}

@@ -29,7 +29,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Auth0.Issuer() != "https://acme.eu.auth0.com/" || f.FGA.Audience != "https://api.eu1.fga.dev/" || len(f.FGA.Tuples) != 3 {
+	if f.Auth0.Issuer() != "https://acme.eu.auth0.com/" || f.FGA.Audience != "https://api.eu1.fga.dev/" || len(f.FGA.Tuples) != 4 {
 		t.Errorf("%+v", f)
 	}
 	if diff := cmp.Diff([]string{"https://steward.example.com/callback", "https://steward.example.com/connect/callback"}, f.Auth0.Application.Callbacks()); diff != "" {

@@ -37,7 +37,7 @@ var Tests []byte
 var demo []byte
 
 // DemoTuples are the grants of the people who exist on a laptop: alice reads groups, bob is helpdesk, carol owns
-// Engineering, dave has nothing, erin has read_okta on okta:groups alone, frank administers.
+// Engineering, dave has nothing, erin has read_okta on okta:groups alone, frank administers and is protected.
 func DemoTuples() ([]fga.Tuple, error) {
 	var keys []struct{ User, Relation, Object string }
 	if err := json.Unmarshal(demo, &keys); err != nil {
@@ -46,7 +46,7 @@ func DemoTuples() ([]fga.Tuple, error) {
 	tuples := make([]fga.Tuple, len(keys))
 	for i, k := range keys {
 		tuples[i] = fga.Tuple{User: k.User, Relation: k.Relation, Object: k.Object}
-		if err := tuples[i].Validate(); err != nil {
+		if err := tuples[i].ValidateStored(); err != nil {
 			return nil, fmt.Errorf("demo-tuples.json: tuple %d: %w", i, err)
 		}
 	}

@@ -51,7 +51,7 @@ func TestSameRelations(t *testing.T) {
 	}
 }
 
-// TestDemoTuples: erin has one grant, dave none.
+// TestDemoTuples: erin has one grant, dave none, and the administrator is protected.
 func TestDemoTuples(t *testing.T) {
 	tuples, err := model.DemoTuples()
 	if err != nil {
@@ -62,6 +62,9 @@ func TestDemoTuples(t *testing.T) {
 		held[tuple.User]++
 	}
 	seed := fga.Tuple{User: "user:erin@example.com", Relation: "read_okta", Object: "okta:groups"}
+	if frank := (fga.Tuple{User: "user:*", Relation: "protected", Object: "okta_user:00ufrank00000000006x"}); !slices.Contains(tuples, frank) {
+		t.Errorf("the administrator is not protected: %v", tuples)
+	}
 	if held[seed.User] != 1 || !slices.Contains(tuples, seed) || held["user:dave@example.com"] != 0 {
 		t.Errorf("grants a person: %v, want erin the seed tuple alone and dave none", held)
 	}
