@@ -23,7 +23,11 @@ func everyOperation() (calls [][]string) {
 		key := c.function + c.args[1] + fmt.Sprint(slices.Contains(c.args, "group"))
 		if !seen[key] && !slices.Contains(c.args, "me") {
 			seen[key] = true
-			calls = append(calls, append([]string{c.function}, c.args...))
+			call := append([]string{c.function}, c.args...)
+			if c.function != "change_app_assignment" {
+				call = append(call, "reason", "as agreed with Carol")
+			}
+			calls = append(calls, call)
 		}
 	}
 	return calls
@@ -62,7 +66,11 @@ func said(w *world, who string, call []string) audit.Entry {
 		}
 	}
 	for key, value := range given {
-		if !slices.Contains([]string{"action", "user", "group", "app"}, key) {
+		switch key {
+		case "action", "user", "group", "app":
+		case "reason":
+			e.Reason = value
+		default:
 			e.Args[key] = value
 		}
 	}
@@ -73,6 +81,7 @@ func said(w *world, who string, call []string) audit.Entry {
 func asked(a approval.Approval) audit.Entry {
 	return audit.Entry{
 		Kind: audit.Decision, Permission: audit.Allowed, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Party.Recorded(), Args: maps.Clone(a.Args), ApprovalID: a.ID,
+		Reason: a.Reason,
 	}
 }
 

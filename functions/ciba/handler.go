@@ -127,6 +127,7 @@ func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Cal
 		Target:    wanted.target,
 		Party:     wanted.party,
 		Args:      wanted.args,
+		Reason:    call.Arg(actiongroup.ParamReason),
 		ExpiresAt: now.Add(ciba.Expiry).Truncate(time.Second),
 		Code:      approval.NewCode(),
 		Summary:   wanted.summary(call.Operation),

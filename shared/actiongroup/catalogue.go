@@ -92,6 +92,13 @@ func group(description string) Param {
 	return Param{Name: "group", Type: TypeString, Required: true, Description: description, Max: maxName}
 }
 
+// ParamReason is the name of the parameter that holds why a change is asked for. It is recorded and has no effect at Okta.
+const ParamReason = "reason"
+
+func reason() Param {
+	return Param{Name: ParamReason, Type: TypeString, Description: "Why, in the person's own words, only if they gave a reason. It is recorded.", Max: maxName}
+}
+
 func limit() Param {
 	return Param{Name: "limit", Type: TypeInteger, Description: "How many to list, 1 to 50. Default 20.", Max: maxList}
 }
@@ -193,6 +200,7 @@ var catalogue = []Function{
 			action("add or remove.", membership),
 			user(true, "Login, e-mail address or name of the user to add or remove; me for the person who is signed in."),
 			group("Name or id of the group."),
+			reason(),
 		},
 		Operations: membership,
 		Examples:   []string{"Add dave@example.com to Engineering"},
@@ -203,6 +211,7 @@ var catalogue = []Function{
 		Params: []Param{
 			user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in."),
 			action("reset_password, expire_password, unlock, suspend, unsuspend, activate, deactivate, clear_sessions or reset_factors.", userOperations),
+			reason(),
 		},
 		Operations: userOperations,
 		Examples:   []string{"How do I reset my password?", "Unlock erin@example.com"},
@@ -215,6 +224,7 @@ var catalogue = []Function{
 			group("Name of the group to create, or name or id of the group to rename or delete."),
 			{Name: "new_name", Type: TypeString, Description: "The new name, for rename.", Max: maxName},
 			{Name: "description", Type: TypeString, Description: "Description of the group, for create and rename.", Max: maxText},
+			reason(),
 		},
 		Operations: groupOperations,
 		Examples:   []string{"Create the group Design"},

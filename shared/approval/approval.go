@@ -88,6 +88,7 @@ type Approval struct {
 
 	Code      string // shown on the phone and in the chat
 	Summary   string // one sentence: what will be done
+	Reason    string // why it is asked for, in the person's words; it is recorded, and has no effect
 	Status    Status
 	CreatedAt time.Time
 	ChangedAt time.Time // of the last move

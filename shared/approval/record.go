@@ -10,7 +10,7 @@ import (
 func (a Approval) act() audit.Act {
 	return audit.Act{
 		Subject: a.Owner, Front: a.Front, Session: a.SessionID, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Party.Recorded(), Args: a.Args,
-		ApprovalID: a.ID,
+		ApprovalID: a.ID, Reason: a.Reason,
 	}
 }
 

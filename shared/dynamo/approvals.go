@@ -38,7 +38,7 @@ func ownerPartition(owner session.Subject) string { return "owner#" + string(own
 func encodeApproval(a approval.Approval) item {
 	it := key(string(a.SessionID), approvalPrefix+a.ID)
 	for name, value := range map[string]string{
-		ownerKey: string(a.Owner), "front": string(a.Front), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary,
+		ownerKey: string(a.Owner), "front": string(a.Front), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary, "reason": a.Reason,
 		"status": string(a.Status), "result": a.Result, "okta_request": a.OktaRequestID,
 		"target_type": a.Target.Type, "target_id": a.Target.ID, "target_label": a.Target.Label,
 		"party_type": a.Party.Type, "party_id": a.Party.ID, "party_label": a.Party.Label,
@@ -78,6 +78,7 @@ func decodeApproval(it item) approval.Approval {
 		Digest:      getText(it, "digest"),
 		Code:        getText(it, "code"),
 		Summary:     getText(it, "summary"),
+		Reason:      getText(it, "reason"),
 		Status:      approval.Status(getText(it, "status")),
 		CreatedAt:   getMoment(it, "created_at"),
 		ChangedAt:   getMoment(it, "changed_at"),

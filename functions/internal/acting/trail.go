@@ -29,7 +29,9 @@ func ActOf(who actor.Actor, call actiongroup.Call) audit.Act {
 	op := call.Operation
 	act := audit.Act{
 		Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID, Operation: op.ID, Args: maps.Clone(call.Args),
+		Reason: call.Arg(actiongroup.ParamReason),
 	}
+	delete(act.Args, actiongroup.ParamReason)
 	named := func(typ actiongroup.Target, parameter string) audit.Ref {
 		said := call.Arg(parameter)
 		if said == "" && (parameter != "user" || op.Target != actiongroup.TargetUser) {

@@ -144,7 +144,7 @@ func testLogins(t *testing.T, s *dynamo.Sessions) {
 
 func anApproval(owner, operation string) approval.Approval {
 	a := approval.Approval{
-		Front: session.FrontConsole, AskedMAC: []byte("asked"),
+		Front: session.FrontConsole, AskedMAC: []byte("asked"), Reason: "because",
 		ID: approval.NewID(start), SessionID: session.NewID(), Owner: session.Subject(owner), Operation: operation,
 		Target: approval.Ref{Type: "okta_user", ID: "00u1", Label: "alice@example.com"}, Args: map[string]string{"a": "b"},
 		ExpiresAt: start.Add(5 * time.Minute), Code: "K7QX", Summary: "Reset the password of alice@example.com",
