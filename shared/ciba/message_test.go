@@ -3,6 +3,7 @@ package ciba_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -38,20 +39,20 @@ func TestBindingMessage(t *testing.T) {
 		{"assign_app", ref(app, "Figma"), ref(user, "support"), nil, "Assign person support to app Figma. Code K7QX", "assign_app:Figma,support#K7QX"},
 		{"delete_group", ref(group, "Bathe house"), approval.Ref{}, nil, "Delete group Bathe house. Code K7QX", "delete_group:Bathe_house#K7QX"},
 		{"create_group", approval.Ref{}, approval.Ref{}, map[string]string{"name": "Design Team"}, "Create group Design Team. Code K7QX", "create_group:Design_Team#K7QX"},
-		{"create_group", approval.Ref{}, approval.Ref{}, map[string]string{"name": "Design", "description": "All of us"}, "Create group Design with description #KE77. Code K7QX", "create_group:Design,#KE77#K7QX"},
-		{"rename_group", ref(group, "a:b#c,d"), approval.Ref{}, map[string]string{"new_name": "x"}, "Rename group a:b_c,d #X3WK to x. Code K7QX", "rename_group:a_b_c_d#X3WK,x#K7QX"},
-		{"suspend", ref(user, long), approval.Ref{}, nil, "Suspend account of person engineering-enginee.. #HFFR. Code K7QX", "suspend:engineering-engineering-engineering-engineer..#HFFR#K7QX"},
-		{"add_to_group", ref(group, long), ref(user, "dave@example.com"), nil, "Add dave at exam.. #63DN to group engineering.. #AU7G. Code K7QX", "add_to_group:engineering-enginee..#AU7G,dave-at-example.com#K7QX"},
-		{"remove_from_group", ref(group, long), ref(user, long), nil, "Remove person engine.. #HFFR from group engin.. #AU7G. Code K7QX", "remove_from_group:engineering-e..#AU7G,engineering-e..#HFFR#K7QX"},
-		{"delete_group", ref(group, "Финансы"), approval.Ref{}, nil, "Delete group #J6VH. Code K7QX", "delete_group:#J6VH#K7QX"},
-		{"delete_group", ref(group, "Büro 7 (neu)"), approval.Ref{}, nil, "Delete group B_ro 7 _neu_ #GAA6. Code K7QX", "delete_group:B_ro_7__neu_#GAA6#K7QX"},
-		{"delete_group", ref(group, "R&D"), approval.Ref{}, nil, "Delete group R_D #RFEK. Code K7QX", "delete_group:R_D#RFEK#K7QX"},
-		{"delete_group", ref(group, "R/D"), approval.Ref{}, nil, "Delete group R_D #JH64. Code K7QX", "delete_group:R_D#JH64#K7QX"},
-		{"delete_group", ref(group, "Fin\u200bance"), approval.Ref{}, nil, "Delete group Finance #MXQH. Code K7QX", "delete_group:Finance#MXQH#K7QX"},
-		{"delete_group", ref(group, "Finance").Marked(), approval.Ref{}, nil, "Delete group Finance #YDRY. Code K7QX", "delete_group:Finance#YDRY#K7QX"},
-		{"delete_group", ref(group, "Finance. Code AAAA"), approval.Ref{}, nil, "Delete group Finance. Code AAAA #JCMM. Code K7QX", "delete_group:Finance._Code_AAAA#JCMM#K7QX"},
-		{"add_to_group", ref(group, "b"), ref(user, "a to group b"), nil, "Add person a to group b #KDRA to group b. Code K7QX", "add_to_group:b,a_to_group_b#KDRA#K7QX"},
-		{"rename_group", ref(group, long), approval.Ref{}, map[string]string{"new_name": long, "description": long}, "Rename group #AU7G to #AEXX with description #QKHW. Code K7QX", "rename_group:engineering-..#AU7G,engineering-e..#AEXX,#QKHW#K7QX"},
+		{"create_group", approval.Ref{}, approval.Ref{}, map[string]string{"name": "Design", "description": "All of us"}, "Create group Design with description #KE77N. Code K7QX", "create_group:Design,#KE77N#K7QX"},
+		{"rename_group", ref(group, "a:b#c,d"), approval.Ref{}, map[string]string{"new_name": "x"}, "Rename group a:b_c,d #X3WKN to x. Code K7QX", "rename_group:a_b_c_d#X3WKN,x#K7QX"},
+		{"suspend", ref(user, long), approval.Ref{}, nil, "Suspend account of person engineering-engine.. #HFFRW. Code K7QX", "suspend:engineering-engineering-engineering-enginee..#HFFRW#K7QX"},
+		{"add_to_group", ref(group, long), ref(user, "dave@example.com"), nil, "Add dave at exa.. #63DNP to group engineerin.. #AU7GF. Code K7QX", "add_to_group:engineering-engine..#AU7GF,dave-at-example.com#K7QX"},
+		{"remove_from_group", ref(group, long), ref(user, long), nil, "Remove person engin.. #HFFRW from group engi.. #AU7GF. Code K7QX", "remove_from_group:engineering-..#AU7GF,engineering-..#HFFRW#K7QX"},
+		{"delete_group", ref(group, "Финансы"), approval.Ref{}, nil, "Delete group #J6VHD. Code K7QX", "delete_group:#J6VHD#K7QX"},
+		{"delete_group", ref(group, "Büro 7 (neu)"), approval.Ref{}, nil, "Delete group B_ro 7 _neu_ #GAA6D. Code K7QX", "delete_group:B_ro_7__neu_#GAA6D#K7QX"},
+		{"delete_group", ref(group, "R&D"), approval.Ref{}, nil, "Delete group R_D #RFEKD. Code K7QX", "delete_group:R_D#RFEKD#K7QX"},
+		{"delete_group", ref(group, "R/D"), approval.Ref{}, nil, "Delete group R_D #JH649. Code K7QX", "delete_group:R_D#JH649#K7QX"},
+		{"delete_group", ref(group, "Fin\u200bance"), approval.Ref{}, nil, "Delete group Finance #MXQHF. Code K7QX", "delete_group:Finance#MXQHF#K7QX"},
+		{"delete_group", ref(group, "Finance").Marked(), approval.Ref{}, nil, "Delete group Finance #YDRYP. Code K7QX", "delete_group:Finance#YDRYP#K7QX"},
+		{"delete_group", ref(group, "Finance. Code AAAA"), approval.Ref{}, nil, "Delete group Finance. Code AAAA #JCMMA. Code K7QX", "delete_group:Finance._Code_AAAA#JCMMA#K7QX"},
+		{"add_to_group", ref(group, "b"), ref(user, "a to group b"), nil, "Add person a to group b #KDRAJ to group b. Code K7QX", "add_to_group:b,a_to_group_b#KDRAJ#K7QX"},
+		{"rename_group", ref(group, long), approval.Ref{}, map[string]string{"new_name": long, "description": long}, "Rename group #AU7GF to #AEXX4 with description #QKHWX. Code K7QX", "rename_group:engineering..#AU7GF,engineering..#AEXX4,#QKHWX#K7QX"},
 	} {
 		m := messageOf(tc.operation, tc.target, tc.party, tc.args)
 		for style, want := range map[ciba.Style]string{ciba.StyleSentence: tc.sentence, ciba.StyleToken: tc.token} {
@@ -69,7 +70,7 @@ func TestDifferentChangesNeverLookTheSame(t *testing.T) {
 		"Finance", "finance", "Finance.", "Finance ", "\u202eFinance", "Fin\u200bance", "Finance\u200b", "Finance\ufe0f", "Fin\u0430nce", "Ｆinance", "Finance #AAAA", "Finance #AAAA ",
 		"R&D", "R/D", "R_D", "R D", "R  D", "R\u00a0D", "ops@corp", "ops-at-corp", "ops at corp", "ops@corp ", "a..b", "a",
 		"Финансы", "Продажи", "財務", "营销", "日本", "עברית", "engineering-and-operations-of-the-northern-region-1", "engineering-and-operations-of-the-northern-region-2",
-		"alice@example.com", "alice@example.com (yourself)", "a to the group b", "a to group b", "b", "person a", "group a", "the person a", "a. Code K7QX", "Design with description x",
+		"alice@example.com", "alice@example.com (yourself)", "a to the group b", "a to group b", "b to group b", "b", "person a", "group a", "the person a", "a. Code K7QX", "Design with description x",
 		`Design" with the description "x`, "“Finance”", "'Finance'", "a–b", "a-b", "", "\u200b",
 	}
 	sentences, pushes := map[string]string{}, map[string]string{}
@@ -127,6 +128,48 @@ func TestDifferentChangesNeverLookTheSame(t *testing.T) {
 							add(op.ID, id(app, a), id(group, b), nil)
 						}
 					}
+				}
+			}
+		}
+	}
+}
+
+// Names made of look-alikes, invisible characters and what a phone's alphabet lacks, the same ones each time.
+func TestGeneratedLookAlikesNeverLookTheSame(t *testing.T) {
+	parts := []string{
+		"a", "\u0430", "\u00e4", "a\u0308", "\uff41", " ", "\u00a0", "\u200b", "\u202e", "\ufe0f", "-", "\u2013", "_", "@", " at ", "-at-", "&", "/", ".", "..", "#", "to", "group", "\u05d0", "\u8ca1",
+		strings.Repeat("long-", 9),
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	name := func() string {
+		var b strings.Builder
+		for range 1 + random.IntN(4) {
+			b.WriteString(parts[random.IntN(len(parts))])
+		}
+		return b.String()
+	}
+	names := map[string]bool{}
+	for len(names) < 600 {
+		names[name()] = true
+	}
+	said := map[string]string{}
+	for _, other := range []string{"b", "a to group b", "\u200bb"} {
+		for n := range names {
+			for operation, parties := range map[string][2]approval.Ref{
+				"delete_group": {ref(actiongroup.TargetGroup, n), {}},
+				"add_to_group": {ref(actiongroup.TargetGroup, n), ref(actiongroup.TargetUser, other)},
+				"assign_app":   {ref(actiongroup.TargetApp, other), ref(actiongroup.TargetGroup, n)},
+				"unassign_app": {ref(actiongroup.TargetApp, other), ref(actiongroup.TargetUser, n)},
+			} {
+				id := operation + " " + parties[0].ID + " " + parties[1].ID
+				m := messageOf(operation, parties[0], parties[1], nil)
+				for _, text := range []string{
+					approval.Sentence(operation, parties[0], parties[1], nil), m.BindingMessage(ciba.StyleSentence), m.BindingMessage(ciba.StyleToken),
+				} {
+					if first, ok := said[text]; ok && first != id {
+						t.Errorf("%s\nsays both %q\nand %q", text, first, id)
+					}
+					said[text] = id
 				}
 			}
 		}

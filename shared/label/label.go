@@ -79,7 +79,7 @@ func Plain(text string) bool {
 // Letters are the characters of codes and marks. What is mistaken for one another is left out: 0 O, 1 I L, 2 Z, 5 S, 8 B.
 const Letters = "ACDEFGHJKMNPQRTUVWXY34679"
 
-// Mark is a short mark of an id, such as "#K7QX": the same for the same parts, and for others with all likelihood another.
+// Mark is a short mark of an id, such as "#K7QXA": the same for the same parts, and for others with all likelihood another.
 func Mark(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {
@@ -88,7 +88,7 @@ func Mark(parts ...string) string {
 	}
 	n := binary.BigEndian.Uint64(h.Sum(nil))
 	mark := []byte("#")
-	for range 4 {
+	for range 5 {
 		mark = append(mark, Letters[n%uint64(len(Letters))])
 		n /= uint64(len(Letters))
 	}

@@ -80,7 +80,7 @@ func TestMark(t *testing.T) {
 	}
 	for _, other := range [][]string{{"okta_user", "00g1"}, {"okta_group", "00g2"}, {"okta_group0", "0g1"}, {"okta_group00g1"}, {}} {
 		got := label.Mark(other...)
-		if got == label.Mark("okta_group", "00g1") || len(got) != 5 || got[0] != '#' || strings.Trim(got[1:], label.Letters) != "" {
+		if got == label.Mark("okta_group", "00g1") || len(got) != 6 || got[0] != '#' || strings.Trim(got[1:], label.Letters) != "" {
 			t.Errorf("%q has the mark %s", other, got)
 		}
 	}
@@ -146,5 +146,5 @@ func ExampleName_Quoted() {
 	text, changed := label.Clean("Fin\u200bance")
 	name := label.Name{Word: "group", Text: text, Doubtful: changed, Mark: label.Mark("okta_group", "00g1f1n4nc3XXXXXXXXX")}
 	fmt.Println(label.Phrase("Delete {target}").Say(func(string) string { return name.Quoted(60) }))
-	// Output: Delete the group "Finance" #CMXG
+	// Output: Delete the group "Finance" #CMXGH
 }

@@ -443,7 +443,7 @@ func TestNews(t *testing.T) {
 	}
 	facts, _ := newMemory().news(current, []approval.Approval{ap("2", approval.Done), ap("1", approval.Denied)})
 	if want := []string{
-		`approval K7QX (Delete the group "G' [1" #UETU) is denied`, `approval K7QX (Delete the group "G' [2" #A7GH) is done`,
+		`approval K7QX (Delete the group "G' [1" #UETUU) is denied`, `approval K7QX (Delete the group "G' [2" #A7GHU) is done`,
 	}; !cmp.Equal(facts, want) {
 		t.Errorf("got %q, want %q", facts, want)
 	}
