@@ -255,6 +255,7 @@ func TestAFunctionThatFails(t *testing.T) {
 }
 
 func TestFaultsOfTheService(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		code     string
 		inStream bool
@@ -277,6 +278,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		{"SomethingNewException", true, fault.Upstream, ""},
 	} {
 		t.Run(c.code, func(t *testing.T) {
+			t.Parallel() // the SDK's pauses are real
 			each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, fake *bedrocktest.Server, _ *functions) {
 				fake.Fail(bedrocktest.Fault{Exception: bedrocktest.Exception{Code: c.code, Message: canary}, InStream: c.inStream, AfterChunks: 1, Times: 3})
 				h := listen(t.Context(), rt, ask("hello"))
@@ -301,6 +303,7 @@ func TestFaultsOfTheService(t *testing.T) {
 }
 
 func TestOnlyWhatHadNoEffectIsRetried(t *testing.T) {
+	t.Parallel() // the SDK's pauses are real
 	for code, want := range map[string]int{"ThrottlingException": 3, "InternalServerException": 1} {
 		each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, fake *bedrocktest.Server, _ *functions) {
 			fake.Fail(bedrocktest.Fault{Exception: bedrocktest.Exception{Code: code}, Times: 2})
