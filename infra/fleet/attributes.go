@@ -28,7 +28,7 @@ var (
 	})
 	// newSession is a session or a login.
 	newSession = union(rowKey, []string{
-		"subject", "email", "email_verified", "name", "picture", "login", "current", "sessions", "refresh_token",
+		"subject", "email", "email_verified", "name", "picture", "front", "login", "current", "sessions", "refresh_token",
 		"created_at", "expires_at", TTLAttribute, "write_token",
 	})
 

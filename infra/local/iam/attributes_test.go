@@ -150,7 +150,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	chat, groups, ciba, worker := w.store(fleet.Chat), w.store(fleet.OktaGroups), w.store(fleet.CIBA), w.store(fleet.ApprovalWorker)
 
 	w.must(chat.sessions.PutLogin(ctx, login))
-	w.must(chat.sessions.PutSession(ctx, session.Session{ID: "session-1", Owner: owner, Login: "key", CreatedAt: at, ExpiresAt: login.ExpiresAt, RefreshToken: []byte("sealed")}))
+	w.must(chat.sessions.PutSession(ctx, session.Session{ID: "session-1", Owner: owner, Front: session.FrontChat, Login: "key", CreatedAt: at, ExpiresAt: login.ExpiresAt, RefreshToken: []byte("sealed")}))
 	w.must(chat.sessions.SetCurrent(ctx, "key", "session-1"))
 	w.must(chat.sessions.AddSession(ctx, "key", "session-2"))
 	turn, err := chat.sessions.TakeTurn(ctx, "key", at, at.Add(time.Minute))
