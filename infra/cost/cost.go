@@ -153,7 +153,7 @@ func Page(template string) (string, error) {
 	row("Dashboard", have["AWS::CloudWatch::Dashboard"], boardMonth)
 	say("| **Sum** | | | **%.2f** |", rest)
 	say("")
-	say("Functions, tables, queue and agent cost nothing while nobody asks. Storage (0.25 a GB and month, the same again for recovery) stays far below a dollar.")
+	say("Functions, tables, queue and agent cost nothing while nobody asks, what is reserved for the chat included. Storage (0.25 a GB and month, the same again for recovery) stays far below a dollar.")
 	say("")
 
 	model := float64(modelCalls*promptTokens()+resultTokens)*tokenIn.usd + spokenTokens*tokenOut.usd

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagent"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -56,7 +57,7 @@ func open(ctx context.Context, cfg aws.Config, out io.Writer) (*account, error) 
 
 // ready asks for all that a deployment needs and tells every fault at once.
 func (a *account) ready(ctx context.Context, s settings.Settings, forceClassic bool) error {
-	faults := []error{a.bootstrapped(ctx), a.ownStack(ctx, s), a.hasModel(ctx, s)}
+	faults := []error{a.bootstrapped(ctx), a.ownStack(ctx, s), a.hasModel(ctx, s), a.canReserve(ctx, s)}
 	if s.Agent == settings.Classic && !forceClassic {
 		faults = append(faults, a.classicOpen(ctx))
 	}
@@ -136,6 +137,31 @@ func (a *account) noModel(id string, err error) error {
 		return &advice{Say: "Whether the model " + id + " can be used cannot be read: the credentials need bedrock:GetInferenceProfile and bedrock:GetFoundationModel.", Err: err}
 	}
 	return &advice{Say: "Bedrock cannot be asked for the model " + id + ". Is it offered in " + a.region + "?", Err: err}
+}
+
+// unreserved is what Lambda keeps of an account's concurrency for functions that reserve none ("Configuring reserved
+// concurrency" in the Lambda Developer Guide).
+const unreserved = 100
+
+// canReserve asks whether the account has as much concurrency as the stack reserves. What other stacks reserve is not looked at:
+// theirs and an older reservation of ours cannot be told apart.
+func (a *account) canReserve(ctx context.Context, s settings.Settings) error {
+	reserved := 0
+	for _, n := range s.ReservedConcurrency {
+		reserved += n
+	}
+	if reserved == 0 {
+		return nil
+	}
+	got, err := lambda.NewFromConfig(a.config).GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
+	if err != nil {
+		return &advice{Say: "Whether the account has concurrency to reserve cannot be read: the credentials need lambda:GetAccountSettings.", Err: err}
+	}
+	if has := int(got.AccountLimit.ConcurrentExecutions); has < reserved+unreserved {
+		return &advice{Say: fmt.Sprintf("This account can run %d functions at once in %s, and reserving %d for Steward leaves less than the %d that Lambda keeps for others: ask AWS for a quota of %d\n"+
+			"(Service Quotas > AWS Lambda > Concurrent executions), or put \"reservedConcurrency\": {} into the %s object of cdk.json.", has, a.region, reserved, unreserved, reserved+unreserved, s.Stage)}
+	}
+	return nil
 }
 
 // classicOpen guesses, without making anything, whether CreateAgent would be refused. Amazon Bedrock Agents Classic is

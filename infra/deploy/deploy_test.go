@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +29,10 @@ const canary = "canary-client-secret"
 type cloud struct {
 	notBootstrapped, signedOut, noModel, noStack, noAgent, denied, foreignStack bool
 
-	regions []string // of the inference profile
-	stored  map[string]string
-	outputs []string // of the stack; each one's value is arn:OUTPUT
+	concurrency int      // of the account; 0: 1000
+	regions     []string // of the inference profile
+	stored      map[string]string
+	outputs     []string // of the stack; each one's value is arn:OUTPUT
 }
 
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,6 +111,12 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			models = append(models, fmt.Sprintf(`{"modelArn":"arn:aws:bedrock:%s::foundation-model/m"}`, region))
 		}
 		_, _ = fmt.Fprintf(w, `{"models":[%s]}`, strings.Join(models, ","))
+	case strings.HasSuffix(r.URL.Path, "/account-settings/"), strings.HasSuffix(r.URL.Path, "/account-settings"):
+		if c.denied {
+			refuse(http.StatusForbidden, "AccessDeniedException")
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"AccountLimit":{"ConcurrentExecutions":%d}}`, cmp.Or(c.concurrency, 1000))
 	case r.URL.Path == "/agents/":
 		agents := `{"agentId":"AB12CD34EF","agentName":"other"}`
 		if c.noAgent {
@@ -168,6 +176,11 @@ func TestReady(t *testing.T) {
 		{"a harness needs no agent", cloud{noAgent: true}, map[string]string{"agent": "harness"}, false, nil},
 		{"profile with the regions we name", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu, "modelRegions": "eu-central-1,eu-west-1"}, false, nil},
 		{"profile with other regions", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu}, false, []string{`"modelRegions": ["eu-central-1", "eu-west-1"]`}},
+		{"nothing to reserve", cloud{concurrency: 10}, map[string]string{}, false, nil},
+		{"too little to reserve", cloud{concurrency: 10}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"can run 10 functions at once in eu-central-1", "a quota of 150", `"reservedConcurrency": {}`}},
+		{"one too little", cloud{concurrency: 149}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"a quota of 150"}},
+		{"enough to reserve", cloud{concurrency: 150}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, nil},
+		{"concurrency unreadable", cloud{denied: true}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"lambda:GetAccountSettings"}},
 		{"everything at once", cloud{notBootstrapped: true, noModel: true, noAgent: true}, map[string]string{}, false, []string{"bootstrap aws://", "does not exist", "AGENT=harness"}},
 	}
 	for _, c := range cases {

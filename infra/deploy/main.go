@@ -3,8 +3,8 @@
 //
 // Before the CDK's command line is started it asks the account what would make a deployment fail half-way, and says
 // what to do in a sentence: example values in cdk.json, no Node.js, no credentials, no region, an account that is not
-// bootstrapped, a region without the model, an account that cannot create agents of the kind that was chosen. Whatever
-// it asks only reads.
+// bootstrapped, a region without the model, an account that cannot create agents of the kind that was chosen or that
+// has no concurrency to reserve. Whatever it asks only reads.
 package main
 
 import (

@@ -90,7 +90,8 @@ var meaning = map[string]string{
 	"baseUrl":             "address of the app behind a custom domain; by default the function URL's own",
 	"sessionTableName":    "a fixed name for the session table, where something outside has to know it; by default CloudFormation's",
 	"consoleLinking":      "`true` lets a signed-in person bind a session of the Bedrock console to themselves; refused in prod",
-	"reservedConcurrency": "object: function name → reserved concurrency; empty by default, as a new account has ten in all",
+	"reservedConcurrency": "object: function name → reserved concurrency, what is kept for it and the most it may use; default `{\"chat\": 50}` in prod, `{}` in dev, as a new account has ten in all. An account must keep 100 unreserved",
+	"queueConcurrency":    "how many workers the approval queue calls at once, 2 to 1000, or 0 for no maximum; default 10 in prod, 0 in dev",
 	"alarmEmail":          "address that is told of alarms; it must confirm a mail from SNS",
 	"logRetentionDays":    "days logs are kept; default 30 in dev, 365 in prod",
 }

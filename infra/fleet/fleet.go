@@ -223,6 +223,10 @@ func Steward() Fleet {
 				Name: "ApprovalExpiring", Description: "Approvals expire unseen: pushes may not arrive.",
 				Functions: []string{ApprovalWorker}, Field: "status", Values: []string{"expired"}, Threshold: 5, Window: time.Hour,
 			},
+			{
+				Name: "ApprovalNotGenuine", Description: "An approval did not prove what it says, and was not carried out: a row was written by somebody else.",
+				Functions: []string{ApprovalWorker}, Field: "message", Values: []string{"approval mark does not verify"}, Threshold: 1, Window: 5 * time.Minute,
+			},
 		},
 		Functions: []Function{
 			{

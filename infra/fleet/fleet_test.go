@@ -25,7 +25,7 @@ func TestSignalsMatchLogs(t *testing.T) {
 	}
 	logged := func(level slog.Level, message string, attributes ...any) string {
 		var b bytes.Buffer
-		slog.New(slog.NewJSONHandler(&b, nil)).Log(t.Context(), level, message, attributes...)
+		slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{ReplaceAttr: asLambda})).Log(t.Context(), level, message, attributes...)
 		return b.String()
 	}
 	cases := []struct {
@@ -39,6 +39,8 @@ func TestSignalsMatchLogs(t *testing.T) {
 		{"Okta is busy", fleet.OktaGroups, answered(fault.Upstream, "okta groups: rate_limited, status 429, code E0000047"), []string{"AnsweredWithOurFault", "OktaRateLimited"}},
 		{"Okta is down", fleet.OktaGroups, answered(fault.Upstream, "okta groups: unavailable, status 503"), []string{"AnsweredWithOurFault"}},
 		{"nobody answers a push", fleet.ApprovalWorker, logged(slog.LevelInfo, "approval ended", "status", "expired"), []string{"ApprovalExpiring"}},
+		{"a mark does not verify", fleet.ApprovalWorker, logged(slog.LevelError, "approval mark does not verify", "status", "approved"), []string{"AnsweredWithOurFault", "ApprovalNotGenuine"}},
+		{"an approval of the version before", fleet.ApprovalWorker, logged(slog.LevelWarn, "approval without a mark"), nil},
 		{"an approval is done", fleet.ApprovalWorker, logged(slog.LevelInfo, "approval ended", "status", "done"), nil},
 	}
 	for _, c := range cases {
@@ -62,6 +64,14 @@ func TestSignalsMatchLogs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asLambda names the message as lambdacontext.NewLogger does.
+func asLambda(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.MessageKey {
+		a.Key = "message"
+	}
+	return a
 }
 
 // TestFleet holds the description to itself.

@@ -80,10 +80,12 @@ type Settings struct {
 	BaseURL          *url.URL // nil: the function URL's own
 	SessionTableName string   // "": CloudFormation names it
 	ConsoleLinking   bool
-	// ReservedConcurrency by function name. Empty by default: an account new to Lambda has ten in all.
+	// ReservedConcurrency by function name: what is kept for a function, and the most it may use.
 	ReservedConcurrency map[string]int
-	AlarmEmail          string
-	LogRetentionDays    int
+	// QueueConcurrency is how many workers the queue calls at once; 0 sets no maximum.
+	QueueConcurrency int
+	AlarmEmail       string
+	LogRetentionDays int
 }
 
 // Guardrail is a Bedrock guardrail that exists already.
@@ -98,7 +100,7 @@ var keys = []string{
 	"fgaApiUrl", "fgaStoreId", "fgaModelId", "fgaTokenIssuerUrl", "fgaAudience", "fgaClientId", "fgaUserClaim",
 	"approvalsApi", "approvalsDetailType", "approvalsMessage",
 	"model", "modelRegions", "guardrailId", "guardrailVersion", "harnessMemory",
-	"baseUrl", "sessionTableName", "consoleLinking", "reservedConcurrency", "alarmEmail", "logRetentionDays",
+	"baseUrl", "sessionTableName", "consoleLinking", "reservedConcurrency", "queueConcurrency", "alarmEmail", "logRetentionDays",
 }
 
 // Keys are the keys of the context that are read, "stage" and "agent" first.
@@ -160,7 +162,8 @@ func Parse(lookup func(key string) any) (Settings, error) {
 	if s.ConsoleLinking && s.Stage == Prod {
 		r.fault("consoleLinking", "is not for prod: whoever may use the console could borrow a person's session there")
 	}
-	s.ReservedConcurrency = r.concurrency()
+	s.ReservedConcurrency = r.concurrency(s.Stage)
+	s.QueueConcurrency = r.queue(s.Stage)
 	s.AlarmEmail = r.email("alarmEmail")
 	s.LogRetentionDays = r.retention(s.Stage)
 	return s, errors.Join(r.faults...)
@@ -348,7 +351,14 @@ func (r *reader) retention(stage Stage) int {
 	return days
 }
 
-func (r *reader) concurrency() map[string]int {
+// The bounds of prod, unless it says otherwise. Dev has none: an account new to Lambda can run ten functions at once, and
+// has nothing to reserve.
+const (
+	prodChat  = 50 // turns that are answered at once, and all that strangers can occupy
+	prodQueue = 10 // workers, each with up to a batch of approvals
+)
+
+func (r *reader) concurrency(stage Stage) map[string]int {
 	value := r.get("reservedConcurrency")
 	if text, ok := value.(string); ok {
 		if err := json.Unmarshal([]byte(text), &value); err != nil {
@@ -356,6 +366,9 @@ func (r *reader) concurrency() map[string]int {
 		}
 	}
 	if value == nil {
+		if stage == Prod {
+			return map[string]int{fleet.Chat: prodChat}
+		}
 		return nil
 	}
 	given, ok := value.(map[string]any)
@@ -374,6 +387,22 @@ func (r *reader) concurrency() map[string]int {
 		reserved[name] = n
 	}
 	return reserved
+}
+
+// queue reads the maximum concurrency of the queue's event source, which Lambda takes from 2 to 1000.
+func (r *reader) queue(stage Stage) int {
+	value := r.get("queueConcurrency")
+	if value == nil {
+		if stage == Prod {
+			return prodQueue
+		}
+		return 0
+	}
+	n, ok := r.integer(value)
+	if !ok || n != 0 && (n < 2 || n > 1000) {
+		r.fault("queueConcurrency", "wants a whole number from 2 to 1000, or 0 for no maximum")
+	}
+	return n
 }
 
 func (r *reader) integer(v any) (int, bool) {

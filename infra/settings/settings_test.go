@@ -41,6 +41,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestBounds: prod is bounded unless it says otherwise, dev only if it does.
+func TestBounds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		context  map[string]any
+		reserved map[string]int
+		queue    int
+	}{
+		"dev":             {map[string]any{}, nil, 0},
+		"prod":            {map[string]any{"stage": "prod"}, map[string]int{"chat": 50}, 10},
+		"prod, otherwise": {map[string]any{"stage": "prod", "reservedConcurrency": `{"chat": 20, "ciba": 5}`, "queueConcurrency": 2.0}, map[string]int{"chat": 20, "ciba": 5}, 2},
+		"prod, unbounded": {map[string]any{"stage": "prod", "reservedConcurrency": map[string]any{}, "queueConcurrency": "0"}, map[string]int{}, 0},
+		"dev, bounded":    {map[string]any{"reservedConcurrency": `{"chat": 3}`, "queueConcurrency": "4"}, map[string]int{"chat": 3}, 4},
+	} {
+		s, err := settings.Parse(good(tc.context))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(tc.reserved, s.ReservedConcurrency); diff != "" || s.QueueConcurrency != tc.queue {
+			t.Errorf("%s: queue %d, want %d; reserved, -want +got:\n%s", name, s.QueueConcurrency, tc.queue, diff)
+		}
+	}
+}
+
 func TestCommandLineGoesFirst(t *testing.T) {
 	s, err := settings.Parse(good(map[string]any{"oktaOrgUrl": "https://other.okta.com", "stage": "prod", "agent": "harness", "auth0Connection": " "}))
 	if err != nil {
@@ -104,6 +127,9 @@ func TestFaults(t *testing.T) {
 		{"console linking unclear", map[string]any{"consoleLinking": "maybe"}, "consoleLinking: want true or false"},
 		{"concurrency of nobody", map[string]any{"reservedConcurrency": map[string]any{"okta": 1.0}}, `reservedConcurrency: there is no function "okta"`},
 		{"concurrency in halves", map[string]any{"reservedConcurrency": `{"chat": 1.5}`}, "reservedConcurrency: chat wants a whole number"},
+		{"queue of one", map[string]any{"queueConcurrency": 1.0}, "queueConcurrency: wants a whole number from 2 to 1000, or 0"},
+		{"queue of many", map[string]any{"queueConcurrency": "1001"}, "queueConcurrency: wants a whole number from 2 to 1000, or 0"},
+		{"queue of words", map[string]any{"queueConcurrency": "two"}, "queueConcurrency: wants a whole number from 2 to 1000, or 0"},
 		{"concurrency is no object", map[string]any{"reservedConcurrency": "5"}, "reservedConcurrency: want an object"},
 		{"e-mail", map[string]any{"alarmEmail": "On Call <oncall@example.com>"}, "alarmEmail: want a plain e-mail address"},
 		{"retention", map[string]any{"logRetentionDays": 8.0}, "logRetentionDays: want one of"},

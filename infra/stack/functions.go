@@ -44,12 +44,16 @@ func (b *builder) function(fn fleet.Function) {
 		b.web(fn)
 	}
 	if fn.Queue {
-		awslambda.NewCfnEventSourceMapping(b.stack, text(camel(fn.Name)+"Source"), &awslambda.CfnEventSourceMappingProps{
+		source := &awslambda.CfnEventSourceMappingProps{
 			FunctionName:          ref(functionID(fn.Name)),
 			EventSourceArn:        att(queue, "Arn"),
 			BatchSize:             number(fn.BatchSize),
 			FunctionResponseTypes: list(text("ReportBatchItemFailures")),
-		})
+		}
+		if b.QueueConcurrency > 0 {
+			source.ScalingConfig = &awslambda.CfnEventSourceMapping_ScalingConfigProperty{MaximumConcurrency: number(b.QueueConcurrency)}
+		}
+		awslambda.NewCfnEventSourceMapping(b.stack, text(camel(fn.Name)+"Source"), source)
 	}
 	if fn.ActionGroup && b.Agent == settings.Classic {
 		awslambda.NewCfnPermission(b.stack, text(camel(fn.Name)+"FromAgent"), &awslambda.CfnPermissionProps{

@@ -420,7 +420,7 @@ func environment(t *testing.T, s settings.Settings, fn fleet.Function, p map[str
 
 // TestQueue holds what keeps an approval from being lost or carried out twice over.
 func TestQueue(t *testing.T) {
-	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
+	each(t, func(t *testing.T, s settings.Settings, tpl template) {
 		q := fleet.Steward().Queue
 		worker, _ := fleet.Steward().Function(fleet.ApprovalWorker)
 		if q.VisibilityTimeout < 6*worker.Timeout {
@@ -430,6 +430,12 @@ func TestQueue(t *testing.T) {
 		want := map[string]any{
 			"FunctionName": map[string]any{"Ref": "ApprovalWorkerFunction"}, "EventSourceArn": map[string]any{"Fn::GetAtt": []any{"ApprovalQueue", "Arn"}},
 			"BatchSize": float64(worker.BatchSize), "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+		}
+		if s.QueueConcurrency > 0 {
+			want["ScalingConfig"] = map[string]any{"MaximumConcurrency": float64(s.QueueConcurrency)}
+		}
+		if bounded := s.Stage == settings.Prod; bounded != (source["ScalingConfig"] != nil) {
+			t.Errorf("a maximum of workers at once is %v in %s", source["ScalingConfig"], s.Stage)
 		}
 		delete(source, "Tags")
 		if diff := cmp.Diff(want, source); diff != "" {
