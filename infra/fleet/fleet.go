@@ -185,7 +185,7 @@ var (
 var phone = []Env{
 	{Key: "APPROVAL_KEY_SECRET_ARN", Source: ApprovalKey},
 	{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue},
-	{Key: "APPROVALS_MESSAGE", Source: ApprovalsMessage},
+	{Key: "APPROVALS_MESSAGE", Source: ApprovalsMessage, Optional: true},
 	{Key: "APPROVALS_API", Source: ApprovalsAPI, Optional: true},
 	{Key: "APPROVALS_DETAIL_TYPE", Source: ApprovalsDetailType, Optional: true},
 }

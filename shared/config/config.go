@@ -75,6 +75,15 @@ func (r *Reader) Enum(key string, allowed ...string) string {
 	return v
 }
 
+// OptionalEnum is a text out of a closed set, the first of it where the key is not set.
+func (r *Reader) OptionalEnum(key string, allowed ...string) string {
+	v := r.Optional(key, allowed[0])
+	if !slices.Contains(allowed, v) {
+		r.fault(key, "is %q, want one of %s", v, strings.Join(allowed, ", "))
+	}
+	return v
+}
+
 // OptionalSwitch is true for "on" and false for "off" or where the key is not set.
 func (r *Reader) OptionalSwitch(key string) bool {
 	v := r.Optional(key, "off")

@@ -70,6 +70,12 @@ func TestOptional(t *testing.T) {
 	if bad := config.Read(env(map[string]string{"LINKING": "yes"})); bad.OptionalSwitch("LINKING") || bad.Err() == nil {
 		t.Error("a switch took yes for an answer")
 	}
+	if r.OptionalEnum("NONE", "sentence", "token") != "sentence" || r.Err() != nil {
+		t.Errorf("a choice that is not set is not the first of its set: %v", r.Err())
+	}
+	if bad := config.Read(env(map[string]string{"STYLE": "poem"})); bad.OptionalEnum("STYLE", "sentence", "token") == "" || bad.Err() == nil {
+		t.Error("a value outside the set was taken")
+	}
 	if u := r.OptionalURL("NONE"); u != nil || r.Err() != nil {
 		t.Errorf("NONE = %v, %v", u, r.Err())
 	}

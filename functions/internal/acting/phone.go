@@ -24,7 +24,7 @@ func ReadPhone(r *config.Reader) Phone {
 	if u := r.URL("APPROVAL_QUEUE_URL"); u != nil {
 		p.QueueURL = u.String()
 	}
-	p.Style = ciba.Style(r.Enum("APPROVALS_MESSAGE", string(ciba.StyleSentence), string(ciba.StyleToken)))
+	p.Style = ciba.Style(r.OptionalEnum("APPROVALS_MESSAGE", string(ciba.StyleSentence), string(ciba.StyleToken)))
 	p.API, p.DetailType = r.OptionalPair("APPROVALS_API", "APPROVALS_DETAIL_TYPE")
 	return p
 }

@@ -145,6 +145,8 @@ func sample(key string) string {
 		return "http://localhost:9/"
 	case key == "AGENT_RUNTIME":
 		return "classic"
+	case key == "APPROVALS_MESSAGE":
+		return "sentence"
 	case key == "FGA_USER_CLAIM":
 		return "email"
 	case key == "FGA_STORE_ID", key == "FGA_MODEL_ID":
