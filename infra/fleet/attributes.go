@@ -22,7 +22,7 @@ var (
 
 	// newApproval is an approval and the row that keeps the same change from being asked for twice.
 	newApproval = union(rowKey, []string{
-		OwnerKey, "front", "operation", "args", "digest", "asked_mac", "code", "summary", "status",
+		OwnerKey, "front", "operation", "args", "digest", "asked_mac", "code", "summary", "reason", "status",
 		"target_type", "target_id", "target_label", "party_type", "party_id", "party_label",
 		"created_at", "changed_at", "expires_at", "interval_ms", "pushes", TTLAttribute, "approval_id", "by_session",
 	})

@@ -108,7 +108,7 @@ var (
 	asked = approval.Approval{
 		ID: "a-1", SessionID: "session-1", Owner: owner.Subject, Front: session.FrontChat, Operation: "add_to_group",
 		Target: approval.Ref{Type: "okta_group", ID: "00g1", Label: "Finance"}, Party: approval.Ref{Type: "okta_user", ID: "00u2", Label: "erin"},
-		Args: map[string]string{"description": "d"}, ExpiresAt: at.Add(time.Hour), Digest: "d", AskedMAC: []byte("m"), Code: "K7Q2", Summary: "s", Status: approval.Pending,
+		Args: map[string]string{"description": "d"}, ExpiresAt: at.Add(time.Hour), Digest: "d", AskedMAC: []byte("m"), Code: "K7Q2", Summary: "s", Reason: "r", Status: approval.Pending,
 		CreatedAt: at, ChangedAt: at, Interval: 5 * time.Second,
 	}
 )
