@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 
+	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/approval"
@@ -17,6 +18,7 @@ import (
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
+	"github.com/steward-iam/steward/shared/session"
 )
 
 // runtime is where the agent runs.
@@ -59,6 +61,14 @@ func (t tools) Run(ctx context.Context, call actiongroup.Event) (actiongroup.Res
 		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool gave no answer that can be read.", errors.New("answer of function "+name+" is not a response"))
 	}
 	return out, nil
+}
+
+// limits counts in the table.
+type limits struct{ table *dynamo.Limits }
+
+// OfOwner is web.Limits.
+func (l limits) OfOwner(ctx context.Context, owner session.Subject, limit web.Limit, now time.Time) (time.Duration, error) {
+	return l.table.OfOwner(ctx, owner, dynamo.Limit(limit), now)
 }
 
 // approvals adds taking back to what the table keeps.

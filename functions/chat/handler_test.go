@@ -459,7 +459,7 @@ func TestSignInAskSignOut(t *testing.T) {
 			if err := json.Unmarshal([]byte(b.get("/api/approvals").wants(t, 200).body), &cards); err != nil || len(cards) != 1 {
 				t.Fatalf("approvals %v %v", cards, err)
 			}
-			for _, field := range []string{"id", "operation", "summary", "code", "status", "created_at", "expires_at", "result"} {
+			for _, field := range []string{"id", "operation", "summary", "code", "status", "created_at", "expires_at", "result", "requester", "approver"} {
 				if _, ok := cards[0][field]; !ok {
 					t.Errorf("an approval lacks %s", field)
 				}
@@ -773,17 +773,6 @@ func TestQuestionsAreLimited(t *testing.T) {
 	b.get("/api/nothing").wants(t, 404, `"message"`)
 	b.get("/nothing").wants(t, 404, "no such page")
 
-	var last answer
-	for range 12 {
-		last = b.ask("What am I allowed to do?")
-	}
-	last.wants(t, 429, "Please wait")
-	if last.Header.Get("Retry-After") == "" {
-		t.Error("429 without Retry-After")
-	}
-	w.forward(time.Minute)
-	b.ask("What am I allowed to do?").wants(t, 200)
-	w.browser().signIn(bob).ask("What am I allowed to do?").wants(t, 200)
 }
 
 func TestNewChatIsANewSession(t *testing.T) {

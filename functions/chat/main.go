@@ -79,6 +79,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Okta: org, Box: box, Connection: cfg.Connection, Now: now},
 		Box:        box,
 		Sessions:   sessions,
+		Limits:     limits{dynamo.NewLimits(db, cfg.SessionTable)},
 		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
 		Activity:   trail,
 		Audit:      trail,

@@ -35,43 +35,47 @@ type approvalCard struct {
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Result    string    `json:"result"`
+	Requester string    `json:"requester"` // who asked
+	Approver  string    `json:"approver"`  // whose phone decides
 }
 
-func card(ap approval.Approval) approvalCard {
+func card(ap approval.Approval, owner session.Person) approvalCard {
 	return approvalCard{
 		ID: ap.ID, Operation: ap.Operation, Summary: ap.Summary, Target: ap.Target.Label, Code: ap.Code,
 		Status: string(ap.Status), CreatedAt: ap.CreatedAt, ExpiresAt: ap.ExpiresAt, Result: ap.Result,
+		Requester: accountOf(owner), Approver: accountOf(owner),
 	}
 }
 
 // mine reads the login and its owner's approvals.
-func (a *App) mine(r *http.Request) ([]approval.Approval, error) {
+func (a *App) mine(r *http.Request) (session.Login, []approval.Approval, error) {
 	l, err := a.who(r)
+	if err == nil {
+		err = a.using.check(l.Key, a.Now())
+	}
 	if err != nil {
-		return nil, err
+		return l, nil, err
 	}
-	if err := a.using.check(l.Key, a.Now()); err != nil {
-		return nil, err
-	}
-	return a.Approvals.ByOwner(r.Context(), l.Owner.Subject, maxApprovals)
+	all, err := a.Approvals.ByOwner(r.Context(), l.Owner.Subject, maxApprovals)
+	return l, all, err
 }
 
 func (a *App) approvals(w http.ResponseWriter, r *http.Request) {
-	all, err := a.mine(r)
+	l, all, err := a.mine(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	cards := make([]approvalCard, len(all))
 	for i, ap := range all {
-		cards[i] = card(ap)
+		cards[i] = card(ap, l.Owner)
 	}
 	writeJSON(w, http.StatusOK, cards)
 }
 
 // cancel takes back one of the person's own approvals; any other id names nothing.
 func (a *App) cancel(w http.ResponseWriter, r *http.Request) {
-	all, err := a.mine(r)
+	l, all, err := a.mine(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -86,7 +90,7 @@ func (a *App) cancel(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, card(ap))
+	writeJSON(w, http.StatusOK, card(ap, l.Owner))
 }
 
 // seen knows which approvals a turn has shown.

@@ -41,7 +41,7 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	message, err := question(r)
 	if err == nil {
-		err = a.asking.check(l.Key, a.Now())
+		err = a.using.check(l.Key, a.Now())
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -55,7 +55,14 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer endTurn()
-	before, err := a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
+	var before []approval.Approval
+	err = together([]func() error{
+		func() error { return a.count(ctx, l.Owner.Subject, questionsAMinute, questionsADay) },
+		func() (err error) {
+			before, err = a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
+			return err
+		},
+	})
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -149,7 +156,7 @@ func (a *App) turn(ctx context.Context, l session.Login, message string, before 
 		}
 		for _, ap := range seen.fresh(all) {
 			a.told.tell(l.Current, ap) // the agent has just been told by its function
-			_ = s.send("approval", card(ap))
+			_ = s.send("approval", card(ap, l.Owner))
 		}
 	}
 	var err error
@@ -240,7 +247,7 @@ func stepTitle(t agent.Trace) string {
 func (a *App) newChat(w http.ResponseWriter, r *http.Request) {
 	l, err := a.who(r)
 	if err == nil {
-		err = a.asking.check(l.Key, a.Now())
+		err = a.count(r.Context(), l.Owner.Subject, newChats)
 	}
 	if err == nil {
 		err = a.renew(r.Context(), l)

@@ -97,7 +97,7 @@ func (a *App) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		err = a.using.check(l.Key, a.Now())
+		err = a.count(r.Context(), l.Owner.Subject, connections)
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -207,7 +207,7 @@ func (a *App) disconnect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		err = a.using.check(l.Key, a.Now())
+		err = a.count(r.Context(), l.Owner.Subject, connections)
 	}
 	if err == nil {
 		err = a.takeAway(r.Context(), l)

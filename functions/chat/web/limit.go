@@ -1,7 +1,9 @@
 package web
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -10,7 +12,59 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// limiter is a token bucket for each login.
+// Limit is how often a person may do something in a window of time.
+type Limit struct {
+	Name   string // of what is counted
+	Most   int
+	Window time.Duration
+}
+
+// What a person may do, all their browsers and all processes together. A question costs a turn of the model and up to two minutes of
+// a function's instance: twenty a minute is faster than anybody types, five hundred a day is a full day of work. A new chat, a
+// visit to Okta's consent and a try at a link code are things for a person's hand; a code of eight characters that lives some
+// minutes is not found in ten tries.
+var (
+	questionsAMinute = Limit{Name: "questions a minute", Most: 20, Window: time.Minute}
+	questionsADay    = Limit{Name: "questions a day", Most: 500, Window: 24 * time.Hour}
+	newChats         = Limit{Name: "new chats", Most: 10, Window: time.Minute}
+	connections      = Limit{Name: "connections", Most: 10, Window: 10 * time.Minute}
+	linkTries        = Limit{Name: "link tries", Most: 10, Window: 10 * time.Minute}
+)
+
+// count counts once more against each of the limits, side by side, and refuses where one is reached.
+func (a *App) count(ctx context.Context, owner session.Subject, limits ...Limit) error {
+	waits := make([]time.Duration, len(limits))
+	jobs := make([]func() error, len(limits))
+	now := a.Now()
+	for i, limit := range limits {
+		jobs[i] = func() (err error) {
+			waits[i], err = a.Limits.OfOwner(ctx, owner, limit, now)
+			return err
+		}
+	}
+	if err := together(jobs); err != nil {
+		return err
+	}
+	return tooMany(slices.Max(waits))
+}
+
+// tooMany is the refusal of whoever has to wait that long, nil where nobody has.
+func tooMany(wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	seconds := int((wait + time.Second - 1) / time.Second)
+	say := "Please wait " + strconv.Itoa(seconds) + " s and try again."
+	switch {
+	case seconds > 2*60*60:
+		say = "Please try again in " + strconv.Itoa((seconds+3599)/3600) + " hours."
+	case seconds > 2*60:
+		say = "Please try again in " + strconv.Itoa((seconds+59)/60) + " minutes."
+	}
+	return fault.New(fault.Invalid, "That is a lot at once. "+say, &limitError{status: http.StatusTooManyRequests, retry: strconv.Itoa(seconds)})
+}
+
+// limiter is a token bucket for each login, in this process alone. It keeps a page that polls in a loop away from the table.
 type limiter struct {
 	burst float64
 	every time.Duration // one more token
@@ -61,12 +115,4 @@ func (l *limiter) level(b bucket, now time.Time) float64 {
 }
 
 // check is take as an error.
-func (l *limiter) check(key session.LoginKey, now time.Time) error {
-	wait := l.take(key, now)
-	if wait <= 0 {
-		return nil
-	}
-	seconds := strconv.Itoa(int(wait/time.Second) + 1)
-	return fault.New(fault.Invalid, "That is a lot at once. Please wait "+seconds+" s and try again.",
-		&limitError{status: http.StatusTooManyRequests, retry: seconds})
-}
+func (l *limiter) check(key session.LoginKey, now time.Time) error { return tooMany(l.take(key, now)) }

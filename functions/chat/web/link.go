@@ -49,7 +49,7 @@ func (a *App) linked(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		err = a.asking.check(l.Key, a.Now())
+		err = a.count(r.Context(), l.Owner.Subject, linkTries)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
 	id := session.ID(r.PostFormValue("session"))

@@ -18,9 +18,8 @@
 // never from the Host header. What others wrote reaches the page as text nodes only, and the content security policy
 // would stop it if it did not.
 //
-// Questions are limited per login by a token bucket in each process. A Lambda instance serves one request at a time, so
-// across instances the function's reserved concurrency is the bound, and within one login the agent refuses a second
-// question at once; the bucket stops a script in a loop.
+// What a person may do is counted in the table (limit.go), and a login has one running turn. A token bucket in each process keeps
+// what polls in a loop away from the table.
 package web
 
 import (
@@ -99,6 +98,12 @@ type Activity interface {
 	BySubject(ctx context.Context, subject session.Subject, limit int) ([]audit.Entry, error)
 }
 
+// Limits counts what people do, for all processes together.
+type Limits interface {
+	// OfOwner counts once more. Wait is zero where the limit allows it, else the time until it does.
+	OfOwner(ctx context.Context, owner session.Subject, limit Limit, now time.Time) (wait time.Duration, err error)
+}
+
 // Config is what an App needs.
 type Config struct {
 	Base       func(context.Context) (*url.URL, error) // the address people open; asked until it answers, then remembered
@@ -108,6 +113,7 @@ type Config struct {
 	Vault      Vault
 	Box        func(context.Context) (*seal.Box, error)
 	Sessions   Sessions
+	Limits     Limits
 	Approvals  Approvals
 	Activity   Activity
 	Audit      audit.Recorder
@@ -122,8 +128,7 @@ type App struct {
 	Config
 	pages  func() *template.Template
 	static func() *assets
-	asking *limiter // questions
-	using  *limiter // everything else under /api/
+	using  *limiter
 	told   *memory
 	cross  *http.CrossOriginProtection
 	root   http.Handler
@@ -146,7 +151,6 @@ func New(cfg Config) *App {
 	a := &App{
 		Config: cfg,
 		static: sync.OnceValue(loadAssets),
-		asking: newLimiter(10, 3*time.Second),
 		using:  newLimiter(60, 200*time.Millisecond),
 		told:   newMemory(),
 		cross:  http.NewCrossOriginProtection(),

@@ -82,6 +82,12 @@ func (v vault) Account(context.Context, session.Session) (auth0.ConnectedAccount
 
 func (v vault) Disconnect(context.Context, session.Session) error { return nil }
 
+type limits struct{}
+
+func (limits) OfOwner(context.Context, session.Subject, Limit, time.Time) (time.Duration, error) {
+	return 0, nil
+}
+
 type approvals struct {
 	Approvals
 	list []approval.Approval
@@ -133,11 +139,11 @@ func app(t *testing.T, change ...func(*Config)) (*App, *bytes.Buffer) {
 	}
 	cfg := Config{
 		Base: func(context.Context) (*url.URL, error) { return base, nil }, Issuer: "https://tenant.example/", Connection: "okta-corp",
-		Auth:      noAuth{},
-		Sessions:  sessions{login: person(session.Person{Subject: "oidc|okta-corp|00u1", Email: "alice@example.com", Name: "Alice Adams"})},
-		Vault:     vault(func() (secret.String, error) { return secret.New("token"), nil }),
-		Box:       func(context.Context) (*seal.Box, error) { return box, nil },
-		Approvals: approvals{}, Activity: trail{}, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return when },
+		Auth:     noAuth{},
+		Sessions: sessions{login: person(session.Person{Subject: "oidc|okta-corp|00u1", Email: "alice@example.com", Name: "Alice Adams"})},
+		Vault:    vault(func() (secret.String, error) { return secret.New("token"), nil }),
+		Box:      func(context.Context) (*seal.Box, error) { return box, nil },
+		Limits:   limits{}, Approvals: approvals{}, Activity: trail{}, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return when },
 	}
 	for _, f := range change {
 		f(&cfg)
