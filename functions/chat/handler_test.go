@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -61,6 +62,7 @@ type world struct {
 	auth0     *auth0test.Server
 	okta      *oktatest.Org
 	aws       *awstest.Server
+	table     *lossy // before it
 	bedrock   *bedrocktest.Server
 	approvals *dynamo.Approvals
 	sessions  *dynamo.Sessions
@@ -136,7 +138,8 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 		Invoke:     w.invoke,
 		Fallback:   w.bedrock,
 	})
-	endpoint := httptest.NewServer(w.aws)
+	w.table = &lossy{next: w.aws}
+	endpoint := httptest.NewServer(w.table)
 	t.Cleanup(endpoint.Close)
 	env := map[string]string{
 		"SESSION_TABLE_NAME": "sessions", "AUDIT_TABLE_NAME": "audit",
@@ -150,7 +153,12 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 		f(env)
 	}
 	w.env = env
-	w.from = aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}
+	w.from = aws.Config{
+		Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""),
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 10 * time.Millisecond })
+		},
+	}
 	db := dynamodb.NewFromConfig(w.from)
 	w.approvals, w.sessions = dynamo.NewApprovals(db, "sessions"), dynamo.NewSessions(db, "sessions")
 	w.app = w.process(env)
