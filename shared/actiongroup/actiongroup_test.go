@@ -69,8 +69,10 @@ func TestTheCatalogueFitsAnAgent(t *testing.T) {
 			}
 			want := []string{"target"}
 			switch {
-			case !f.Elevated:
+			case op.Target == actiongroup.TargetNone:
 				want = nil
+			case op.Target == actiongroup.TargetArea && !f.Elevated:
+				want = []string{"query"}
 			case f.Name == "change_group_membership", f.Name == "change_app_assignment":
 				want = []string{"party", "target"}
 			case op.ID == "create_group":
@@ -80,6 +82,9 @@ func TestTheCatalogueFitsAnAgent(t *testing.T) {
 			}
 			if got := op.Phrase.Places(); !slices.Equal(got, want) {
 				t.Errorf("operation %s: the phrase has the places %q, want %q", op.ID, got, want)
+			}
+			if got := op.Past.Places(); !slices.Equal(got, want) || op.Past == "" {
+				t.Errorf("operation %s: the past phrase has the places %q, want %q", op.ID, got, want)
 			}
 		}
 	}

@@ -44,6 +44,8 @@ type Operation struct {
 	// Phrase says what it does, with a place for everything that decides the effect: {target}, {party} for who is added or
 	// assigned, and each argument by its name.
 	Phrase label.Phrase
+	// Past says that it was done, behind "You ", with the same places.
+	Past label.Phrase
 	// Idempotent says that doing it twice leaves what doing it once leaves. Whatever is not is tried at most once.
 	Idempotent bool
 }
@@ -113,37 +115,37 @@ func action(description string, operations []Operation) Param {
 
 var (
 	membership = []Operation{
-		{ID: "add_to_group", Action: "add", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Add {party} to {target}", Idempotent: true},
-		{ID: "remove_from_group", Action: "remove", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Remove {party} from {target}", Idempotent: true},
+		{ID: "add_to_group", Action: "add", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Add {party} to {target}", Past: "added {party} to {target}", Idempotent: true},
+		{ID: "remove_from_group", Action: "remove", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Remove {party} from {target}", Past: "removed {party} from {target}", Idempotent: true},
 	}
 	userOperations = []Operation{
-		onUser("reset_password", "Reset the password of {target}", false),
-		onUser("expire_password", "Expire the password of {target}", true),
-		onUser("unlock", "Unlock the account of {target}", true),
-		onUser("suspend", "Suspend the account of {target}", true),
-		onUser("unsuspend", "Lift the suspension of {target}", true),
-		onUser("activate", "Activate the account of {target}", false),
-		onUser("deactivate", "Deactivate the account of {target}", true),
-		onUser("clear_sessions", "Sign {target} out of every session", true),
-		onUser("reset_factors", "Reset all MFA factors of {target}", true),
+		onUser("reset_password", "Reset the password of {target}", "reset the password of {target}", false),
+		onUser("expire_password", "Expire the password of {target}", "expired the password of {target}", true),
+		onUser("unlock", "Unlock the account of {target}", "unlocked the account of {target}", true),
+		onUser("suspend", "Suspend the account of {target}", "suspended the account of {target}", true),
+		onUser("unsuspend", "Lift the suspension of {target}", "lifted the suspension of {target}", true),
+		onUser("activate", "Activate the account of {target}", "activated the account of {target}", false),
+		onUser("deactivate", "Deactivate the account of {target}", "deactivated the account of {target}", true),
+		onUser("clear_sessions", "Sign {target} out of every session", "signed {target} out of every session", true),
+		onUser("reset_factors", "Reset all MFA factors of {target}", "reset all MFA factors of {target}", true),
 	}
 	groupOperations = []Operation{
-		{ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Phrase: "Create the group {name}[ with the description {description}]"},
-		{ID: "rename_group", Action: "rename", Relation: "can_rename", Area: AreaGroups, Target: TargetGroup, Phrase: "Rename {target} to {new_name}[ with the description {description}]", Idempotent: true},
-		{ID: "delete_group", Action: "delete", Relation: "can_delete", Area: AreaGroups, Target: TargetGroup, Phrase: "Delete {target}", Idempotent: true},
+		{ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Phrase: "Create the group {name}[ with the description {description}]", Past: "created the group {name}[ with the description {description}]"},
+		{ID: "rename_group", Action: "rename", Relation: "can_rename", Area: AreaGroups, Target: TargetGroup, Phrase: "Rename {target} to {new_name}[ with the description {description}]", Past: "renamed {target} to {new_name}[ with the description {description}]", Idempotent: true},
+		{ID: "delete_group", Action: "delete", Relation: "can_delete", Area: AreaGroups, Target: TargetGroup, Phrase: "Delete {target}", Past: "deleted {target}", Idempotent: true},
 	}
 	appOperations = []Operation{
-		{ID: "assign_app", Action: "assign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Assign {party} to {target}", Idempotent: true},
-		{ID: "unassign_app", Action: "unassign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Unassign {party} from {target}", Idempotent: true},
+		{ID: "assign_app", Action: "assign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Assign {party} to {target}", Past: "assigned {party} to {target}", Idempotent: true},
+		{ID: "unassign_app", Action: "unassign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Unassign {party} from {target}", Past: "unassigned {party} from {target}", Idempotent: true},
 	}
 )
 
-func onUser(action string, phrase label.Phrase, idempotent bool) Operation {
-	return Operation{ID: action, Action: action, Relation: "can_" + action, Area: AreaUsers, Target: TargetUser, Phrase: phrase, Idempotent: idempotent}
+func onUser(action string, phrase, past label.Phrase, idempotent bool) Operation {
+	return Operation{ID: action, Action: action, Relation: "can_" + action, Area: AreaUsers, Target: TargetUser, Phrase: phrase, Past: past, Idempotent: idempotent}
 }
 
-func read(id, relation string, area Area, target Target) []Operation {
-	return []Operation{{ID: id, Relation: relation, Area: area, Target: target, Idempotent: true}}
+func read(id, relation string, area Area, target Target, phrase, past label.Phrase) []Operation {
+	return []Operation{{ID: id, Relation: relation, Area: area, Target: target, Phrase: phrase, Past: past, Idempotent: true}}
 }
 
 // catalogue is the only place where a function is described. The Classic function schema, the harness tools, dispatch
@@ -153,28 +155,28 @@ var catalogue = []Function{
 		Name: "list_user_groups", Group: GroupOkta,
 		Description: "List the Okta groups a user is a member of. Leave user out for the person who is signed in.",
 		Params:      []Param{user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in.")},
-		Operations:  read("list_user_groups", "can_list_groups", AreaGroups, TargetUser),
+		Operations:  read("list_user_groups", "can_list_groups", AreaGroups, TargetUser, "Look up the groups of {target}", "looked up the groups of {target}"),
 		Examples:    []string{"What are my Okta groups?", "Give me Okta groups for a user - alice@example.com"},
 	},
 	{
 		Name: "find_groups", Group: GroupOkta,
 		Description: "Find Okta groups whose name starts with or contains a text.",
 		Params:      []Param{{Name: "query", Type: TypeString, Required: true, Description: "Part of the group's name.", Max: maxName}, limit()},
-		Operations:  read("find_groups", "read_okta", AreaGroups, TargetArea),
+		Operations:  read("find_groups", "read_okta", AreaGroups, TargetArea, "Search for groups[ named {query}]", "searched for groups[ named {query}]"),
 		Examples:    []string{"Find groups named Eng"},
 	},
 	{
 		Name: "list_group_members", Group: GroupOkta,
 		Description: "List the people in an Okta group.",
 		Params:      []Param{group("Name or id of the group."), limit()},
-		Operations:  read("list_group_members", "can_list_members", AreaGroups, TargetGroup),
+		Operations:  read("list_group_members", "can_list_members", AreaGroups, TargetGroup, "Look up the members of {target}", "looked up the members of {target}"),
 		Examples:    []string{"Who is in Engineering?"},
 	},
 	{
 		Name: "find_users", Group: GroupOkta,
 		Description: "Find Okta users by name, login or e-mail address.",
 		Params:      []Param{{Name: "query", Type: TypeString, Required: true, Description: "Start of a name, login or e-mail address.", Max: maxName}, limit()},
-		Operations:  read("find_users", "read_okta", AreaUsers, TargetArea),
+		Operations:  read("find_users", "read_okta", AreaUsers, TargetArea, "Search for people[ named {query}]", "searched for people[ named {query}]"),
 		Examples:    []string{"Find users named Taylor"},
 	},
 	{
@@ -184,13 +186,13 @@ var catalogue = []Function{
 			user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in."),
 			{Name: "include", Type: TypeString, Description: "What to add, comma-separated: groups, apps, factors, activity.", Max: maxName},
 		},
-		Operations: read("get_user", "can_read", AreaUsers, TargetUser),
+		Operations: read("get_user", "can_read", AreaUsers, TargetUser, "Look up {target}", "looked up {target}"),
 		Examples:   []string{"Show the account of bob@example.com with factors"},
 	},
 	{
 		Name: "list_my_permissions", Group: GroupOkta,
 		Description: "List what the person who is signed in may do with this assistant.",
-		Operations:  read("list_my_permissions", "", "", TargetNone),
+		Operations:  read("list_my_permissions", "", "", TargetNone, "Look up what you may do", "looked up what you may do"),
 		Examples:    []string{"What am I allowed to do?"},
 	},
 	{
@@ -248,7 +250,7 @@ var catalogue = []Function{
 			{Name: "approval", Type: TypeString, Description: "The code of the approval, such as K7Q2.", Max: 64},
 			{Name: "action", Type: TypeString, Description: "status (default) or cancel.", Enum: []string{"status", "cancel"}},
 		},
-		Operations: read("check_approval", "", "", TargetNone),
+		Operations: read("check_approval", "", "", TargetNone, "Look up your changes", "looked up your changes"),
 		Examples:   []string{"Did it work?", "Cancel the approval K7Q2"},
 	},
 }

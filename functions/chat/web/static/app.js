@@ -554,11 +554,6 @@ addEventListener("online", poll);
 
 // ---- Activity. ----
 
-const OUTCOMES = {
-  ok: "", invalid: "not understood", denied: "not allowed", not_found: "not found", conflict: "not possible now", upstream: "could not be reached",
-  rejected: "denied on the phone", expired: "nobody answered", unauthenticated: "not signed in", internal: "failed", pending: "waiting for approval",
-};
-
 function ago(when) {
   const s = Math.max(0, (Date.now() + skew - Date.parse(when)) / 1000);
   if (s < 60) return "now";
@@ -568,24 +563,29 @@ function ago(when) {
 }
 
 function tone(e) {
-  if (["done", "ok"].includes(e.outcome) && !["denied", "unknown", "expired", "cancelled"].includes(e.decision)) return e.stage === "request" ? "wait" : "good";
-  if (e.decision === "cancelled" || e.decision === "expired" || e.outcome === "pending") return "wait";
-  return "bad";
+  if (e.decision === "denied") return "bad";
+  if (["done", "ok", ""].includes(e.outcome)) return e.approval && e.outcome === "" ? "wait" : "good";
+  return ["approved", "expired", "cancelled", "pending"].includes(e.outcome) ? "wait" : "bad";
 }
 
 const TONES = { good: "check", bad: "cross", wait: "phone" };
 
+// timeOf is the time of day where the person is, with the day where that is another one.
+function timeOf(at) {
+  const day = new Date(at), sameDay = day.toDateString() === new Date().toDateString();
+  return day.toLocaleString(undefined, sameDay ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+}
+
 function eventNode(e) {
-  const t = tone(e), details = [];
-  if (e.target) details.push(el("bdi", {}, e.target));
-  const words = e.stage === "decision" ? "" : OUTCOMES[e.outcome] ?? e.outcome;
-  if (words) details.push(words);
-  const detail = el("div", { class: "event-detail" }, ...details.flatMap((d, i) => (i ? [" · ", d] : [d])));
+  const t = tone(e), title = el("span", { class: "event-title" }, ...named(e.sentence));
+  const steps = (e.steps ?? []).map((s) => s.what + " " + timeOf(s.at)).join(", ");
+  if (steps) title.append(" " + steps[0].toUpperCase() + steps.slice(1) + ".");
+  const detail = el("div", { class: "event-detail" });
   const id = e.reference || e.okta_request;
-  if (id) detail.append(details.length ? " · " : "", el("code", { title: (e.reference ? "Reference " : "Okta request ") + id }, id.length > 12 ? id.slice(0, 11) + "…" : id));
+  if (id) detail.append((e.reference ? "Reference " : "Okta request "), el("code", { title: id }, id.length > 12 ? id.slice(0, 11) + "…" : id));
   return el("li", { class: "event", "data-tone": t, "data-testid": "activity-entry" },
     el("span", { class: "event-icon" }, icon(TONES[t])),
-    el("span", { class: "event-title" }, e.title + (e.stage === "request" ? ", asked for" : e.stage === "decision" ? ", " + e.decision : "")),
+    title,
     el("time", { datetime: e.at, title: new Date(e.at).toLocaleString() }, ago(e.at)),
     detail.textContent ? detail : "");
 }
