@@ -91,7 +91,8 @@ func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*visi
 	return nil, "", fmt.Errorf("no session of %s in the table", email)
 }
 
-// forgetAsking deletes the approvals, the locks that keep the same change from being asked for twice, and the counts of pushes.
+// forgetAsking deletes the approvals, the locks that keep the same change from being asked for twice, and what is counted of pushes,
+// questions and calls: a bench asks for more in a minute than a person may.
 func (t sessions) forgetAsking(ctx context.Context) error {
 	items, err := t.items(ctx)
 	if err != nil {
@@ -99,7 +100,7 @@ func (t sessions) forgetAsking(ctx context.Context) error {
 	}
 	for _, it := range items {
 		switch kind, _, _ := strings.Cut(textOf(it, fleet.SortKey), "#"); kind {
-		case "approval", "asked", "pushes":
+		case "approval", "asked", "pushes", "count":
 			if _, err := t.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 				TableName: aws.String(run.SessionTable), Key: map[string]types.AttributeValue{fleet.PartitionKey: it[fleet.PartitionKey], fleet.SortKey: it[fleet.SortKey]},
 			}); err != nil {
