@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -30,7 +31,6 @@ import (
 
 	"github.com/steward-iam/steward/infra/doctor/check"
 	"github.com/steward-iam/steward/infra/setup/plan"
-	"github.com/steward-iam/steward/infra/setup/reach"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
@@ -67,14 +67,11 @@ func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) e
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	src, err := locate(ctx, *local, *stack, env)
+	vars, cfg, _, err := check.Environment(ctx, *local, *stack, "", env)
 	if err != nil {
 		return err
 	}
-	src.export = *export
-	if *key != "" {
-		src.key = *key
-	}
+	src := source{aws: cfg, table: vars["AUDIT_TABLE_NAME"], export: *export, key: cmp.Or(*key, vars["AUDIT_KEY_SECRET_ARN"])}
 	text, err := plan.SecretsManager{Client: secretsmanager.NewFromConfig(src.aws)}.Value(ctx, src.key)
 	if err != nil {
 		return fmt.Errorf("the audit key %s cannot be read; the credentials need secretsmanager:GetSecretValue: %w", src.key, err)
@@ -102,38 +99,6 @@ func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) e
 		_, _ = fmt.Fprintf(out, "The chains of %d subjects begin after an entry that is not here, as in an export of some days.\n", report.Begins)
 	}
 	return nil
-}
-
-// locate finds the table and the key in the environment of the functions.
-func locate(ctx context.Context, local, stack string, env config.Lookup) (source, error) {
-	var vars map[string]string
-	lookup := env
-	if stack == "" {
-		var endpoint string
-		var err error
-		if vars, endpoint, err = check.Local(local); err != nil {
-			return source{}, fmt.Errorf("%w\nStart one with `make local`, or verify a deployed stack with STACK=steward-dev", err)
-		}
-		lookup = func(key string) (string, bool) {
-			if key == "AWS_ENDPOINT_URL" {
-				return endpoint, true
-			}
-			return env(key)
-		}
-	}
-	cfg, ok, err := reach.AWS(ctx, "", lookup)
-	if err != nil {
-		return source{}, err
-	}
-	if stack != "" {
-		if !ok {
-			return source{}, errors.New("there is no AWS account at hand: set AWS_PROFILE and AWS_REGION")
-		}
-		if vars, err = check.Deployed(ctx, cfg, stack); err != nil {
-			return source{}, err
-		}
-	}
-	return source{aws: cfg, table: vars["AUDIT_TABLE_NAME"], key: vars["AUDIT_KEY_SECRET_ARN"]}, nil
 }
 
 func (s source) entries(ctx context.Context) ([]audit.Chained, error) {

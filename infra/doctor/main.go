@@ -61,35 +61,15 @@ func run(ctx context.Context, args []string, env config.Lookup, out, log io.Writ
 		}
 		s.File, region = &f, f.AWS.Region
 	}
-	lookup := env
-	if *stack == "" {
-		endpoint := ""
-		if s.Env, endpoint, err = check.Local(*local); err != nil {
-			return 0, fmt.Errorf("%w\nStart one with `make local`, or examine a deployed stack with STACK=steward-dev", err)
-		}
-		lookup = func(key string) (string, bool) {
-			if key == "AWS_ENDPOINT_URL" {
-				return endpoint, true
-			}
-			return env(key)
-		}
-	}
-	cfg, ok, err := reach.AWS(ctx, region, lookup)
+	vars, cfg, ok, err := check.Environment(ctx, *local, *stack, region, env)
 	if err != nil {
 		return 0, err
 	}
+	s.Env = vars
 	if ok {
 		s.AWS = &cfg
 		store := plan.SecretsManager{Client: secretsmanager.NewFromConfig(cfg)}
 		s.Secrets.Manager = func(ctx context.Context, id string) (secret.String, error) { return store.Value(ctx, id) }
-	}
-	if *stack != "" {
-		if !ok {
-			return 0, errors.New("there is no AWS account at hand: set AWS_PROFILE and AWS_REGION")
-		}
-		if s.Env, err = check.Deployed(ctx, cfg, *stack); err != nil {
-			return 0, err
-		}
 	}
 	s.Runtime = s.Env["AGENT_RUNTIME"]
 	report := check.Run(ctx, s)

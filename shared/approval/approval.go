@@ -16,9 +16,6 @@ package approval
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,6 +23,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/label"
+	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -107,27 +105,17 @@ type Approval struct {
 	OktaRequestID string
 }
 
-// Sum is the digest that binds a: SHA-256 over each part behind its length, so that no two changes share a form.
+// Sum is the digest that binds a, see [seal.Digest].
 func (a Approval) Sum() string {
-	h := sha256.New()
-	part := func(s string) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
-	for _, s := range []string{
+	parts := []string{
 		"steward approval v1", a.ID, string(a.SessionID), string(a.Owner), a.Operation,
 		a.Target.Type, a.Target.ID, a.Party.Type, a.Party.ID,
 		a.ExpiresAt.UTC().Format(time.RFC3339),
-	} {
-		part(s)
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.Args)) {
-		part(k)
-		part(a.Args[k])
+		parts = append(parts, k, a.Args[k])
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return seal.Digest(parts...)
 }
 
 // Intact says whether the digest still fits: nobody changed what was approved.

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -10,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -52,28 +51,18 @@ func (e Entry) linked(previous string, previousMAC []byte) []string {
 	return []string{"audit entry v1", e.digest(), previous, "after " + hex.EncodeToString(previousMAC)}
 }
 
-// digest is the SHA-256 over every field behind its length, so that no two entries share a form.
+// digest is over every field.
 func (e Entry) digest() string {
-	h := sha256.New()
-	part := func(s string) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
-	for _, s := range []string{
+	parts := []string{
 		e.ID, strconv.FormatInt(e.At.UnixMilli(), 10), string(e.Kind), string(e.Subject), string(e.Front), e.Session, e.Operation,
 		e.Object.Type, e.Object.ID, e.Object.Label, e.Member.Type, e.Member.ID, e.Member.Label, e.Reason,
 		string(e.Permission), string(e.Result), e.DecisionID, e.ApprovalID, string(e.Requester), string(e.Approver),
 		strconv.Itoa(e.Step), e.OktaRequestID, e.Reference,
-	} {
-		part(s)
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Args)) {
-		part(k)
-		part(e.Args[k])
+		parts = append(parts, k, e.Args[k])
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return seal.Digest(parts...)
 }
 
 // Chained is an entry as it is stored.

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/steward-iam/steward/infra/setup/reach"
+	"github.com/steward-iam/steward/shared/config"
 )
 
 // Local is what the functions of a `make local` run are given, out of build/local.json, and where its AWS is.
@@ -71,4 +75,30 @@ func Deployed(ctx context.Context, cfg aws.Config, stack string) (map[string]str
 		env["APP_BASE_URL"] = strings.TrimSpace(aws.ToString(p.Parameter.Value))
 	}
 	return env, nil
+}
+
+// Environment is what the functions are given, and the account that they run in: those of a stack, or without one of the local run
+// that wrote the file. Ok says whether there is an account at hand, which only a stack needs. Region may be "".
+func Environment(ctx context.Context, local, stack, region string, env config.Lookup) (vars map[string]string, cfg aws.Config, ok bool, err error) {
+	lookup := env
+	if stack == "" {
+		var endpoint string
+		if vars, endpoint, err = Local(local); err != nil {
+			return nil, cfg, false, fmt.Errorf("%w\nStart one with `make local`, or name a deployed stack with STACK=steward-dev", err)
+		}
+		lookup = func(key string) (string, bool) {
+			if key == "AWS_ENDPOINT_URL" {
+				return endpoint, true
+			}
+			return env(key)
+		}
+	}
+	if cfg, ok, err = reach.AWS(ctx, region, lookup); err != nil || stack == "" {
+		return vars, cfg, ok, err
+	}
+	if !ok {
+		return nil, cfg, false, errors.New("there is no AWS account at hand: set AWS_PROFILE and AWS_REGION")
+	}
+	vars, err = Deployed(ctx, cfg, stack)
+	return vars, cfg, ok, err
 }
