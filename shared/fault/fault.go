@@ -75,15 +75,15 @@ func (r *referred) Unwrap() error { return r.error }
 
 // Refer gives err the reference id under which [Answer] will log it, so that a record made before the answer can name it too.
 // The id is "" for kinds whose reference people are not shown. A nil err is returned as it is.
-func Refer(err error) (_ error, ref string) {
+func Refer(err error) (ref string, _ error) {
 	if err == nil || !KindOf(err).ours() {
-		return err, ""
+		return "", err
 	}
 	if r, ok := errors.AsType[*referred](err); ok {
-		return err, r.ref
+		return r.ref, err
 	}
 	ref = newReference()
-	return &referred{err, ref}, ref
+	return ref, &referred{err, ref}
 }
 
 func newReference() string { return rand.Text()[:10] }

@@ -192,7 +192,7 @@ func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
 		a.refuseAccount(ctx, l, wrong, audit.ConnectOkta, outcome{Result: audit.Result(fault.Conflict)})
 		return err
 	}
-	err, ref := fault.Refer(fault.New(fault.Upstream,
+	ref, err := fault.Refer(fault.New(fault.Upstream,
 		"An Okta account was connected, but whose it is could not be found out now. Steward will look before it uses the account. Please open the page again in a minute.", err))
 	if recorded := a.record(ctx, l, audit.ConnectOkta, outcome{Result: audit.Unknown, Reference: ref}); recorded != nil {
 		fault.Answer(ctx, a.Log, recorded)

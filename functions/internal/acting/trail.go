@@ -76,7 +76,7 @@ func (t Trail) Add(ctx context.Context, act audit.Act, known audit.Known) error 
 // Refused records that a request of somebody we know led to nothing, and why. Asked is what FGA had said of the operation on its
 // object before that. What cannot be recorded is still refused. The error it returns carries the reference that the entry names.
 func (t Trail) Refused(ctx context.Context, act audit.Act, asked audit.Permission, cause error) error {
-	cause, ref := fault.Refer(cause)
+	ref, cause := fault.Refer(cause)
 	if act.Subject == "" {
 		return cause
 	}
@@ -115,7 +115,7 @@ func (t Trail) WrongAccount(ctx context.Context, act audit.Act, id string, cause
 
 // Failed records that an act which was allowed under that decision entry failed, and why.
 func (t Trail) Failed(ctx context.Context, act audit.Act, decisionID string, cause error) error {
-	cause, ref := fault.Refer(cause)
+	ref, cause := fault.Refer(cause)
 	known := audit.Known{
 		ID: audit.NewIDAfter(t.Now(), decisionID), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Result(fault.KindOf(cause)), DecisionID: decisionID,
 		Reference: ref, OktaRequestID: okta.RequestID(cause),
