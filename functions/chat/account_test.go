@@ -144,7 +144,8 @@ func TestDisconnect(t *testing.T) {
 	account := func() (a struct {
 		Okta, Login string
 		Since       time.Time
-	}) {
+	},
+	) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(b.get("/api/account").wants(t, 200).body), &a); err != nil {
 			t.Fatal(err)

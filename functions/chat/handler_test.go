@@ -780,7 +780,6 @@ func TestQuestionsAreLimited(t *testing.T) {
 	b.get("/api/chat").wants(t, 405)
 	b.get("/api/nothing").wants(t, 404, `"message"`)
 	b.get("/nothing").wants(t, 404, "no such page")
-
 }
 
 func TestNewChatIsANewSession(t *testing.T) {
@@ -819,7 +818,7 @@ func TestOutcomesReachTheAgentOnce(t *testing.T) {
 		t.Fatal(all, err)
 	}
 	a := all[0]
-	a.Result = "Bob gets a mail."
+	a.Result, a.ApprovedMAC = "Bob gets a mail.", []byte("approved on the phone")
 	for _, next := range []approval.Status{approval.Approved, approval.Executing, approval.Done} {
 		if err := w.approvals.Move(t.Context(), &a, next, w.clock()); err != nil {
 			t.Fatal(err)

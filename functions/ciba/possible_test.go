@@ -95,8 +95,10 @@ func TestALaggingSearchRefusesNothing(t *testing.T) {
 	frank := w.SignIn("frank")
 	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "conflict") // from here on one's own id is known
 	w.Okta.SetStatus(oktatest.Dave, oktatest.Suspended)
-	w.ToOkta.Fail(actingtest.Fault{Match: "GET /api/v1/users", Nth: 1, Status: 200, Header: http.Header{"Content-Type": {"application/json"}},
-		Body: `[{"id":"` + oktatest.Dave + `","status":"ACTIVE","profile":{"login":"dave@example.com","email":"dave@example.com"}}]`})
+	w.ToOkta.Fail(actingtest.Fault{
+		Match: "GET /api/v1/users", Nth: 1, Status: 200, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: `[{"id":"` + oktatest.Dave + `","status":"ACTIVE","profile":{"login":"dave@example.com","email":"dave@example.com"}}]`,
+	})
 	w.ToOkta.Forget()
 	wants(t, w.ask(frank, "manage_user", "action", "unsuspend", "user", "dave"), "", "Sent to the phone")
 	w.Okta.SetStatus(oktatest.Frank, oktatest.LockedOut)

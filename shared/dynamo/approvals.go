@@ -198,6 +198,9 @@ func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approva
 	if !a.Status.Can(next) {
 		return fmt.Errorf("approval: no move from %s to %s", a.Status, next)
 	}
+	if next == approval.Approved && len(a.ApprovedMAC) == 0 {
+		return errors.New("approval: nothing proves that it was approved")
+	}
 	now = after(a, now)
 	c := change{
 		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
@@ -328,10 +331,8 @@ func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Ti
 		condition: "since > :start AND #count < :most AND write_token <> :token",
 		names:     map[string]string{"#count": "count"},
 		values:    item{":one": number(1), ":start": moment(now.Add(-pushWindow)), ":most": number(pushesPerWindow), ":token": text(token)},
+		token:     token,
 	})
-	if wroteToken(err, token) {
-		return nil
-	}
 	if errors.Is(err, errCondition) {
 		return fault.New(fault.Conflict, "Your phone was asked several times within the last minute. Please wait a minute, then ask again.", nil)
 	}

@@ -136,6 +136,9 @@ type change struct {
 	condition       string
 	names           map[string]string
 	values          item
+	// token is the random token that c stores as :token, if it stores one. The condition may then forbid the same token, so that
+	// an SDK retry of a write that succeeded changes nothing: update takes that for the success it is.
+	token string
 }
 
 // update applies c; errCondition if the condition does not hold.
@@ -143,13 +146,18 @@ func (t table) update(ctx context.Context, c change) error {
 	in := &dynamodb.UpdateItemInput{
 		TableName: &t.name, Key: key(c.partition, c.sort), UpdateExpression: &c.update,
 		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if c.token != "" {
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	if c.condition != "" {
 		in.ConditionExpression = &c.condition
 	}
 	_, err := t.client.UpdateItem(ctx, in)
-	return classify(err, "update "+c.sort)
+	if err = classify(err, "update "+c.sort); c.token != "" && wroteToken(err, c.token) {
+		return nil
+	}
+	return err
 }
 
 func (t table) delete(ctx context.Context, partition, sort string) error {

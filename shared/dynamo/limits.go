@@ -45,7 +45,7 @@ func (l *Limits) take(ctx context.Context, partition string, limit Limit, now ti
 	row := "count#" + limit.Name + "#" + strconv.FormatInt(begin.Unix(), 10)
 	token := rand.Text()
 	err := l.table.update(ctx, change{
-		partition: partition, sort: row,
+		partition: partition, sort: row, token: token,
 		update:    "SET write_token = :token, #ttl = :ttl ADD #count :one",
 		condition: "attribute_not_exists(#count) OR (#count < :most AND write_token <> :token)",
 		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
@@ -54,7 +54,7 @@ func (l *Limits) take(ctx context.Context, partition string, limit Limit, now ti
 		},
 	})
 	switch {
-	case err == nil || wroteToken(err, token):
+	case err == nil:
 		return 0, nil
 	case errors.Is(err, errCondition):
 		return begin.Add(limit.Window).Sub(now), nil

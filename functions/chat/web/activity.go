@@ -99,6 +99,7 @@ func (a act) item() item {
 			it.Steps = append(it.Steps, moment{"approved on your phone", e.At})
 		case audit.Done:
 			it.Steps = append(it.Steps, moment{"done", e.At})
+		default: // the sentence says it
 		}
 	}
 	return it

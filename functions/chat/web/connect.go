@@ -257,12 +257,13 @@ func (a *App) account(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	ctx := r.Context()
 	var connected auth0.ConnectedAccount
 	there, found := false, error(nil)
 	var now oktaAccount
 	err = together([]func() error{
-		func() error { now = a.okta(r.Context(), l); return nil },
-		func() error { connected, there, found = a.Vault.Account(r.Context(), s); return nil },
+		func() error { now = a.okta(ctx, l); return nil },
+		func() error { connected, there, found = a.Vault.Account(ctx, s); return nil },
 	})
 	if err != nil {
 		a.fail(w, r, err)

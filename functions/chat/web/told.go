@@ -69,8 +69,9 @@ func (a act) sentence() string {
 			return "You asked to " + a.asked(op) + ". It waits for your phone."
 		}
 		return "You " + op.Past.Say(a.name) + "."
+	default:
+		return "You asked to " + a.asked(op) + "; " + a.why() + "."
 	}
-	return "You asked to " + a.asked(op) + "; " + a.why() + "."
 }
 
 // asked is what was asked for, as it stands behind "You asked to ".

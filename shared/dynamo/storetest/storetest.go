@@ -232,6 +232,7 @@ func testClaim(t *testing.T, s *dynamo.Approvals) {
 	if err := s.Claim(t.Context(), &a, start, time.Minute); !errors.Is(err, dynamo.ErrMoved) {
 		t.Fatalf("a pending approval was claimed: %v", err)
 	}
+	a.ApprovedMAC = []byte("approved")
 	must(t, s.Move(t.Context(), &a, approval.Approved, start))
 	claim := func(at time.Time) int32 {
 		return winners(t, a, func(mine *approval.Approval) error { return s.Claim(t.Context(), mine, at, time.Minute) })
@@ -282,6 +283,7 @@ func testTurns(t *testing.T, s *dynamo.Approvals) {
 		a = got
 	}
 	stale := a
+	a.ApprovedMAC = []byte("approved")
 	must(t, s.Move(t.Context(), &a, approval.Approved, start))
 	if err := s.TakeTurn(t.Context(), &stale, start.Add(time.Hour), interval); !errors.Is(err, dynamo.ErrMoved) {
 		t.Errorf("a turn for what is approved: %v", err)
@@ -296,9 +298,11 @@ func testMoves(t *testing.T, s *dynamo.Approvals) {
 		t.Error("pending went to done")
 	}
 	tampered.Digest = "other"
+	tampered.ApprovedMAC = []byte("approved")
 	if err := s.Move(t.Context(), &tampered, approval.Approved, start); !errors.Is(err, dynamo.ErrMoved) {
 		t.Errorf("a move under another digest: %v", err)
 	}
+	a.ApprovedMAC = []byte("approved")
 	must(t, s.Move(t.Context(), &a, approval.Approved, start))
 	if err := s.Move(t.Context(), &stale, approval.Cancelled, start); !errors.Is(err, dynamo.ErrMoved) {
 		t.Errorf("cancel after approval: %v", err)
