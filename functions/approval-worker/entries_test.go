@@ -42,7 +42,7 @@ func TestEveryEntryOfAChange(t *testing.T) {
 				return []audit.Entry{entry(a, audit.Approved), entry(a, audit.Failed)}
 			}},
 			"signed out": {"", func(w *world, a approval.Approval) { w.SignOut(a.SessionID) }, approval.Cancelled, func(a approval.Approval) []audit.Entry {
-				return []audit.Entry{entry(a, audit.Cancelled)}
+				return []audit.Entry{entry(a, audit.SignedOut)}
 			}},
 			"done": {"approve", nil, approval.Done, func(a approval.Approval) []audit.Entry {
 				return []audit.Entry{entry(a, audit.Approved), entry(a, audit.Done)}

@@ -192,7 +192,8 @@ func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approva
 	if a.Status == approval.Executing {
 		return h.end(ctx, a, m, approval.Unknown, "You signed out while it was being carried out. Look at the account in Okta to see whether it took effect.")
 	}
-	return h.end(ctx, a, m, approval.Cancelled, "You signed out before it was carried out; nothing was changed.")
+	a.Withdraw(true)
+	return h.end(ctx, a, m, approval.Cancelled, a.Result)
 }
 
 // wait polls once.

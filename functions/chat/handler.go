@@ -78,8 +78,9 @@ type approvals struct {
 	now   func() time.Time
 }
 
-// Cancel moves an approval to cancelled, with result as the sentence why, and records it. It is read anew, consistently, first.
-func (s approvals) Cancel(ctx context.Context, seen approval.Approval, result string) (approval.Approval, error) {
+// Cancel moves an approval to cancelled, by hand or because the person signed out, and records it. It is read anew, consistently,
+// first.
+func (s approvals) Cancel(ctx context.Context, seen approval.Approval, signedOut bool) (approval.Approval, error) {
 	a, err := s.Approval(ctx, seen.SessionID, seen.ID)
 	if err != nil {
 		return a, err
@@ -92,7 +93,7 @@ func (s approvals) Cancel(ctx context.Context, seen approval.Approval, result st
 	}
 	moved := error(dynamo.ErrMoved)
 	if a.Status.Can(approval.Cancelled) {
-		a.Result = result
+		a.Withdraw(signedOut)
 		moved = s.Move(ctx, &a, approval.Cancelled, s.now())
 	}
 	if errors.Is(moved, dynamo.ErrMoved) {

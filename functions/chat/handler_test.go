@@ -847,7 +847,7 @@ func TestCancel(t *testing.T) {
 	b.do(http.MethodPost, "/api/approvals/..%2F..%2Fx/cancel", "").wants(t, 404)
 	b.do(http.MethodPost, path, "").wants(t, 200, `"status":"cancelled"`)
 	b.do(http.MethodPost, path, "").wants(t, 409, "cancelled already")
-	b.get("/api/activity").wants(t, 200, `it was cancelled before it was carried out`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
+	b.get("/api/activity").wants(t, 200, `you cancelled it before it was carried out`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
 }
 
 func TestTheAgentFails(t *testing.T) {

@@ -108,7 +108,7 @@ func TestACancelWithoutItsRecord(t *testing.T) {
 	failing := &failingPuts{next: w.aws}
 	w.table.next = failing
 	b.do(http.MethodPost, path, "").wants(t, 502, "It is cancelled, but your activity does not show it yet", `"ref"`)
-	if got := w.only(aliceSub); got.Status != approval.Cancelled || got.Result != "Cancelled in the chat. Ignore the request on your phone." {
+	if got := w.only(aliceSub); got.Status != approval.Cancelled || got.SignedOut || got.Result != "You cancelled it. Ignore the request on your phone." {
 		t.Errorf("the approval is %s, %q", got.Status, got.Result)
 	}
 	if got := w.record(aliceSub, "reset_password"); len(got) != 0 {

@@ -74,7 +74,7 @@ func TestSigningInAgainCancelsNothing(t *testing.T) {
 
 	secondToken := w.refreshToken(second.Current)
 	b.signOut()
-	if got := w.only(aliceSub); got.Status != approval.Cancelled || got.Result != "You signed out before it was carried out." {
+	if got := w.only(aliceSub); got.Status != approval.Cancelled || !got.SignedOut || got.Result != "You signed out before it was carried out; nothing was changed." {
 		t.Errorf("after signing out the approval is %s, %q", got.Status, got.Result)
 	}
 	for _, id := range second.Sessions {

@@ -104,7 +104,7 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
 	}
 	a := waiting[0]
-	a.Result = "You cancelled it. Ignore the request on your phone."
+	a.Withdraw(false)
 	err := h.approvals.Move(ctx, &a, approval.Cancelled, h.now())
 	if errors.Is(err, dynamo.ErrMoved) {
 		return "", tooLate()

@@ -17,8 +17,8 @@ var (
 
 	groupsUpdates = union(rowKey, counter, account)
 	cibaUpdates   = union(rowKey, counter, account, move, push)
-	workerUpdates = union(rowKey, counter, account, move, push, []string{"okta_request", "permission", "approved_mac", "claimed_until", "poll_at", "polled_by"})
-	chatUpdates   = union(rowKey, counter, account, move, []string{"current", "sessions", "turn_until", "turn_token"})
+	workerUpdates = union(rowKey, counter, account, move, push, []string{"okta_request", "permission", "signed_out", "approved_mac", "claimed_until", "poll_at", "polled_by"})
+	chatUpdates   = union(rowKey, counter, account, move, []string{"signed_out", "current", "sessions", "turn_until", "turn_token"})
 
 	// newApproval is an approval and the row that keeps the same change from being asked for twice.
 	newApproval = union(rowKey, []string{

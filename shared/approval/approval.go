@@ -102,7 +102,16 @@ type Approval struct {
 
 	Result        string           // one sentence about the outcome
 	Permission    audit.Permission // where it ended because it was no longer allowed, or that could not be checked; else ""
+	SignedOut     bool             // cancelled because the person signed out, and not by hand
 	OktaRequestID string
+}
+
+// Withdraw says why a is about to be cancelled: by hand, or because the person signed out.
+func (a *Approval) Withdraw(signedOut bool) {
+	a.SignedOut, a.Result = signedOut, "You cancelled it. Ignore the request on your phone."
+	if signedOut {
+		a.Result = "You signed out before it was carried out; nothing was changed."
+	}
 }
 
 // Sum is the digest that binds a, see [seal.Digest].

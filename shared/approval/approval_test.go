@@ -115,7 +115,7 @@ func TestTheDigestBindsWhatIsApproved(t *testing.T) {
 			t.Errorf("%s may be altered", name)
 		}
 	}
-	free := []string{"Front", "Reason", "AskedMAC", "ApprovedMAC", "RequestExpiresAt", "Permission", "Digest", "Code", "Summary", "Status", "CreatedAt", "ChangedAt", "AuthReqID", "Interval", "PollAt", "Pushes", "ClaimedUntil", "Result", "OktaRequestID"}
+	free := []string{"Front", "Reason", "AskedMAC", "ApprovedMAC", "RequestExpiresAt", "Permission", "SignedOut", "Digest", "Code", "Summary", "Status", "CreatedAt", "ChangedAt", "AuthReqID", "Interval", "PollAt", "Pushes", "ClaimedUntil", "Result", "OktaRequestID"}
 	for f := range reflect.TypeFor[approval.Approval]().Fields() {
 		isBound := slices.ContainsFunc(slices.Collect(maps.Keys(bound)), func(name string) bool { return strings.HasPrefix(name, f.Name) })
 		if isBound == slices.Contains(free, f.Name) {

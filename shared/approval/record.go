@@ -45,6 +45,9 @@ func (a Approval) Settled() (audit.Entry, error) {
 	if a.Status == Approved {
 		known.Kind = audit.Decision
 	}
+	if a.Status == Cancelled && a.SignedOut {
+		known.Result = audit.SignedOut
+	}
 	if a.Permission != "" {
 		known.Permission = a.Permission
 	}

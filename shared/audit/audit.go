@@ -52,15 +52,16 @@ type Result string
 
 // The results.
 const (
-	None      Result = ""          // of a decision entry: the act follows
-	OK        Result = "ok"        // done, of what needs no approval: a sign-in, an account that was connected
-	Approved  Result = "approved"  // of a decision entry: the person approved the change on their phone
-	Done      Result = "done"      // Okta confirmed the change
-	Failed    Result = "failed"    // the change did not take effect
-	Unknown   Result = "unknown"   // the change may have taken effect
-	Refused   Result = "refused"   // the person denied the change on their phone
-	Expired   Result = "expired"   // nobody answered in time
-	Cancelled Result = "cancelled" // the person took it back, or signed out
+	None      Result = ""           // of a decision entry: the act follows
+	OK        Result = "ok"         // done, of what needs no approval: a sign-in, an account that was connected
+	Approved  Result = "approved"   // of a decision entry: the person approved the change on their phone
+	Done      Result = "done"       // Okta confirmed the change
+	Failed    Result = "failed"     // the change did not take effect
+	Unknown   Result = "unknown"    // the change may have taken effect
+	Refused   Result = "refused"    // the person denied the change on their phone
+	Expired   Result = "expired"    // nobody answered in time
+	Cancelled Result = "cancelled"  // the person took it back
+	SignedOut Result = "signed_out" // the person signed out before it was carried out
 )
 
 // The operations on a person's own sign-in, which stand in no catalogue.

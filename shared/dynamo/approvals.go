@@ -71,6 +71,7 @@ func decodeApproval(it item) approval.Approval {
 		AskedMAC:    getBlob(it, "asked_mac"),
 		ApprovedMAC: getBlob(it, "approved_mac"),
 		Permission:  audit.Permission(getText(it, "permission")),
+		SignedOut:   getFlag(it, "signed_out"),
 		Target:      approval.Ref{Type: getText(it, "target_type"), ID: getText(it, "target_id"), Label: getText(it, "target_label")},
 		Party:       approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
 		Args:        map[string]string{},
@@ -220,6 +221,10 @@ func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approva
 	if a.Permission != "" {
 		c.update += ", #permission = :permission"
 		c.names["#permission"], c.values[":permission"] = "permission", text(string(a.Permission))
+	}
+	if a.SignedOut {
+		c.update += ", signed_out = :out"
+		c.values[":out"] = flag(true)
 	}
 	if next == approval.Approved {
 		c.update += ", approved_mac = :mac"

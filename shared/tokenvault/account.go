@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
@@ -20,8 +21,8 @@ import (
 // login, or its e-mail address where the login is no address. Addresses are compared without regard to case, in ASCII only:
 // by Unicode's folding, the Kelvin sign K would pass for k.
 func CheckAccount(person session.Person, connection string, me okta.User) error {
-	if upstream, ok := upstreamID(person.Subject, connection); ok {
-		if me.ID == upstream {
+	if through, id, ok := auth0.SubjectConnection(string(person.Subject)); ok && through == connection && okta.UserID(id).Valid() {
+		if me.ID == okta.UserID(id) {
 			return nil
 		}
 		return &WrongAccount{Account: me, Needed: cmp.Or(person.Email, string(person.Subject))}
@@ -34,16 +35,6 @@ func CheckAccount(person session.Person, connection string, me okta.User) error 
 		return nil
 	}
 	return &WrongAccount{Account: me, Needed: cmp.Or(person.Email, string(person.Subject))}
-}
-
-// upstreamID is the Okta id within an Auth0 subject, if it holds one of that connection.
-func upstreamID(subject session.Subject, connection string) (okta.UserID, bool) {
-	for _, strategy := range []string{"oidc", "okta"} {
-		if id, ok := strings.CutPrefix(string(subject), strategy+"|"+connection+"|"); ok && okta.UserID(id).Valid() {
-			return okta.UserID(id), true
-		}
-	}
-	return "", false
 }
 
 func sameAddress(a, b string) bool {

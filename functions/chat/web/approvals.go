@@ -18,12 +18,6 @@ const (
 	manyTold     = 1024
 )
 
-// Why a change was cancelled.
-const (
-	cancelledByHand = "Cancelled in the chat. Ignore the request on your phone."
-	signedOut       = "You signed out before it was carried out."
-)
-
 // approvalCard is an approval as the page shows it.
 type approvalCard struct {
 	ID        string    `json:"id"`
@@ -85,7 +79,7 @@ func (a *App) cancel(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, fault.New(fault.NotFound, "There is no such approval.", nil))
 		return
 	}
-	ap, err := a.Approvals.Cancel(r.Context(), all[i], cancelledByHand)
+	ap, err := a.Approvals.Cancel(r.Context(), all[i], false)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -19,7 +19,8 @@ var why = map[audit.Result]string{
 	audit.Unknown:   "whether it took effect is not known",
 	audit.Refused:   "you denied it on your phone",
 	audit.Expired:   "nobody answered in time",
-	audit.Cancelled: "it was cancelled before it was carried out",
+	audit.Cancelled: "you cancelled it before it was carried out",
+	audit.SignedOut: "you signed out before it was carried out",
 
 	audit.Result(fault.Invalid):         "it could not be understood",
 	audit.Result(fault.Unauthenticated): "you were not signed in any more",

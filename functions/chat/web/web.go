@@ -89,8 +89,9 @@ type Vault interface {
 type Approvals interface {
 	// ByOwner lists a person's latest approvals, newest first.
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
-	// Cancel takes back one of them while it has not begun, and keeps result as the sentence why. It is a Conflict where it has.
-	Cancel(ctx context.Context, a approval.Approval, result string) (approval.Approval, error)
+	// Cancel takes back one of them while it has not begun: by hand, or because the
+	// person signed out. It is a Conflict where it has.
+	Cancel(ctx context.Context, a approval.Approval, signedOut bool) (approval.Approval, error)
 }
 
 // Activity is a person's audit trail, newest first.

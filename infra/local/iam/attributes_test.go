@@ -177,7 +177,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	failed.Result = "It could not be sent."
 	w.must(ciba.approvals.Move(ctx, failed, approval.Failed, at))
 
-	cancelled.Result = "You signed out."
+	cancelled.Withdraw(true)
 	w.must(chat.approvals.Move(ctx, cancelled, approval.Cancelled, at))
 
 	oktaAccount(worker)
@@ -188,7 +188,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	done.ApprovedMAC = []byte("m")
 	w.must(worker.approvals.Move(ctx, done, approval.Approved, at))
 	w.must(worker.approvals.Claim(ctx, done, at, time.Minute))
-	done.Result, done.OktaRequestID, done.Permission = "Done.", "q", audit.Allowed
+	done.Result, done.OktaRequestID, done.Permission, done.SignedOut = "Done.", "q", audit.Allowed, true
 	w.must(worker.approvals.Move(ctx, done, approval.Done, at))
 
 	w.must(chat.sessions.DeleteSession(ctx, "session-1"))
