@@ -75,6 +75,7 @@ func TestSentencesOfActivity(t *testing.T) {
 		asked + "; you denied it on your phone.":                                      suspend(audit.Allowed, audit.Refused, "a"),
 		asked + "; nobody answered in time.":                                          suspend(audit.Allowed, audit.Expired, "a"),
 		asked + "; you cancelled it before it was carried out.":                       suspend(audit.Allowed, audit.Cancelled, "a"),
+		asked + "; you signed out before it was carried out.":                         suspend(audit.Allowed, audit.SignedOut, "a"),
 		"You looked up the groups of dave@example.com.":                               {Operation: "list_user_groups", Object: dave, Permission: audit.Allowed},
 		"You looked up the groups of a person.":                                       {Operation: "list_user_groups", Permission: audit.Allowed},
 		`You asked to suspend the account of the person "dave"; it was not possible.`: {Operation: "suspend", Object: audit.Ref{Type: "okta_user", Label: "dave"}, Permission: audit.Unchecked, Result: "conflict"},
