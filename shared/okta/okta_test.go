@@ -623,6 +623,7 @@ func TestForeignAnswers(t *testing.T) {
 func TestSuccessMayBeEmpty(t *testing.T) {
 	for status, body := range map[int]string{200: "{}", 204: "", 202: ""} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Okta-Request-Id", "request-1")
 			w.WriteHeader(status)
 			if body != "" {
 				_, _ = w.Write([]byte(body))
@@ -633,6 +634,17 @@ func TestSuccessMayBeEmpty(t *testing.T) {
 		if _, err := newClient(t, server.URL, okta.Options{}).Deactivate(ctx, oktatest.Bob); err != nil {
 			t.Errorf("%d: %v", status, err)
 		}
+	}
+}
+
+// Okta names every request. A 200 without that name is the page of a proxy: it is no success, and whether the change was made is not known.
+func TestASuccessThatIsNotOktasIsUnknown(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<<<")) }))
+	defer server.Close()
+	ctx := okta.WithToken(t.Context(), secret.New("t"))
+	_, err := newClient(t, server.URL, okta.Options{}).ResetPassword(ctx, oktatest.Bob)
+	if okta.KindOf(err) != okta.KindGarbled || !okta.Unknown(err) {
+		t.Errorf("got %v, unknown: %t", err, okta.Unknown(err))
 	}
 }
 

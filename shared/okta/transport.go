@@ -161,6 +161,8 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 		_ = x.fail(KindGarbled, errors.New("the answer is too large"))
 	case res.StatusCode < 200 || res.StatusCode > 299:
 		x.refused()
+	case x.op.change && x.requestID == "": // Okta names every request; this is a proxy's page, or worse
+		_ = x.fail(KindGarbled, errors.New("a success that does not come from Okta"))
 	}
 }
 
