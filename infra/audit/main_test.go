@@ -108,6 +108,16 @@ func TestWhatWasDoneToATableIsNamed(t *testing.T) {
 		}
 		w.broken(w.ids[3])
 	})
+	t.Run("an entry altered and cut off from the one before", func(t *testing.T) {
+		w := begin(t)
+		if _, err := w.db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+			TableName: aws.String("steward-audit"), Key: w.row(3), UpdateExpression: aws.String("SET operation = :o, previous = :p"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":o": &types.AttributeValueMemberS{Value: "sign_out"}, ":p": &types.AttributeValueMemberS{Value: "0"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.broken(w.ids[3])
+	})
 	t.Run("an entry taken out", func(t *testing.T) {
 		w := begin(t)
 		if _, err := w.db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("steward-audit"), Key: w.row(2)}); err != nil {

@@ -36,7 +36,7 @@ var (
 		AuditPartitionKey, AuditSortKey, "at", "kind", "front", "session", "operation", "args", "reason",
 		"object_type", "object_id", "object_label", "member_type", "member_id", "member_label",
 		"decision", "outcome", "decision_id", "approval_id", "requester", "approver", "step", "okta_request", "reference",
-		"previous", "mac",
+		"previous", "previous_mac", "mac",
 	}
 	// newestLink is what the writer of an entry may read of the one before.
 	newestLink = []string{AuditPartitionKey, AuditSortKey, "mac"}

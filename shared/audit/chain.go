@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -20,8 +21,9 @@ import (
 // one root: what no later entry names can be removed unseen, and so can the last entries of each process. An outcome entry
 // names its decision entry too.
 type Chain struct {
-	Previous string // id of the entry before, "" for the first one of the subject
-	MAC      []byte
+	Previous    string // id of the entry before, "" for the first one of the subject
+	PreviousMAC []byte // its keyed hash, so that an entry proves itself where the one before is not there
+	MAC         []byte
 }
 
 // Marker makes keyed hashes.
@@ -40,7 +42,7 @@ func Link(key Marker, e Entry, previous string, previousMAC []byte) (Chain, erro
 	if err != nil {
 		return Chain{}, fmt.Errorf("chain audit entry: %w", err)
 	}
-	return Chain{Previous: previous, MAC: mac}, nil
+	return Chain{Previous: previous, PreviousMAC: previousMAC, MAC: mac}, nil
 }
 
 // linked is what the keyed hash of e is made over.
@@ -124,18 +126,20 @@ func (r *Report) verify(key Verifier, subject session.Subject, entries []Chained
 		if oldest == "" {
 			oldest = c.Entry.ID
 		}
+		if !key.Verify(c.Chain.MAC, c.Entry.linked(c.Chain.Previous, c.Chain.PreviousMAC)...) {
+			return broken("it was altered")
+		}
+		// The last entry of the version before chains has no keyed hash: its place is kept, its content is not.
 		previous, there := byID[c.Chain.Previous]
 		switch {
-		case c.Chain.Previous == "" || there && len(previous.Chain.MAC) > 0:
-		case there: // the last one of the version before chains: its place is kept, its content is not
+		case c.Chain.Previous == "":
+		case there && !bytes.Equal(previous.Chain.MAC, c.Chain.PreviousMAC):
+			return broken("the entry before it, " + c.Chain.Previous + ", is another one now")
+		case there:
 		case c.Chain.Previous < oldest: // removed from the beginning, or never exported
 			begins = true
-			continue
 		default:
 			return broken("the entry before it, " + c.Chain.Previous + ", is gone")
-		}
-		if !key.Verify(c.Chain.MAC, c.Entry.linked(c.Chain.Previous, previous.Chain.MAC)...) {
-			return broken("it, or the link to the entry before it, was altered")
 		}
 		if id := c.Entry.DecisionID; id != "" && id >= oldest {
 			if _, there := byID[id]; !there {

@@ -194,6 +194,9 @@ func encodeEntry(e audit.Entry, link audit.Chain) item {
 	} {
 		put(it, name, value)
 	}
+	if len(link.PreviousMAC) > 0 {
+		it["previous_mac"] = blob(link.PreviousMAC)
+	}
 	if len(e.Args) > 0 {
 		args := item{}
 		for k, v := range e.Args {
@@ -238,7 +241,7 @@ func decodeEntry(it item) audit.Chained {
 			e.Args[k] = getText(m.Value, k)
 		}
 	}
-	return audit.Chained{Entry: e, Chain: audit.Chain{Previous: getText(it, "previous"), MAC: getBlob(it, "mac")}}
+	return audit.Chained{Entry: e, Chain: audit.Chain{Previous: getText(it, "previous"), PreviousMAC: getBlob(it, "previous_mac"), MAC: getBlob(it, "mac")}}
 }
 
 // decodeRecord reads an entry of the version before, which had a stage instead of a kind, and spoke of permissions, approvals and
