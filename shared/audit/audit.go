@@ -4,7 +4,7 @@
 //
 //	a read               decision ─────────────────────────────▶ outcome, only if the read failed
 //	a change             decision ──▶ decision: approved ──────▶ outcome: done, failed, unknown
-//	                              └──▶ outcome: denied, expired, cancelled, failed
+//	                              └──▶ outcome: refused, expired, cancelled, signed_out, failed
 //	a refused request    decision: denied or unchecked, with the reason as its outcome
 //	a sign-in, a sign-out, an account that was connected        outcome
 //
