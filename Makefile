@@ -51,7 +51,7 @@ build: ## build/<function>/bootstrap (linux/arm64) and build/<function>.zip, the
 	@set -e; for f in $(FUNCTIONS); do \
 		(cd functions && GOOS=linux GOARCH=arm64 go build $(BUILDFLAGS) -o ../build/$$f/bootstrap ./$$f); \
 	done
-	@cd infra && go run ./bundle $(FUNCTIONS)
+	@cd infra && go run ./cmd/bundle $(FUNCTIONS)
 
 # The order of the tests. A run with the seed of a failure repeats its order: make test SEED=…
 SEED := $(or $(SEED),$(shell date +%s))
@@ -98,7 +98,7 @@ $(LINT):
 synth: ## CloudFormation in cdk.out/ for AGENT=classic|harness STAGE=dev|prod; no credentials needed
 	@$(CDK) synth --quiet --output cdk.out -c agent=$(AGENT) -c stage=$(STAGE)
 
-DEPLOY = cd infra && go run ./deploy $(if $(FORCE_CLASSIC),-force-classic) -agent $(AGENT) -stage $(STAGE)
+DEPLOY = cd infra && go run ./cmd/deploy $(if $(FORCE_CLASSIC),-force-classic) -agent $(AGENT) -stage $(STAGE)
 
 .PHONY: deploy
 deploy: ## create or update the stack, after asking the account what would go wrong
@@ -124,17 +124,17 @@ CONFIG ?= steward.yaml
 
 .PHONY: setup
 setup: ## bring Auth0 and FGA to what CONFIG=steward.yaml says, after showing a plan (PLAN=1 only shows it, YES=1 asks nothing)
-	@cd infra && go build -o ../build/setup ./setup
+	@cd infra && go build -o ../build/setup ./cmd/setup
 	@build/setup -config "$(CONFIG)" $(if $(PLAN),-plan) $(if $(YES),-yes)
 
 .PHONY: doctor
 doctor: ## try every link and name the setting that is wrong (STACK=steward-dev: a deployed stack; JSON=1; CIBA=1 rings a phone)
-	@cd infra && go build -o ../build/doctor ./doctor
+	@cd infra && go build -o ../build/doctor ./cmd/doctor
 	@build/doctor -config "$(CONFIG)" $(if $(STACK),-stack "$(STACK)") $(if $(JSON),-json) $(if $(CIBA),-ciba)
 
 .PHONY: audit
 audit: ## verify that nobody altered the audit trail (STACK=steward-dev: a deployed stack; EXPORT=file, KEY=secret: an export)
-	@cd infra && go build -o ../build/audit ./audit
+	@cd infra && go build -o ../build/audit ./cmd/audit
 	@build/audit $(if $(STACK),-stack "$(STACK)") $(if $(EXPORT),-export "$(EXPORT)") $(if $(KEY),-key "$(KEY)")
 
 .PHONY: golden

@@ -5,7 +5,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // The worker compares the token that it acts with: an account that was connected while the phone was asked is not used.

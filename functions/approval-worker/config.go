@@ -1,18 +1,18 @@
 package main
 
 import (
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
 	sharedconfig "github.com/steward-iam/steward/shared/config"
 )
 
 type config struct {
-	acting.Config
+	pipeline.Config
 
-	Phone acting.Phone
+	Phone pipeline.Phone
 }
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: acting.Read(r), Phone: acting.ReadPhone(r)}
+	cfg := config{Config: pipeline.Read(r), Phone: pipeline.ReadPhone(r)}
 	return cfg, r.Err()
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // entry is what the trail is to say of a state that an approval reached.
@@ -62,7 +62,7 @@ func TestEveryEntryOfAChange(t *testing.T) {
 				if done := a.Status == approval.Done; done != c.shows(w) && (done || c.Operation != "unassign_app") || done && a.OktaRequestID == "" {
 					t.Errorf("it ended as %s under request %q, and Okta shows it: %t", a.Status, a.OktaRequestID, c.shows(w))
 				}
-				actingtest.WantTrail(t, w.Trail("frank"), tc.want(a)...)
+				pipelinetest.WantTrail(t, w.Trail("frank"), tc.want(a)...)
 			})
 		}
 	}

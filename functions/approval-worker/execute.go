@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
@@ -79,7 +79,7 @@ func (e executor) Do(ctx context.Context, a approval.Approval) (string, okta.Met
 	return said, meta, err
 }
 
-func toGroup(a approval.Approval) bool { return a.Party.Type == string(actiongroup.TargetGroup) }
+func toGroup(a approval.Approval) bool { return a.Party.Type == string(catalogue.TargetGroup) }
 
 // Effective looks whether a shows in Okta. What leaves no state behind, such as sessions that were ended, is unseen.
 func (e executor) Effective(ctx context.Context, a approval.Approval) (effect, error) {

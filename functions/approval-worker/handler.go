@@ -12,11 +12,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
-	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
@@ -56,21 +56,21 @@ type doer interface {
 }
 
 type handler struct {
-	desk      *actor.Desk
+	desk      *access.Desk
 	okta      doer
-	trail     acting.Trail
+	trail     pipeline.Trail
 	approvals approvals
 	phone     phone
 	queue     line
 	box       func(context.Context) (*seal.Box, error)
-	marks     acting.Key // of approvals
+	marks     pipeline.Key // of approvals
 	log       *slog.Logger
 	now       func() time.Time
 }
 
-func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
+func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: executor{c.Okta}, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		desk: c.Desk, okta: executor{c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
@@ -197,7 +197,7 @@ func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approva
 }
 
 // wait polls once.
-func (h *handler) wait(ctx context.Context, who actor.Actor, key *seal.Box, a *approval.Approval, m approval.Message) error {
+func (h *handler) wait(ctx context.Context, who access.Actor, key *seal.Box, a *approval.Approval, m approval.Message) error {
 	if a.Overdue(h.now()) {
 		return h.end(ctx, a, m, approval.Expired, "") // even if approved: too late is too late
 	}
@@ -222,7 +222,7 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, key *seal.Box, a *a
 	if err != nil {
 		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.")
 	}
-	answer, err := h.phone.Poll(ctx, request, acting.Question(*a, h.now()), a.CreatedAt, a.Interval)
+	answer, err := h.phone.Poll(ctx, request, pipeline.Question(*a, h.now()), a.CreatedAt, a.Interval)
 	switch {
 	case fault.KindOf(err) == fault.Rejected:
 		h.log.ErrorContext(ctx, "approval rejected", "approval_id", a.ID, "err", err)
@@ -267,7 +267,7 @@ func (h *handler) wait(ctx context.Context, who actor.Actor, key *seal.Box, a *a
 }
 
 // approved records the decision, perhaps once more, and goes on: what is not recorded is not carried out.
-func (h *handler) approved(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message) error {
+func (h *handler) approved(ctx context.Context, who access.Actor, a *approval.Approval, m approval.Message) error {
 	if err := h.record(ctx, *a); err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	err := h.approvals.Ring(ctx, a.Owner, h.now()) // a repeated push counts as well
 	var started ciba.Started
 	if err == nil {
-		started, err = h.phone.Start(ctx, acting.Question(*a, h.now()))
+		started, err = h.phone.Start(ctx, pipeline.Question(*a, h.now()))
 	}
 	if err != nil {
 		h.said(ctx, a, err)
@@ -310,8 +310,8 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 }
 
 // carryOut does what was approved. again says that a worker before crashed on it, so that the state is read first.
-func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.Approval, m approval.Message, again bool) error {
-	op, ok := actiongroup.OperationByID(a.Operation)
+func (h *handler) carryOut(ctx context.Context, who access.Actor, a *approval.Approval, m approval.Message, again bool) error {
+	op, ok := catalogue.OperationByID(a.Operation)
 	if !ok {
 		return h.end(ctx, a, m, approval.Failed, "There is no such operation any more, so nothing was changed.")
 	}
@@ -357,7 +357,7 @@ func (h *handler) carryOut(ctx context.Context, who actor.Actor, a *approval.App
 }
 
 // finish settles a change that may have been done by a worker that crashed.
-func (h *handler) finish(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message) error {
+func (h *handler) finish(ctx context.Context, op catalogue.Operation, a *approval.Approval, m approval.Message) error {
 	got, err := h.okta.Effective(ctx, *a)
 	switch {
 	case err != nil:
@@ -372,7 +372,7 @@ func (h *handler) finish(ctx context.Context, op actiongroup.Operation, a *appro
 }
 
 // outcome writes down what Okta answered, and only that.
-func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *approval.Approval, m approval.Message, said string, meta okta.Meta, err error) error {
+func (h *handler) outcome(ctx context.Context, op catalogue.Operation, a *approval.Approval, m approval.Message, said string, meta okta.Meta, err error) error {
 	a.OktaRequestID = meta.RequestID
 	if err == nil {
 		return h.end(ctx, a, m, approval.Done, said)
@@ -395,7 +395,7 @@ func (h *handler) outcome(ctx context.Context, op actiongroup.Operation, a *appr
 
 // said logs err and gives the sentence for it.
 func (h *handler) said(ctx context.Context, a *approval.Approval, err error) string {
-	say, _ := fault.Answer(ctx, acting.About(h.log, err).With("approval_id", a.ID), err)
+	say, _ := fault.Answer(ctx, pipeline.About(h.log, err).With("approval_id", a.ID), err)
 	return say
 }
 
@@ -410,9 +410,9 @@ func (h *handler) later(ctx context.Context, err error, a *approval.Approval, m 
 	return h.queue.Send(ctx, m, delay)
 }
 
-func (h *handler) authorize(ctx context.Context, who actor.Actor, op actiongroup.Operation, a approval.Approval) error {
+func (h *handler) authorize(ctx context.Context, who access.Actor, op catalogue.Operation, a approval.Approval) error {
 	id := a.Target.ID
-	if op.Target == actiongroup.TargetArea {
+	if op.Target == catalogue.TargetArea {
 		id = string(op.Area)
 	}
 	check, err := fga.For(who.User, op.Relation, string(op.Target), id, a.Target.ID != "" && a.Target.ID == who.Session.OktaUserID)

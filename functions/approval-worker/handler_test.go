@@ -13,25 +13,25 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/auth0test"
-	"github.com/steward-iam/steward/shared/fgatest"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
 )
 
 // world is the worker in its world.
 type world struct {
-	*actingtest.World
+	*pipelinetest.World
 	*handler
 }
 
 func start(t *testing.T, change ...func(*auth0test.Options)) *world {
-	w := &world{World: actingtest.Start(t, change...)}
+	w := &world{World: pipelinetest.Start(t, change...)}
 	w.restart()
 	return w
 }
@@ -187,7 +187,7 @@ func TestEveryOperationIsCarriedOut(t *testing.T) {
 			if len(a.AuthReqID) != 0 {
 				t.Error("the used auth_req_id was kept")
 			}
-			actingtest.WantTrail(t, w.Trail("frank"),
+			pipelinetest.WantTrail(t, w.Trail("frank"),
 				audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Result: audit.Approved, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Party.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID()},
 				audit.Entry{Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Done, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Party.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID(), OktaRequestID: request.RequestID},
 			)
@@ -252,7 +252,7 @@ func TestAnswersOfAWSAreLost(t *testing.T) {
 				w.Decide("frank", "approve")
 				w.Forward(7 * time.Second)
 				w.ToAWS.Forget()
-				w.ToAWS.Fail(actingtest.Fault{Nth: n, Reset: true, After: true})
+				w.ToAWS.Fail(pipelinetest.Fault{Nth: n, Reset: true, After: true})
 				w.Deliver(t.Context(), w.Handle)
 				if last = len(w.ToAWS.Calls()) < n; last {
 					break
@@ -367,7 +367,7 @@ func TestSlowDownIsHonouredFromThenOn(t *testing.T) {
 			w := start(t, func(o *auth0test.Options) { o.PollStatus = style })
 			a := suspend().asked(w)
 			w.ToAuth0.Forget()
-			w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Times: 1, Status: 400, Header: http.Header{"Retry-After": {"20"}}, Body: `{"error":"slow_down","interval":12}`})
+			w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Times: 1, Status: 400, Header: http.Header{"Retry-After": {"20"}}, Body: `{"error":"slow_down","interval":12}`})
 			var polls []time.Duration
 			for at := time.Duration(0); at < 80*time.Second; at += time.Second {
 				w.Forward(time.Second)
@@ -420,7 +420,7 @@ func TestSeveralMessagesPollAsOne(t *testing.T) {
 }
 
 func TestALostAnswerIsAskedForAgain(t *testing.T) {
-	lose := actingtest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true}
+	lose := pipelinetest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true}
 	t.Run("and approved again", func(t *testing.T) {
 		w := start(t)
 		a := suspend().asked(w)
@@ -452,7 +452,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 		w := start(t)
 		a := suspend().asked(w)
 		w.Decide("frank", "approve")
-		w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Status: 400, Body: `{"error":"invalid_grant"}`})
+		w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Status: 400, Body: `{"error":"invalid_grant"}`})
 		a = w.ends(a, approval.Failed, "The answer from your phone was lost")
 		if n := len(w.Pushes("frank")); n != maxPushes || a.Pushes != maxPushes {
 			t.Errorf("%d pushes, want %d", n, maxPushes)
@@ -464,21 +464,21 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 // Only an id_token of the very person, for this application, issued for this request, proves an approval.
 func TestForeignProofsAreWorthNothing(t *testing.T) {
 	for name, token := range map[string]func(*world) string{
-		"another person":      func(w *world) string { return w.IDToken("bob", actingtest.ClientID) },
-		"another application": func(w *world) string { return w.IDToken("frank", actingtest.OtherClientID) },
+		"another person":      func(w *world) string { return w.IDToken("bob", pipelinetest.ClientID) },
+		"another application": func(w *world) string { return w.IDToken("frank", pipelinetest.OtherClientID) },
 		"old": func(w *world) string {
-			old := w.IDToken("frank", actingtest.ClientID)
+			old := w.IDToken("frank", pipelinetest.ClientID)
 			w.Forward(2 * time.Minute)
 			return old
 		},
 		"bad signature": func(w *world) string {
-			good := w.IDToken("frank", actingtest.ClientID)
+			good := w.IDToken("frank", pipelinetest.ClientID)
 			head, rest, _ := strings.Cut(good, ".")
 			payload, signature, _ := strings.Cut(rest, ".")
 			return head + "." + payload + "." + strings.Repeat("A", len(signature))
 		},
 		"no signature": func(w *world) string {
-			_, rest, _ := strings.Cut(w.IDToken("frank", actingtest.ClientID), ".")
+			_, rest, _ := strings.Cut(w.IDToken("frank", pipelinetest.ClientID), ".")
 			payload, _, _ := strings.Cut(rest, ".")
 			return "eyJhbGciOiJub25lIn0." + payload + "."
 		},
@@ -488,7 +488,7 @@ func TestForeignProofsAreWorthNothing(t *testing.T) {
 			w := start(t)
 			proof := token(w)
 			a := suspend().asked(w)
-			w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Status: 200, Body: `{"access_token":"at","id_token":"` + proof + `"}`})
+			w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Status: 200, Body: `{"access_token":"at","id_token":"` + proof + `"}`})
 			w.ends(a, approval.Failed, "The approval did not come from you, so nothing was changed.")
 			w.nothingHappens()
 		})
@@ -546,19 +546,19 @@ func TestWhatChangesMeanwhile(t *testing.T) {
 	for name, down := range map[string]func(*world) (again func()){
 		"FGA": func(w *world) func() { w.FGA.Fail(fgaDown); return func() { w.FGA.Fail() } },
 		"Auth0": func(w *world) func() {
-			w.ToAuth0.Fail(actingtest.Fault{Status: 503})
+			w.ToAuth0.Fail(pipelinetest.Fault{Status: 503})
 			return func() { w.ToAuth0.Fail() }
 		},
 		"vault": func(w *world) func() {
-			w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Times: 1}, actingtest.Fault{Match: "/oauth/token", Status: 503})
+			w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Times: 1}, pipelinetest.Fault{Match: "/oauth/token", Status: 503})
 			return func() { w.ToAuth0.Fail() }
 		},
 		"table": func(w *world) func() {
-			w.ToAWS.Fail(actingtest.Fault{Match: "dynamodb", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
+			w.ToAWS.Fail(pipelinetest.Fault{Match: "dynamodb", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
 			return func() { w.ToAWS.Fail() }
 		},
 		"queue": func(w *world) func() {
-			w.ToAWS.Fail(actingtest.Fault{Match: "sqs", Status: 500})
+			w.ToAWS.Fail(pipelinetest.Fault{Match: "sqs", Status: 500})
 			return func() { w.ToAWS.Fail() }
 		},
 	} {
@@ -591,11 +591,11 @@ func must[T any](v T, err error) T {
 // Okta's answer does not come: what shows in Okta decides, and what cannot be told is not claimed.
 func TestOktasAnswerIsLost(t *testing.T) {
 	reset, activate, clearing := changes()[0], changes()[5], changes()[7]
-	before, afterwards := actingtest.Fault{Match: "POST", Status: 503}, actingtest.Fault{Match: "POST", Status: 503, After: true}
-	once := func(f actingtest.Fault) actingtest.Fault { f.Times = 1; return f }
+	before, afterwards := pipelinetest.Fault{Match: "POST", Status: 503}, pipelinetest.Fault{Match: "POST", Status: 503, After: true}
+	once := func(f pipelinetest.Fault) pipelinetest.Fault { f.Times = 1; return f }
 	for name, tc := range map[string]struct {
 		change
-		fault  actingtest.Fault
+		fault  pipelinetest.Fault
 		status approval.Status
 		says   string
 		times  int
@@ -607,7 +607,7 @@ func TestOktasAnswerIsLost(t *testing.T) {
 		"reset, not done":       {reset, once(before), approval.Unknown, "See whether dave@example.com got an e-mail", 0},
 		"activate, done":        {activate, once(afterwards), approval.Done, "Okta shows that it took effect.", 1},
 		"activate, not done":    {activate, once(before), approval.Unknown, "See whether stella.stage@example.com got an e-mail", 0},
-		"clear sessions, twice": {clearing, actingtest.Fault{Match: "DELETE", Times: 1, Reset: true, After: true}, approval.Done, "Okta confirmed the change.", 2},
+		"clear sessions, twice": {clearing, pipelinetest.Fault{Match: "DELETE", Times: 1, Reset: true, After: true}, approval.Done, "Okta confirmed the change.", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -631,7 +631,7 @@ func TestALivingWorkerIsNotDisturbed(t *testing.T) {
 	a := suspend().asked(w)
 	w.Decide("frank", "approve")
 	w.Forward(7 * time.Second)
-	w.ToOkta.Fail(actingtest.Fault{Match: "POST", Delay: 400 * time.Millisecond})
+	w.ToOkta.Fail(pipelinetest.Fault{Match: "POST", Delay: 400 * time.Millisecond})
 	var other sync.WaitGroup
 	other.Go(func() { w.Deliver(t.Context(), w.Handle) })
 	for w.Approval(a).Status != approval.Executing {
@@ -714,5 +714,5 @@ func TestMessages(t *testing.T) {
 }
 
 func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
-	actingtest.CheckEnvironment(t, "ApprovalWorkerFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
+	pipelinetest.CheckEnvironment(t, "ApprovalWorkerFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
 }

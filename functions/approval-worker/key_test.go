@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 )
 
 // There is no default key. Where none is named the worker does not start, and under one that is no key it neither asks how a
 // push stands nor carries anything out. The message comes back, so that a key in time is in time for the change.
 func TestWithoutAKeyNothingIsCarriedOut(t *testing.T) {
-	for key := range actingtest.BadKeys {
+	for key := range pipelinetest.BadKeys {
 		t.Run(key, func(t *testing.T) {
 			w := start(t)
 			a := suspend().asked(w)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 )
 
@@ -30,7 +30,7 @@ func TestAWorkerKilledAtTheSecondPush(t *testing.T) {
 					w := start(t)
 					a := suspend().asked(w)
 					w.Decide("frank", "approve")
-					w.ToAuth0.Fail(actingtest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true})
+					w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Times: 1, Reset: true, After: true})
 					for range 2 { // the answer is lost, and found to be lost
 						w.Forward(11 * time.Second)
 						w.Deliver(t.Context(), w.Handle)

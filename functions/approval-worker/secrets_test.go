@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 )
 
@@ -29,7 +29,7 @@ func TestWhatOktaTellsInConfidenceStaysThere(t *testing.T) {
 			a := c.asked(w)
 			w.Decide("frank", "approve")
 			w.ToOkta.Forget()
-			w.ToOkta.Fail(actingtest.Fault{Match: "POST ", Times: 1, Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}, "X-Okta-Request-Id": {"request-1"}}, Body: told})
+			w.ToOkta.Fail(pipelinetest.Fault{Match: "POST ", Times: 1, Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}, "X-Okta-Request-Id": {"request-1"}}, Body: told})
 			a = w.ends(a, approval.Done, "Okta")
 			if n := w.ToOkta.Count("POST "); n != 1 {
 				t.Errorf("Okta got %d calls: %q", n, w.ToOkta.Calls())

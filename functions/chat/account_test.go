@@ -13,7 +13,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/dynamo"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"

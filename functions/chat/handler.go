@@ -15,6 +15,7 @@ import (
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
@@ -28,7 +29,7 @@ func runtime(cfg settings, from aws.Config) agent.Runtime {
 	}
 	return agent.NewHarness(from, cfg.HarnessARN, tools{
 		invoke:    lambdainvoke.New(from).Invoke,
-		functions: map[string]string{actiongroup.GroupOkta: cfg.OktaGroups, actiongroup.GroupCIBA: cfg.CIBA},
+		functions: map[string]string{catalogue.GroupOkta: cfg.OktaGroups, catalogue.GroupCIBA: cfg.CIBA},
 	})
 }
 

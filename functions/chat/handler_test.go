@@ -30,12 +30,13 @@ import (
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/auth0"
-	"github.com/steward-iam/steward/shared/auth0test"
-	"github.com/steward-iam/steward/shared/awstest"
-	"github.com/steward-iam/steward/shared/bedrocktest"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/awstest"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
-	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -194,8 +195,8 @@ func harness(env map[string]string) {
 	delete(env, "BEDROCK_AGENT_ALIAS_ID")
 	env["AGENT_RUNTIME"] = "harness"
 	env["HARNESS_ARN"] = "arn:aws:bedrock-agentcore:us-east-1:000000000000:harness/steward-AbCdEf1234"
-	env["OKTA_GROUPS_FUNCTION_NAME"] = actiongroup.GroupOkta
-	env["CIBA_FUNCTION_NAME"] = actiongroup.GroupCIBA
+	env["OKTA_GROUPS_FUNCTION_NAME"] = catalogue.GroupOkta
+	env["CIBA_FUNCTION_NAME"] = catalogue.GroupCIBA
 }
 
 // invoke plays the functions of the agent.
@@ -213,7 +214,7 @@ func (w *world) invoke(ctx context.Context, name string, payload []byte) ([]byte
 		hold()
 	}
 	answer := e.Answer(`3 groups: "Everyone", "Engineering", "<img src=x onerror=alert(1)>"`)
-	if name == actiongroup.GroupCIBA && e.Function != "check_approval" {
+	if name == catalogue.GroupCIBA && e.Function != "check_approval" {
 		a := w.ask(ctx, session.ID(e.SessionID), aliceSub)
 		answer = e.Answer("Approve on your phone, code " + a.Code + ". I'll carry on by myself.")
 	}

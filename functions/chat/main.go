@@ -20,7 +20,7 @@ import (
 	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/parameter"
@@ -37,7 +37,7 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	from, err := awsclient.Load(context.Background())
+	from, err := awsconfig.Load(context.Background())
 	if err != nil {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)
@@ -57,7 +57,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		return nil, fmt.Errorf("okta client: %w", err)
 	}
 	secrets := secretsmanager.New(from)
-	db := dynamodb.NewFromConfig(awsclient.Brief(from))
+	db := dynamodb.NewFromConfig(awsconfig.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
 	key := func(use, arn string) func(context.Context) (*seal.Box, error) {
 		return seal.Keeper(use, func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, arn) }, now)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/auth0"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"

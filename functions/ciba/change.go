@@ -6,10 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/okta"
@@ -32,20 +33,20 @@ type person struct {
 }
 
 // object is the id that the operation's relation is asked on.
-func (c change) object(op actiongroup.Operation) string {
-	if op.Target == actiongroup.TargetArea {
+func (c change) object(op catalogue.Operation) string {
+	if op.Target == catalogue.TargetArea {
 		return string(op.Area)
 	}
 	return c.target.ID
 }
 
 // summary is the sentence that chat and phone show, and that the person approves.
-func (c change) summary(op actiongroup.Operation) string {
+func (c change) summary(op catalogue.Operation) string {
 	return approval.Sentence(op.ID, c.target, c.party, c.args)
 }
 
 // resolve finds the one id of everything a call names, and refuses what cannot be changed before anybody is asked.
-func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
 	switch call.Function.Name {
 	case "manage_user":
 		return h.onUser(ctx, who, call)
@@ -59,7 +60,7 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 	return change{}, fmt.Errorf("no code for function %q", call.Function.Name)
 }
 
-func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onUser(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
 	p, err := h.user(ctx, who, call.Arg("user"))
 	if err != nil {
 		return change{}, err
@@ -72,10 +73,10 @@ func (h *handler) onUser(ctx context.Context, who *actor.Actor, call actiongroup
 	return c, err
 }
 
-func (h *handler) onMembership(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onMembership(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
 	var group okta.Group
 	var user person
-	if err := acting.Together(
+	if err := pipeline.Together(
 		func() (err error) { group, err = h.group(ctx, call.Arg("group")); return err },
 		func() (err error) { user, err = h.user(ctx, who, call.Arg("user")); return err },
 	); err != nil {
@@ -105,7 +106,7 @@ func (h *handler) onNewGroup(ctx context.Context, call actiongroup.Call) (change
 		return change{}, err
 	}
 	taken, err := h.taken(ctx, name, "")
-	return change{target: approval.Ref{Type: string(actiongroup.TargetGroup), Label: name}, args: args, useless: taken}, err
+	return change{target: approval.Ref{Type: string(catalogue.TargetGroup), Label: name}, args: args, useless: taken}, err
 }
 
 func (h *handler) onRename(ctx context.Context, call actiongroup.Call) (change, error) {
@@ -161,14 +162,14 @@ func (h *handler) taken(ctx context.Context, name string, self okta.GroupID) (re
 	return nil, nil
 }
 
-func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onApp(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
 	user, group := call.Arg("user"), call.Arg("group")
 	if (user == "") == (group == "") {
 		return change{}, fault.New(fault.Invalid, "Name either the user or the group that the app is for, one of the two. Please ask the person.", nil)
 	}
 	var c change
 	var p person
-	if err := acting.Together(
+	if err := pipeline.Together(
 		func() (err error) { c.target, err = h.app(ctx, call.Arg("app")); return err },
 		func() (err error) {
 			if user != "" {
@@ -178,7 +179,7 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 			}
 			g, candidates, err := h.okta.ResolveGroup(ctx, group)
 			if err == nil && g.ID == "" {
-				err = actor.WhichGroup(group, candidates)
+				err = access.WhichGroup(group, candidates)
 			}
 			c.party = groupRef(g, group)
 			return err
@@ -196,10 +197,10 @@ func (h *handler) onApp(ctx context.Context, who *actor.Actor, call actiongroup.
 }
 
 // user is whoever is meant: the actor, or somebody.
-func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (person, error) {
+func (h *handler) user(ctx context.Context, who *access.Actor, said string) (person, error) {
 	if who.IsMe(said) {
 		id, err := h.desk.Own(ctx, who)
-		ref := approval.NewRef(actiongroup.TargetUser, string(id), who.Session.OktaLogin)
+		ref := approval.NewRef(catalogue.TargetUser, string(id), who.Session.OktaLogin)
 		ref.Self = true
 		return person{ref, okta.Active}, err // as who signs in is; what that forbids is looked at once more
 	}
@@ -208,9 +209,9 @@ func (h *handler) user(ctx context.Context, who *actor.Actor, said string) (pers
 		return person{}, err
 	}
 	if u.ID == "" {
-		return person{}, actor.WhichUser(said, candidates)
+		return person{}, access.WhichUser(said, candidates)
 	}
-	ref := approval.NewRef(actiongroup.TargetUser, string(u.ID), u.Login)
+	ref := approval.NewRef(catalogue.TargetUser, string(u.ID), u.Login)
 	ref.Self = ref.ID == who.Session.OktaUserID // people may name themselves by any of their names
 	return person{ref, u.Status}, nil
 }
@@ -222,7 +223,7 @@ func (h *handler) group(ctx context.Context, said string) (okta.Group, error) {
 	case err != nil:
 		return okta.Group{}, err
 	case g.ID == "":
-		return okta.Group{}, actor.WhichGroup(said, candidates)
+		return okta.Group{}, access.WhichGroup(said, candidates)
 	case g.Type == okta.BuiltIn:
 		return okta.Group{}, fault.New(fault.Conflict, "This group is built into Okta and cannot be changed.", nil)
 	case !g.Changeable():
@@ -237,9 +238,9 @@ func (h *handler) app(ctx context.Context, said string) (approval.Ref, error) {
 		return approval.Ref{}, err
 	}
 	if a.ID == "" {
-		return approval.Ref{}, actor.WhichApp(said, candidates)
+		return approval.Ref{}, access.WhichApp(said, candidates)
 	}
-	ref := approval.NewRef(actiongroup.TargetApp, string(a.ID), a.Label)
+	ref := approval.NewRef(catalogue.TargetApp, string(a.ID), a.Label)
 	if said == ref.ID {
 		ref = ref.Marked()
 	}
@@ -248,7 +249,7 @@ func (h *handler) app(ctx context.Context, said string) (approval.Ref, error) {
 
 // groupRef is a group by its name, which is its own unless the group had to be named by its id.
 func groupRef(g okta.Group, said string) approval.Ref {
-	ref := approval.NewRef(actiongroup.TargetGroup, string(g.ID), g.Name)
+	ref := approval.NewRef(catalogue.TargetGroup, string(g.ID), g.Name)
 	if said == ref.ID {
 		ref = ref.Marked()
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
@@ -20,7 +20,7 @@ const (
 )
 
 // check tells how a person's own approvals stand, or cancels one that is still pending.
-func (h *handler) check(ctx context.Context, who actor.Actor, call actiongroup.Call) (string, error) {
+func (h *handler) check(ctx context.Context, who access.Actor, call actiongroup.Call) (string, error) {
 	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, looked)
 	if err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (h *handler) check(ctx context.Context, who actor.Actor, call actiongroup.C
 			return nil
 		})
 	}
-	if err := acting.Together(steps...); err != nil {
+	if err := pipeline.Together(steps...); err != nil {
 		return "", err
 	}
 	var lines []string

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/auth0test"
-	"github.com/steward-iam/steward/shared/fgatest"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // everyOperation is one call of each elevated operation, and of an app's both forms.
@@ -40,16 +40,16 @@ func said(w *world, who string, call []string) audit.Entry {
 	for i := 1; i+1 < len(call); i += 2 {
 		given[call[i]] = call[i+1]
 	}
-	f, _ := actiongroup.Lookup(call[0])
+	f, _ := catalogue.Lookup(call[0])
 	op, _ := f.Operation(given["action"])
 	e.Operation = op.ID
-	named := func(typ actiongroup.Target, key string) audit.Ref {
+	named := func(typ catalogue.Target, key string) audit.Ref {
 		if given[key] == "" {
 			return audit.Ref{}
 		}
 		return audit.Ref{Type: string(typ), Label: given[key]}
 	}
-	user, group := named(actiongroup.TargetUser, "user"), named(actiongroup.TargetGroup, "group")
+	user, group := named(catalogue.TargetUser, "user"), named(catalogue.TargetGroup, "group")
 	switch call[0] {
 	case "manage_user":
 		if e.Object = user; given["user"] == "" {
@@ -60,7 +60,7 @@ func said(w *world, who string, call []string) audit.Entry {
 	case "manage_group":
 		e.Object = group
 	case "change_app_assignment":
-		e.Object, e.Member = named(actiongroup.TargetApp, "app"), user
+		e.Object, e.Member = named(catalogue.TargetApp, "app"), user
 		if given["group"] != "" {
 			e.Member = group
 		}
@@ -95,20 +95,20 @@ func ended(a approval.Approval, result audit.Result) audit.Entry {
 // decided and what came of it; nothing that was not asked, and nothing that has not happened.
 func TestEveryEntryOfAskingForAChange(t *testing.T) {
 	for _, call := range everyOperation() {
-		ask := func(w *world, who string) (actingtest.Reply, *actingtest.World) {
+		ask := func(w *world, who string) (pipelinetest.Reply, *pipelinetest.World) {
 			return w.ask(w.SignIn(who), call[0], call[1:]...), w.World
 		}
 		cases := map[string]func(t *testing.T, w *world){
 			"asked": func(t *testing.T, w *world) {
 				ask(w, "frank")
 				a := w.Approvals("frank")[0]
-				actingtest.WantTrail(t, w.Trail("frank"), asked(a))
+				pipelinetest.WantTrail(t, w.Trail("frank"), asked(a))
 			},
 			"denied before Okta is touched": func(t *testing.T, w *world) {
 				ask(w, "dave")
 				want := said(w, "dave", call)
 				want.Permission, want.Result = audit.Denied, "denied"
-				actingtest.WantTrail(t, w.Trail("dave"), want)
+				pipelinetest.WantTrail(t, w.Trail("dave"), want)
 			},
 			"denied on the object": func(t *testing.T, w *world) {
 				for _, area := range []string{"groups", "users", "apps"} {
@@ -127,12 +127,12 @@ func TestEveryEntryOfAskingForAChange(t *testing.T) {
 					want.Object = audit.Ref{Type: "okta_user", ID: oktatest.Erin, Label: "erin@example.com"}
 				}
 				want.Permission, want.Result, want.ApprovalID = audit.Denied, "denied", ""
-				actingtest.WantTrail(t, w.Trail("erin"), want)
+				pipelinetest.WantTrail(t, w.Trail("erin"), want)
 			},
 			"look-up fails": func(t *testing.T, w *world) {
 				id := w.SignIn("frank")
 				w.ask(id, "check_approval")
-				w.ToOkta.Fail(actingtest.Fault{Match: "/api/v1/", Status: 500})
+				w.ToOkta.Fail(pipelinetest.Fault{Match: "/api/v1/", Status: 500})
 				r := w.ask(id, call[0], call[1:]...)
 				if r.Kind != "upstream" {
 					t.Fatalf("got %q", r.Text)
@@ -142,7 +142,7 @@ func TestEveryEntryOfAskingForAChange(t *testing.T) {
 				if call[0] == "manage_group" && slices.Contains(call, "create") { // allowed on the area before the name was looked up
 					want.Permission = audit.Allowed
 				}
-				actingtest.WantTrail(t, w.Trail("frank"), want)
+				pipelinetest.WantTrail(t, w.Trail("frank"), want)
 			},
 			"FGA is down": func(t *testing.T, w *world) {
 				w.FGA.Fail(fgatest.Fault{Status: 500})
@@ -151,23 +151,23 @@ func TestEveryEntryOfAskingForAChange(t *testing.T) {
 				}
 				want := said(w, "frank", call)
 				want.Result = "upstream"
-				actingtest.WantTrail(t, w.Trail("frank"), want)
+				pipelinetest.WantTrail(t, w.Trail("frank"), want)
 			},
 			"the phone cannot be asked": func(t *testing.T, w *world) {
-				w.ToAuth0.Fail(actingtest.Fault{Match: "/bc-authorize", Status: 500})
+				w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Status: 500})
 				ask(w, "frank")
 				a := w.Approvals("frank")[0]
 				if a.Status != approval.Failed {
 					t.Errorf("it is %s", a.Status)
 				}
-				actingtest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Failed))
+				pipelinetest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Failed))
 			},
 			"cancelled": func(t *testing.T, w *world) {
 				id := w.SignIn("frank")
 				w.ask(id, call[0], call[1:]...)
 				a := w.Approvals("frank")[0]
 				w.ask(id, "check_approval", "action", "cancel", "approval", a.Code)
-				actingtest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Cancelled))
+				pipelinetest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Cancelled))
 			},
 		}
 		for name, run := range cases {
@@ -183,7 +183,7 @@ func TestEveryEntryWhenAnswersAreLost(t *testing.T) {
 		w := start(t)
 		frank := w.SignIn("frank")
 		w.ToAWS.Forget()
-		w.ToAWS.Fail(actingtest.Fault{Nth: n, Reset: true, After: true})
+		w.ToAWS.Fail(pipelinetest.Fault{Nth: n, Reset: true, After: true})
 		r := w.ask(frank, "manage_user", "action", "suspend", "user", "dave")
 		if last = len(w.ToAWS.Calls()) < n; last {
 			if n < 8 {
@@ -201,7 +201,7 @@ func TestEveryEntryWhenAnswersAreLost(t *testing.T) {
 			t.Errorf("answer %d (%s) lost: %q, %d pushes", n, lost, r.Text, len(w.Pushes("frank")))
 			continue
 		}
-		actingtest.WantTrail(t, w.Trail("frank"), asked(w.Approvals("frank")[0]))
+		pipelinetest.WantTrail(t, w.Trail("frank"), asked(w.Approvals("frank")[0]))
 	}
 }
 
@@ -211,7 +211,7 @@ func TestACancelWhoseAnswersAreLost(t *testing.T) {
 		frank := w.SignIn("frank")
 		w.ask(frank, "manage_user", "action", "suspend", "user", "dave")
 		w.ToAWS.Forget()
-		w.ToAWS.Fail(actingtest.Fault{Nth: n, Reset: true, After: true})
+		w.ToAWS.Fail(pipelinetest.Fault{Nth: n, Reset: true, After: true})
 		r := w.ask(frank, "check_approval", "action", "cancel")
 		if last = len(w.ToAWS.Calls()) < n; last && n < 5 {
 			t.Errorf("only %d calls of AWS", n-1)
@@ -219,6 +219,6 @@ func TestACancelWhoseAnswersAreLost(t *testing.T) {
 		w.ToAWS.Fail()
 		wants(t, r, "", "Cancelled")
 		a := w.Approvals("frank")[0]
-		actingtest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Cancelled))
+		pipelinetest.WantTrail(t, w.Trail("frank"), asked(a), ended(a, audit.Cancelled))
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
@@ -42,22 +43,22 @@ type line interface {
 }
 
 type handler struct {
-	desk      *actor.Desk
+	desk      *access.Desk
 	okta      *okta.Client
-	trail     acting.Trail
+	trail     pipeline.Trail
 	approvals approvals
 	phone     phone
 	queue     line
 	box       func(context.Context) (*seal.Box, error)
-	marks     acting.Key // of approvals
-	door      acting.Door
+	marks     pipeline.Key // of approvals
+	door      pipeline.Door
 	log       *slog.Logger
 	now       func() time.Time
 }
 
-func newHandler(c *acting.Clients, p acting.Phone, log *slog.Logger, now func() time.Time) *handler {
+func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: c.Okta, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		desk: c.Desk, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
 	}
 }
@@ -67,23 +68,23 @@ const firstPoll = 6 * time.Second
 
 // Handle answers one call of the agent.
 func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (actiongroup.Response, error) {
-	return acting.Handle(ctx, h.log, h.door, payload, h.answer)
+	return pipeline.Handle(ctx, h.log, h.door, payload, h.answer)
 }
 
 // answer is the path of every elevated change.
 func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, error) {
 	// 1 decode: only what the catalogue declares
-	call, err := event.Call(actiongroup.GroupCIBA)
+	call, err := event.Call(catalogue.GroupCIBA)
 	if err != nil {
 		return "", err
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
 	who, exact, err := h.desk.Enter(ctx, call)
-	act, asked := acting.ActOf(who, call), audit.Unchecked
+	act, asked := pipeline.ActOf(who, call), audit.Unchecked
 	if err != nil {
 		return "", h.trail.Refused(ctx, act, asked, err)
 	}
-	if call.Operation.Target == actiongroup.TargetNone {
+	if call.Operation.Target == catalogue.TargetNone {
 		return h.check(ctx, who, call)
 	}
 	if exact {
@@ -116,7 +117,7 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 
 // ask stores the approval, puts it in line, and sends the push, in this order: whatever breaks in between leaves an
 // approval that the worker lets expire, never a push that nobody waits for.
-func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Call, wanted change) (string, error) {
+func (h *handler) ask(ctx context.Context, who access.Actor, call actiongroup.Call, wanted change) (string, error) {
 	now := h.now().UTC().Truncate(time.Millisecond) // as the table keeps it
 	a := approval.Approval{
 		ID:        approval.NewID(now),
@@ -127,7 +128,7 @@ func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Cal
 		Target:    wanted.target,
 		Party:     wanted.party,
 		Args:      wanted.args,
-		Reason:    call.Arg(actiongroup.ParamReason),
+		Reason:    call.Arg(catalogue.ParamReason),
 		ExpiresAt: now.Add(ciba.Expiry).Truncate(time.Second),
 		Code:      approval.NewCode(),
 		Summary:   wanted.summary(call.Operation),
@@ -159,7 +160,7 @@ func (h *handler) ask(ctx context.Context, who actor.Actor, call actiongroup.Cal
 
 // send records, queues and counts side by side, then rings.
 func (h *handler) send(ctx context.Context, a *approval.Approval) error {
-	err := acting.Together(
+	err := pipeline.Together(
 		func() error { return h.record(ctx, a.Asked) },
 		func() error {
 			return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, firstPoll)
@@ -169,7 +170,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	started, err := h.phone.Start(ctx, acting.Question(*a, h.now()))
+	started, err := h.phone.Start(ctx, pipeline.Question(*a, h.now()))
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 
 // abandon ends an approval that could not be sent, and records that. The cause is what the person reads.
 func (h *handler) abandon(ctx context.Context, a approval.Approval, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acting.Margin/2)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pipeline.Margin/2)
 	defer cancel()
 	a.Result = "It could not be sent to the phone; nothing was changed."
 	err := h.approvals.Move(ctx, &a, approval.Failed, h.now())

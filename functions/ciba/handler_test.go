@@ -10,34 +10,35 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/auth0test"
-	"github.com/steward-iam/steward/shared/fgatest"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 )
 
 // world is the function in its world.
 type world struct {
-	*actingtest.World
+	*pipelinetest.World
 	*handler
 }
 
 func start(t *testing.T, change ...func(*auth0test.Options)) *world {
-	w := actingtest.Start(t, change...)
+	w := pipelinetest.Start(t, change...)
 	return &world{w, newHandler(w.Clients(), w.Phone(), w.Log, w.Now)}
 }
 
-func (w *world) ask(id session.ID, function string, args ...string) actingtest.Reply {
+func (w *world) ask(id session.ID, function string, args ...string) pipelinetest.Reply {
 	w.T.Helper()
 	return w.Ask(w.Handle, id, function, args...)
 }
 
-func wants(t *testing.T, r actingtest.Reply, kind string, texts ...string) {
+func wants(t *testing.T, r pipelinetest.Reply, kind string, texts ...string) {
 	t.Helper()
 	if r.Kind != kind {
 		t.Errorf("kind %q, want %q: %s", r.Kind, kind, r.Text)
@@ -136,7 +137,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 						t.Fatalf("pushed %+v, want %q and the code %s of the chat", pushes, named(c.message), match[1])
 					}
 					a := w.Approvals(who)[0]
-					if a.Status != approval.Pending || !a.Intact() || a.Code != match[1] || a.Summary != match[2] || a.Owner != actingtest.Subject(who) || len(a.AuthReqID) == 0 || a.Pushes != 1 {
+					if a.Status != approval.Pending || !a.Intact() || a.Code != match[1] || a.Summary != match[2] || a.Owner != pipelinetest.Subject(who) || len(a.AuthReqID) == 0 || a.Pushes != 1 {
 						t.Errorf("stored %+v", a)
 					}
 					if left := a.ExpiresAt.Sub(w.Now()); left > 5*time.Minute || left < 5*time.Minute-5*time.Second {
@@ -190,8 +191,8 @@ func TestWhatCannotBeChangedIsRefusedBeforeThePhoneRings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
-			e := actingtest.Event(w.SignIn("frank"), tc.function, tc.args...)
-			e.ActionGroup = actiongroup.GroupCIBA
+			e := pipelinetest.Event(w.SignIn("frank"), tc.function, tc.args...)
+			e.ActionGroup = catalogue.GroupCIBA
 			wants(t, w.Send(t.Context(), w.Handle, e), tc.kind, tc.says)
 			w.nothingAsked("frank")
 			if len(w.Approvals("frank")) != 0 {
@@ -210,15 +211,15 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 		"FGA denies":     {func(w *world) { w.Revoke("frank", "admin", "okta:main") }, "denied", denied},
 		"FGA down":       {func(w *world) { w.FGA.Fail(fgatest.Fault{Status: 500}) }, "upstream", notAsked},
 		"FGA down later": {func(w *world) { w.FGA.Fail(fgatest.Fault{Times: 1}, fgatest.Fault{Status: 500}) }, "upstream", notAsked},
-		"FGA gone":       {func(w *world) { w.ToAWS.Fail(actingtest.Fault{Match: "lambda", Reset: true}) }, "upstream", notAsked},
+		"FGA gone":       {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "lambda", Reset: true}) }, "upstream", notAsked},
 		"nothing recorded": {func(w *world) {
-			w.ToAWS.Fail(actingtest.Fault{Match: "PutItem", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
+			w.ToAWS.Fail(pipelinetest.Fault{Match: "PutItem", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
 		}, "upstream", "Steward's own store did not answer."},
-		"not stored":        {func(w *world) { w.ToAWS.Fail(actingtest.Fault{Match: "TransactWriteItems", Status: 500}) }, "upstream", "Steward's own store did not answer."},
-		"queue down":        {func(w *world) { w.ToAWS.Fail(actingtest.Fault{Match: "sqs", Status: 503}) }, "upstream", "The change could not be put in line."},
-		"Okta down":         {func(w *world) { w.ToOkta.Fail(actingtest.Fault{Status: 503}) }, "upstream", "Okta reports a problem of its own."},
-		"Okta without role": {func(w *world) { w.ToOkta.Fail(actingtest.Fault{Status: 403, Body: `{"errorCode":"E0000006"}`}) }, "denied", "your own Okta role does not allow this"},
-		"Auth0 down":        {func(w *world) { w.ToAuth0.Fail(actingtest.Fault{Status: 503}) }, "upstream", "Auth0 did not answer."},
+		"not stored":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "TransactWriteItems", Status: 500}) }, "upstream", "Steward's own store did not answer."},
+		"queue down":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "sqs", Status: 503}) }, "upstream", "The change could not be put in line."},
+		"Okta down":         {func(w *world) { w.ToOkta.Fail(pipelinetest.Fault{Status: 503}) }, "upstream", "Okta reports a problem of its own."},
+		"Okta without role": {func(w *world) { w.ToOkta.Fail(pipelinetest.Fault{Status: 403, Body: `{"errorCode":"E0000006"}`}) }, "denied", "your own Okta role does not allow this"},
+		"Auth0 down":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Status: 503}) }, "upstream", "Auth0 did not answer."},
 		"no key": {func(w *world) {
 			w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty")
 			w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
@@ -242,7 +243,7 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 func TestThePhoneCannotBeAsked(t *testing.T) {
 	const notEnrolled = "no push notifications are set up for your account"
 	at := func(status int, body string) func(*world) {
-		return func(w *world) { w.ToAuth0.Fail(actingtest.Fault{Match: "/bc-authorize", Status: status, Body: body}) }
+		return func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Status: status, Body: body}) }
 	}
 	for name, tc := range map[string]struct {
 		fail func(*world)
@@ -250,7 +251,7 @@ func TestThePhoneCannotBeAsked(t *testing.T) {
 		says string
 	}{
 		"not enrolled": {func(w *world) {
-			w.Auth0.Configure(func(s *auth0test.Settings) { s.People[string(actingtest.Subject("frank"))].PushEnrolled = false })
+			w.Auth0.Configure(func(s *auth0test.Settings) { s.People[string(pipelinetest.Subject("frank"))].PushEnrolled = false })
 		}, "conflict", notEnrolled},
 		"pushes off":       {func(w *world) { w.Auth0.Configure(func(s *auth0test.Settings) { s.Guardian.PushEnabled = false }) }, "conflict", notEnrolled},
 		"user is deleted":  {at(400, `{"error":"unknown_user_id","error_description":"User ID is malformed or unknown"}`), "unauthenticated", "Auth0 does not know your account any more."},
@@ -258,14 +259,14 @@ func TestThePhoneCannotBeAsked(t *testing.T) {
 		"429 as a refusal": {at(429, `{"error":"access_denied","error_description":"Too Many Requests"}`), "conflict", "Your phone was asked too often"},
 		"grant off": {func(w *world) {
 			w.Auth0.Configure(func(s *auth0test.Settings) {
-				s.Clients[actingtest.ClientID].GrantTypes = []string{auth0test.GrantTokenVault}
+				s.Clients[pipelinetest.ClientID].GrantTypes = []string{auth0test.GrantTokenVault}
 			})
 		}, "internal", "not set up right"},
 		"wrong secret": {at(401, `{"error":"access_denied","error_description":"Unauthorized"}`), "internal", "not set up right"},
 		"500":          {at(500, `<html>canary</html>`), "upstream", "Auth0 did not answer."},
 		"garbage":      {at(200, `{"auth_req_id":`), "upstream", "The approval could not be sent to your phone."},
 		"no id":        {at(200, `{"expires_in":300}`), "upstream", "The approval could not be sent to your phone."},
-		"reset":        {func(w *world) { w.ToAuth0.Fail(actingtest.Fault{Match: "/bc-authorize", Reset: true}) }, "upstream", "The approval could not be sent to your phone."},
+		"reset":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Reset: true}) }, "upstream", "The approval could not be sent to your phone."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -295,7 +296,7 @@ func TestTheSameChangeIsAskedForOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			r, err := w.Handle(t.Context(), payload(t, actingtest.Event(frank, "manage_user", "action", "suspend", "user", "dave")))
+			r, err := w.Handle(t.Context(), payload(t, pipelinetest.Event(frank, "manage_user", "action", "suspend", "user", "dave")))
 			if err != nil || !strings.Contains(r.Text(), "code ") {
 				t.Errorf("%q, %v", r.Text(), err)
 			}
@@ -345,7 +346,7 @@ func TestTheRecordSaysWhatWasAsked(t *testing.T) {
 	w.ask(carol, "manage_user", "action", "unlock", "user", "dave")
 	dave := audit.Ref{Type: "okta_user", ID: oktatest.Dave, Label: "dave@example.com"}
 	a := w.Approvals("carol")[0]
-	actingtest.WantTrail(t, w.Trail("carol"),
+	pipelinetest.WantTrail(t, w.Trail("carol"),
 		audit.Entry{
 			Kind: audit.Decision, Permission: audit.Allowed, Operation: "add_to_group", ApprovalID: a.ID,
 			Object: audit.Ref{Type: "okta_group", ID: oktatest.Engineering, Label: "Engineering"}, Member: dave,
@@ -419,8 +420,8 @@ func TestCheckApproval(t *testing.T) {
 func TestNobodyElseIsActedFor(t *testing.T) {
 	w := start(t)
 	dave := w.SignIn("dave")
-	e := actingtest.Event(dave, "manage_user", "action", "suspend", "user", "alice")
-	e.SessionAttributes = map[string]string{"sub": string(actingtest.Subject("frank")), "approved": "true"}
+	e := pipelinetest.Event(dave, "manage_user", "action", "suspend", "user", "alice")
+	e.SessionAttributes = map[string]string{"sub": string(pipelinetest.Subject("frank")), "approved": "true"}
 	wants(t, w.Send(t.Context(), w.Handle, e), "denied", denied)
 	w.nothingAsked("dave")
 	w.nothingAsked("frank")
@@ -434,10 +435,10 @@ func TestNobodyElseIsActedFor(t *testing.T) {
 func TestTheAnswerComesInTime(t *testing.T) {
 	w := start(t)
 	frank := w.SignIn("frank")
-	w.ToAuth0.Fail(actingtest.Fault{Match: "/bc-authorize", Delay: time.Minute})
-	ctx, cancel := context.WithTimeout(t.Context(), acting.Margin+500*time.Millisecond)
+	w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Delay: time.Minute})
+	ctx, cancel := context.WithTimeout(t.Context(), pipeline.Margin+500*time.Millisecond)
 	defer cancel()
-	wants(t, w.Send(ctx, w.Handle, actingtest.Event(frank, "manage_user", "action", "suspend", "user", "dave")), "upstream", "The approval could not be sent to your phone.")
+	wants(t, w.Send(ctx, w.Handle, pipelinetest.Event(frank, "manage_user", "action", "suspend", "user", "dave")), "upstream", "The approval could not be sent to your phone.")
 	if all := w.Approvals("frank"); len(all) != 1 || all[0].Status != approval.Failed {
 		t.Errorf("approvals: %+v", all)
 	}
@@ -457,7 +458,7 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 }
 
 func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {
-	actingtest.CheckEnvironment(t, "CibaFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
+	pipelinetest.CheckEnvironment(t, "CibaFunction", func(lookup func(string) (string, bool)) error { _, err := parseConfig(lookup); return err })
 }
 
 // Wherever the function is killed, no change is left that would be made unasked, and the same can be asked for again once
@@ -467,7 +468,7 @@ func TestAKilledFunction(t *testing.T) {
 		w := start(t)
 		frank := w.SignIn("frank")
 		ctx := w.KillAt(n, true)
-		_, _ = w.Handle(ctx, payload(t, actingtest.Event(frank, "manage_user", "action", "suspend", "user", "dave")))
+		_, _ = w.Handle(ctx, payload(t, pipelinetest.Event(frank, "manage_user", "action", "suspend", "user", "dave")))
 		made, killed := w.Revive()
 		if last = !killed; last {
 			if len(made) < 8 {

@@ -4,13 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 )
 
 // There is no default key. Where none is named the function does not start, and under one that is no key no phone rings:
 // the fault is ours, and says so.
 func TestWithoutAKeyNoPhoneRings(t *testing.T) {
-	for key, says := range actingtest.BadKeys {
+	for key, says := range pipelinetest.BadKeys {
 		t.Run(key, func(t *testing.T) {
 			w := start(t)
 			frank := w.SignIn("frank")

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/okta"
@@ -107,7 +107,7 @@ func (h *handler) membership(ctx context.Context, operation string, group, user 
 func (h *handler) userAssignment(ctx context.Context, operation string, app approval.Ref, p person) (refusal, err error) {
 	var inactive error
 	var has okta.UserAssignment
-	err = acting.Together(
+	err = pipeline.Together(
 		func() (err error) { inactive, err = h.account(ctx, operation, p); return err },
 		func() (err error) {
 			has, _, err = h.okta.UserAppAssignment(ctx, okta.AppID(app.ID), okta.UserID(p.ref.ID))

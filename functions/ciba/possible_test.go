@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
-	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
+	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 
@@ -23,7 +23,7 @@ func TestAPhoneRingsOnlyForWhatTheStatusAllows(t *testing.T) {
 		"suspend": (*okta.Client).Suspend, "unsuspend": (*okta.Client).Unsuspend, "activate": (*okta.Client).Activate,
 		"deactivate": (*okta.Client).Deactivate, "clear_sessions": (*okta.Client).ClearSessions, "reset_factors": (*okta.Client).ResetFactors,
 	}
-	f, _ := actiongroup.Lookup("manage_user")
+	f, _ := catalogue.Lookup("manage_user")
 	for _, op := range f.Operations {
 		t.Run(op.ID, func(t *testing.T) {
 			w := start(t)
@@ -95,7 +95,7 @@ func TestALaggingSearchRefusesNothing(t *testing.T) {
 	frank := w.SignIn("frank")
 	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "conflict") // from here on one's own id is known
 	w.Okta.SetStatus(oktatest.Dave, oktatest.Suspended)
-	w.ToOkta.Fail(actingtest.Fault{
+	w.ToOkta.Fail(pipelinetest.Fault{
 		Match: "GET /api/v1/users", Nth: 1, Status: 200, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: `[{"id":"` + oktatest.Dave + `","status":"ACTIVE","profile":{"login":"dave@example.com","email":"dave@example.com"}}]`,
 	})
@@ -130,7 +130,7 @@ func TestANewNameIsSeenAsItIs(t *testing.T) {
 // Whatever a call can say that decides the effect stands in the sentence, in the push and in its details.
 func TestEveryArgumentAndBothPartiesAreShown(t *testing.T) {
 	const kind, api = "urn:auth0:schemas:authorization-details:v1:steward", "https://steward.test/api"
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		for _, op := range f.Operations {
 			if !f.Elevated {
 				continue

@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/model"
 	"github.com/steward-iam/steward/shared/fga/openfga"
-	"github.com/steward-iam/steward/shared/fgatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

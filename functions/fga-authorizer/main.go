@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/fga/openfga"
 	"github.com/steward-iam/steward/shared/secretsmanager"
 )
@@ -30,7 +30,7 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	aws, err := awsclient.Load(context.Background())
+	aws, err := awsconfig.Load(context.Background())
 	if err != nil {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)

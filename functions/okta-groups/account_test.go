@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // Whoever connects another person's Okta account at the consent page does not act with it: it is compared with who signed in before
@@ -32,7 +32,7 @@ func TestAnotherPersonsAccountIsNotUsed(t *testing.T) {
 			if len(trail) != 2 {
 				t.Fatalf("trail: %+v", trail)
 			}
-			actingtest.WantTrail(t, trail[1:], audit.Entry{
+			pipelinetest.WantTrail(t, trail[1:], audit.Entry{
 				Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK, Operation: audit.DisconnectOkta,
 				Object: audit.Ref{Type: "okta_user", ID: oktatest.Frank, Label: "frank@example.com"},
 			})
@@ -47,7 +47,7 @@ func TestAnotherPersonsAccountIsNotUsed(t *testing.T) {
 func TestAnotherPersonsAccountThatStaysConnected(t *testing.T) {
 	w := start(t)
 	alice := w.SignInAs("alice", "frank")
-	w.ToAuth0.Fail(actingtest.Fault{Match: "/me/v1/", Status: 503})
+	w.ToAuth0.Fail(pipelinetest.Fault{Match: "/me/v1/", Status: 503})
 	wants(t, w.ask(alice, "list_user_groups"), "conflict", "I could not disconnect it")
 	wants(t, w.ask(alice, "list_user_groups"), "conflict", "I could not disconnect it")
 	if n := w.ToOkta.Count(""); n != w.ToOkta.Count("/users/me") {
@@ -95,7 +95,7 @@ func TestLookUpsThatFindNothingAreRecorded(t *testing.T) {
 	wants(t, w.ask(carol, "get_user", "user", "Nobody Atall"), "not_found")
 	w.Forward(2e9)
 	wants(t, w.ask(carol, "get_user", "user", "Sam Taylor"), "conflict", "Which one is meant?")
-	actingtest.WantTrail(t, w.Trail("carol"),
+	pipelinetest.WantTrail(t, w.Trail("carol"),
 		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "not_found", Operation: "get_user", Object: audit.Ref{Type: "okta_user", Label: "Nobody Atall"}},
 		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "conflict", Operation: "get_user", Object: audit.Ref{Type: "okta_user", Label: "Sam Taylor"}},
 	)

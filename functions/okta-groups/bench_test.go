@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 )
 
 // A repeated read as the function sees it, its world at its heels in this process: what is left when nobody takes time.
@@ -13,7 +13,7 @@ func BenchmarkRead(b *testing.B) {
 	w := start(b)
 	w.log = slog.New(slog.DiscardHandler)
 	alice := w.SignIn("alice")
-	payload, err := json.Marshal(actingtest.Event(alice, "list_user_groups"))
+	payload, err := json.Marshal(pipelinetest.Event(alice, "list_user_groups"))
 	if err != nil {
 		b.Fatal(err)
 	}

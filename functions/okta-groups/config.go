@@ -1,14 +1,14 @@
 package main
 
 import (
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
 	sharedconfig "github.com/steward-iam/steward/shared/config"
 )
 
-type config struct{ acting.Config }
+type config struct{ pipeline.Config }
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: acting.ReadDoor(r, acting.Read(r))}
+	cfg := config{Config: pipeline.ReadDoor(r, pipeline.Read(r))}
 	return cfg, r.Err()
 }

@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/fgatest"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // Every read, in everything that can become of it, leaves whole entries: a decision, and an outcome only where it failed.
@@ -50,7 +50,7 @@ func TestEveryEntryOfARead(t *testing.T) {
 			"look-up fails": func(w *world) (string, []audit.Entry) {
 				frank := w.SignIn("frank")
 				w.ask(frank, "list_my_permissions")
-				w.ToOkta.Fail(actingtest.Fault{Match: "/api/v1/", Status: 503})
+				w.ToOkta.Fail(pipelinetest.Fault{Match: "/api/v1/", Status: 503})
 				w.ask(frank, read.call[0], read.call[1:]...)
 				want := refused(audit.Unchecked, "upstream")
 				if !named { // the area was allowed before whose token it is was asked
@@ -82,16 +82,16 @@ func TestEveryEntryOfARead(t *testing.T) {
 				if who == "" {
 					who = "frank"
 				}
-				actingtest.WantTrail(t, w.Trail(who), want...)
+				pipelinetest.WantTrail(t, w.Trail(who), want...)
 			})
 		}
 	}
 }
 
 // failAfter breaks every call of Okta but the first n.
-func failAfter(n int) (faults []actingtest.Fault) {
+func failAfter(n int) (faults []pipelinetest.Fault) {
 	for i := n + 1; i < n+12; i++ {
-		faults = append(faults, actingtest.Fault{Nth: i, Status: 503})
+		faults = append(faults, pipelinetest.Fault{Nth: i, Status: 503})
 	}
 	return faults
 }

@@ -6,46 +6,47 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
 )
 
 type handler struct {
-	desk  *actor.Desk
+	desk  *access.Desk
 	okta  *okta.Client
-	trail acting.Trail
-	door  acting.Door
+	trail pipeline.Trail
+	door  pipeline.Door
 	log   *slog.Logger
 	now   func() time.Time
 }
 
-func newHandler(c *acting.Clients, log *slog.Logger, now func() time.Time) *handler {
-	return &handler{desk: c.Desk, okta: c.Okta, trail: acting.Trail{Recorder: c.Audit, Log: log, Now: now}, door: c.Door, log: log, now: now}
+func newHandler(c *pipeline.Clients, log *slog.Logger, now func() time.Time) *handler {
+	return &handler{desk: c.Desk, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, door: c.Door, log: log, now: now}
 }
 
 // Handle answers one call of the agent.
 func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (actiongroup.Response, error) {
-	return acting.Handle(ctx, h.log, h.door, payload, h.answer)
+	return pipeline.Handle(ctx, h.log, h.door, payload, h.answer)
 }
 
 // answer is the path of every read.
 func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, error) {
 	// 1 decode: only what the catalogue declares
-	call, err := event.Call(actiongroup.GroupOkta)
+	call, err := event.Call(catalogue.GroupOkta)
 	if err != nil {
 		return "", err
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
 	who, exact, err := h.desk.Enter(ctx, call)
-	act, asked := acting.ActOf(who, call), audit.Unchecked
+	act, asked := pipeline.ActOf(who, call), audit.Unchecked
 	if err != nil {
 		return "", h.trail.Refused(ctx, act, asked, err)
 	}
-	if call.Operation.Target == actiongroup.TargetNone {
+	if call.Operation.Target == catalogue.TargetNone {
 		return h.permissions(ctx, who)
 	}
 	if exact {
@@ -69,7 +70,7 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 		}
 		asked = audit.Allowed
 		// 5 record the decision and 6 act, side by side; the answer needs both
-		return acting.Together(
+		return pipeline.Together(
 			func() error {
 				if recorded { // Okta refused the first token
 					return nil
@@ -99,12 +100,12 @@ type target struct {
 }
 
 // resolve turns what people say into exactly one id, or asks which of several is meant.
-func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongroup.Call) (target, error) {
+func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongroup.Call) (target, error) {
 	ref := func(id, label string) audit.Ref {
 		return audit.Ref{Type: string(call.Operation.Target), ID: id, Label: label}
 	}
 	switch call.Operation.Target {
-	case actiongroup.TargetUser:
+	case catalogue.TargetUser:
 		said := call.Arg("user")
 		if who.IsMe(said) {
 			return target{ref: ref(who.Session.OktaUserID, who.Session.OktaLogin), self: true}, nil
@@ -114,17 +115,17 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 			return target{}, err
 		}
 		if u.ID == "" {
-			return target{}, actor.WhichUser(said, candidates)
+			return target{}, access.WhichUser(said, candidates)
 		}
 		return target{ref: ref(string(u.ID), u.Login), self: string(u.ID) == who.Session.OktaUserID}, nil
-	case actiongroup.TargetGroup:
+	case catalogue.TargetGroup:
 		said := call.Arg("group")
 		g, candidates, err := h.okta.ResolveGroup(ctx, said)
 		if err != nil {
 			return target{}, err
 		}
 		if g.ID == "" {
-			return target{}, actor.WhichGroup(said, candidates)
+			return target{}, access.WhichGroup(said, candidates)
 		}
 		return target{ref: ref(string(g.ID), g.Name)}, nil
 	default:
@@ -133,15 +134,15 @@ func (h *handler) resolve(ctx context.Context, who *actor.Actor, call actiongrou
 }
 
 // checks are what must be allowed on the object itself.
-func (h *handler) checks(who actor.Actor, call actiongroup.Call, on target) []fga.Check {
+func (h *handler) checks(who access.Actor, call actiongroup.Call, on target) []fga.Check {
 	switch call.Operation.Target {
-	case actiongroup.TargetUser:
+	case catalogue.TargetUser:
 		checks := []fga.Check{fga.ForUser(who.User, call.Operation.Relation, on.ref.ID, on.self)}
 		if call.Operation.ID == "get_user" && includes(call)[withGroups] {
 			checks = append(checks, fga.ForUser(who.User, "can_list_groups", on.ref.ID, on.self))
 		}
 		return checks
-	case actiongroup.TargetGroup:
+	case catalogue.TargetGroup:
 		return []fga.Check{fga.ForGroup(who.User, call.Operation.Relation, on.ref.ID)}
 	default:
 		return []fga.Check{fga.ForArea(who.User, call.Operation.Relation, fga.TypeOkta+":"+on.ref.ID)}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/functions/internal/actingtest"
+	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 )
 
 // A rotation loses nothing and needs no restart: a function that is warm goes on with what was sealed before, and opens what
@@ -24,7 +24,7 @@ func TestRotation(t *testing.T) {
 // There is no default key. Where none is named the function does not start, and under one that is no key nothing is
 // exchanged and nothing read: the fault is ours, and says so.
 func TestWithoutAKeyNothingIsRead(t *testing.T) {
-	for key, says := range actingtest.BadKeys {
+	for key, says := range pipelinetest.BadKeys {
 		t.Run(key, func(t *testing.T) {
 			w := start(t)
 			alice := w.SignIn("alice")

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
 )
 
 func main() {
@@ -20,7 +20,7 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	clients, err := acting.New(context.Background(), cfg.Config, time.Now)
+	clients, err := pipeline.New(context.Background(), cfg.Config, time.Now)
 	if err != nil {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)

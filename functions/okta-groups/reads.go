@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steward-iam/steward/functions/internal/acting"
+	"github.com/steward-iam/steward/functions/internal/pipeline"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/actor"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/label"
@@ -41,7 +42,7 @@ func includes(call actiongroup.Call) map[string]bool {
 }
 
 // read does what the operation says.
-func (h *handler) read(ctx context.Context, who actor.Actor, call actiongroup.Call, on target) (string, okta.Meta, error) {
+func (h *handler) read(ctx context.Context, who access.Actor, call actiongroup.Call, on target) (string, okta.Meta, error) {
 	switch call.Operation.ID {
 	case "list_user_groups":
 		return h.userGroups(ctx, who, on)
@@ -62,7 +63,7 @@ func (h *handler) read(ctx context.Context, who actor.Actor, call actiongroup.Ca
 
 func quote(s string) string { return label.Quote(s, 80) }
 
-func (h *handler) userGroups(ctx context.Context, who actor.Actor, on target) (string, okta.Meta, error) {
+func (h *handler) userGroups(ctx context.Context, who access.Actor, on target) (string, okta.Meta, error) {
 	p, err := h.okta.UserGroups(ctx, okta.UserID(on.ref.ID), counted)
 	title := "Your Okta groups"
 	if !on.self {
@@ -164,7 +165,7 @@ func together(ctx context.Context, parts []func(context.Context) (string, okta.M
 	for i, part := range parts {
 		steps[i] = func() (err error) { texts[i], metas[i], err = part(ctx); return err }
 	}
-	err := acting.Together(steps...)
+	err := pipeline.Together(steps...)
 	return strings.Join(texts, "\n"), metas[0], err
 }
 
@@ -188,7 +189,7 @@ func profile(u okta.User) string {
 const anyone = "anyone"
 
 // permissions tells what the person may do, from the catalogue and FGA alone; Okta is not asked.
-func (h *handler) permissions(ctx context.Context, who actor.Actor) (string, error) {
+func (h *handler) permissions(ctx context.Context, who access.Actor) (string, error) {
 	type line struct {
 		text string
 		own  bool
@@ -198,20 +199,20 @@ func (h *handler) permissions(ctx context.Context, who actor.Actor) (string, err
 	add := func(text string, own bool, c fga.Check) {
 		lines, checks = append(lines, line{text, own}), append(checks, c)
 	}
-	self := cmp.Or(who.Session.OktaUserID, actor.Me)
-	for _, f := range actiongroup.Catalogue() {
+	self := cmp.Or(who.Session.OktaUserID, access.Me)
+	for _, f := range catalogue.Functions() {
 		for _, op := range f.Operations {
 			name := strings.ReplaceAll(op.ID, "_", " ")
 			switch op.Target {
-			case actiongroup.TargetNone:
-			case actiongroup.TargetArea:
+			case catalogue.TargetNone:
+			case catalogue.TargetArea:
 				add(name, false, fga.ForArea(who.User, op.Relation, fga.TypeOkta+":"+string(op.Area)))
-			case actiongroup.TargetUser:
+			case catalogue.TargetUser:
 				add(name, true, fga.ForUser(who.User, op.Relation, self, true))
 				add(name, false, fga.ForUser(who.User, op.Relation, anyone, false))
-			case actiongroup.TargetGroup:
+			case catalogue.TargetGroup:
 				add(name, false, fga.ForGroup(who.User, op.Relation, anyone))
-			case actiongroup.TargetApp:
+			case catalogue.TargetApp:
 				add(name, false, fga.ForApp(who.User, op.Relation, anyone))
 			}
 		}

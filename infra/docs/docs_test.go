@@ -55,7 +55,7 @@ var generated = regexp.MustCompile(`(?s)<!-- generated: ([a-z-]+) -->\n(.*?)<!--
 // TestGenerated holds every generated part to what it is generated from.
 func TestGenerated(t *testing.T) {
 	parts := map[string]func(*testing.T) string{
-		"catalogue": catalogue, "targets": targets, "settings": settingsTable, "functions": functionsTable, "environment": environment,
+		"catalogue": catalogueTable, "targets": targets, "settings": settingsTable, "functions": functionsTable, "environment": environment,
 	}
 	seen := map[string]bool{}
 	for name, text := range documents(t) {

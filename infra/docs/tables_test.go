@@ -11,14 +11,14 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/settings"
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
-// catalogue is what the agent can do.
-func catalogue(*testing.T) string {
+// catalogueTable is what the agent can do.
+func catalogueTable(*testing.T) string {
 	var b strings.Builder
 	b.WriteString("| Say | The agent calls | Parameters | Permission, and on what | Phone |\n|---|---|---|---|---|\n")
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		var params []string
 		for _, p := range f.Params {
 			name := "`" + p.Name + "`"
@@ -40,7 +40,7 @@ func catalogue(*testing.T) string {
 }
 
 // permissions are what is asked of FGA; one line for many that are named after their action.
-func permissions(operations []actiongroup.Operation) string {
+func permissions(operations []catalogue.Operation) string {
 	var all []string
 	for _, op := range operations {
 		relation := op.Relation
@@ -49,9 +49,9 @@ func permissions(operations []actiongroup.Operation) string {
 		}
 		var said string
 		switch op.Target {
-		case actiongroup.TargetNone:
+		case catalogue.TargetNone:
 			said = "being signed in"
-		case actiongroup.TargetArea:
+		case catalogue.TargetArea:
 			said = fmt.Sprintf("`%s` on `okta:%s`", relation, op.Area)
 		default:
 			said = fmt.Sprintf("`%s` on the `%s`", relation, op.Target)

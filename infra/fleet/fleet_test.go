@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/steward-iam/steward/infra/fleet"
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -98,7 +98,7 @@ func TestFleet(t *testing.T) {
 			}
 		}
 	}
-	for _, g := range actiongroup.Catalogue() {
+	for _, g := range catalogue.Functions() {
 		if fn, ok := f.Function(g.Group); !ok || !fn.ActionGroup {
 			t.Errorf("%s is served by %q, which is no action group", g.Name, g.Group)
 		}

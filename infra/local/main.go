@@ -31,8 +31,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/shared/bedrocktest"
-	"github.com/steward-iam/steward/shared/bedrocktest/converse"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest/converse"
 )
 
 func main() {

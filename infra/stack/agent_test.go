@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/steward-iam/steward/infra/settings"
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // TestAliasFollowsAgent holds that the alias changes with each part of the agent's definition, and only then.
@@ -135,7 +135,7 @@ func TestAgentSchema(t *testing.T) {
 				}
 			}
 			within(t, "functions of the agent", len(functions), 1, maxFunctions)
-			if diff := cmp.Diff(catalogue(), functions); diff != "" {
+			if diff := cmp.Diff(catalogueLines(), functions); diff != "" {
 				t.Errorf("functions, -catalogue +template:\n%s", diff)
 			}
 
@@ -169,12 +169,12 @@ func checkFunction(t *testing.T, f map[string]any, group string) string {
 	return line
 }
 
-// catalogue says every function in a line.
-func catalogue() (lines []string) {
-	for _, f := range actiongroup.Catalogue() {
+// catalogueLines says every function in a line.
+func catalogueLines() (lines []string) {
+	for _, f := range catalogue.Functions() {
 		line := f.Group + "." + f.Name
 		params := slices.Clone(f.Params)
-		slices.SortFunc(params, func(a, b actiongroup.Param) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(params, func(a, b catalogue.Param) int { return strings.Compare(a.Name, b.Name) })
 		for _, p := range params {
 			line += fmt.Sprintf(" %s:%v:%v", p.Name, p.Type, p.Required)
 		}
@@ -194,7 +194,7 @@ func TestHarnessSchema(t *testing.T) {
 
 			var tools []string
 			want := map[string]map[string]any{}
-			for _, f := range actiongroup.Catalogue() {
+			for _, f := range catalogue.Functions() {
 				want[f.Name] = f.InputSchema()
 			}
 			for _, item := range p["Tools"].([]any) {

@@ -13,12 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -90,8 +89,8 @@ func (r Response) Text() string { return r.Response.FunctionResponse.ResponseBod
 // Call is an event that has been checked against the catalogue.
 type Call struct {
 	SessionID string
-	Function  Function
-	Operation Operation
+	Function  catalogue.Function
+	Operation catalogue.Operation
 	Args      map[string]string // by name; only declared ones, trimmed, never empty
 }
 
@@ -124,7 +123,7 @@ func Decode(payload []byte) (Event, error) {
 // Call checks the event against the part of the catalogue that group serves. The error is of kind Invalid and says
 // what to correct, in words the model can act on.
 func (e Event) Call(group string) (Call, error) {
-	f, ok := Lookup(e.Function)
+	f, ok := catalogue.Lookup(e.Function)
 	if !ok || f.Group != group || e.ActionGroup != group {
 		return Call{}, invalid(fmt.Errorf("function %.60q in action group %.60q", e.Function, e.ActionGroup),
 			"There is no such function here.")
@@ -141,7 +140,7 @@ func (e Event) Call(group string) (Call, error) {
 			return Call{}, invalid(errors.New("duplicate parameter"), "The parameter %s was given twice; give it once.", p.Name)
 		}
 		seen[p.Name] = true
-		value, err := p.parse(given.Value)
+		value, err := p.Parse(given.Value)
 		if err != nil {
 			return Call{}, err
 		}
@@ -162,34 +161,7 @@ func (e Event) Call(group string) (Call, error) {
 	return c, nil
 }
 
-// parse reads one value as its declaration says. Models are sloppy about blanks, case and "3.0"; nothing else passes.
-func (p Param) parse(value string) (string, error) {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return "", nil
-	}
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-		return "", invalid(errors.New("control characters in a parameter"), "The parameter %s holds characters that cannot be part of it.", p.Name)
-	}
-	switch {
-	case len(p.Enum) > 0:
-		value = strings.ToLower(value)
-		if !slices.Contains(p.Enum, value) {
-			return "", invalid(errors.New("value outside the closed set"), "The parameter %s must be one of: %s.", p.Name, strings.Join(p.Enum, ", "))
-		}
-	case p.Type == TypeInteger:
-		n, err := strconv.Atoi(strings.TrimSuffix(value, ".0"))
-		if err != nil || n < 1 || n > p.Max {
-			return "", invalid(errors.New("not an integer in range"), "The parameter %s must be a whole number from 1 to %d.", p.Name, p.Max)
-		}
-		value = strconv.Itoa(n)
-	case utf8.RuneCountInString(value) > p.Max:
-		return "", invalid(errors.New("parameter too long"), "The parameter %s is longer than %d characters.", p.Name, p.Max)
-	}
-	return value, nil
-}
-
-func paramNames(f Function) string {
+func paramNames(f catalogue.Function) string {
 	if len(f.Params) == 0 {
 		return "none"
 	}

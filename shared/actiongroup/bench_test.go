@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // An event is decoded and held against the catalogue before anything else is done.
@@ -19,7 +20,7 @@ func BenchmarkCall(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := e.Call(actiongroup.GroupOkta); err != nil {
+		if _, err := e.Call(catalogue.GroupOkta); err != nil {
 			b.Fatal(err)
 		}
 	}

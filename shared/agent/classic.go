@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime/types"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 )
 
 // ClassicClient is the one call of *bedrockagentruntime.Client in use.
@@ -30,7 +30,7 @@ func NewClassic(client ClassicClient, agentID, aliasID string) *Classic {
 	retryer := newRetryer()
 	return &Classic{
 		client: client, agentID: agentID, aliasID: aliasID,
-		options: func(o *bedrockagentruntime.Options) { o.Retryer, o.HTTPClient = retryer, awsclient.Plain(o.HTTPClient) },
+		options: func(o *bedrockagentruntime.Options) { o.Retryer, o.HTTPClient = retryer, awsconfig.Plain(o.HTTPClient) },
 	}
 }
 

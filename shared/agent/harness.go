@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -199,7 +200,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []block,
 // call runs one tool and returns its result for the harness. Whatever goes wrong is a result too: a call without one
 // would leave the session unusable.
 func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result block, listening bool) {
-	f, ok := actiongroup.Lookup(use.name)
+	f, ok := catalogue.Lookup(use.name)
 	if !ok {
 		return use.failed("There is no such tool."), true
 	}
@@ -259,7 +260,7 @@ func refuse(calls []*toolUse, why string) (results []block) {
 
 // parameters turns a JSON object into the texts Classic would send: declared ones in the catalogue's order, then the
 // rest by name, for the function to refuse. null is as good as absent.
-func parameters(f actiongroup.Function, input []byte) ([]actiongroup.Parameter, error) {
+func parameters(f catalogue.Function, input []byte) ([]actiongroup.Parameter, error) {
 	if len(bytes.TrimSpace(input)) == 0 {
 		return nil, nil
 	}
@@ -272,7 +273,7 @@ func parameters(f actiongroup.Function, input []byte) ([]actiongroup.Parameter, 
 		names = append(names, name)
 	}
 	rank := func(name string) int {
-		if i := slices.IndexFunc(f.Params, func(p actiongroup.Param) bool { return p.Name == name }); i >= 0 {
+		if i := slices.IndexFunc(f.Params, func(p catalogue.Param) bool { return p.Name == name }); i >= 0 {
 			return i
 		}
 		return len(f.Params)

@@ -15,10 +15,10 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 )
 
-// The part of bedrock-agentcore's wire that is used, without the generated client: see package awsclient.
+// The part of bedrock-agentcore's wire that is used, without the generated client: see package awsconfig.
 //
 // https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeHarness.html
 // https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_StopRuntimeSession.html
@@ -79,13 +79,13 @@ type harnessEvent struct {
 }
 
 type harnessWire struct {
-	client *awsclient.Client
+	client *awsconfig.Client
 	arn    string
 }
 
 func newHarnessWire(cfg aws.Config, arn string) harnessWire {
-	service := awsclient.Service{ID: "Bedrock AgentCore", Name: "bedrock-agentcore"}
-	return harnessWire{client: awsclient.New(cfg, service, newRetryer()), arn: arn}
+	service := awsconfig.Service{ID: "Bedrock AgentCore", Name: "bedrock-agentcore"}
+	return harnessWire{client: awsconfig.New(cfg, service, newRetryer()), arn: arn}
 }
 
 func (w harnessWire) call(ctx context.Context, path, sessionID string, in any) (*http.Response, error) {
@@ -93,7 +93,7 @@ func (w harnessWire) call(ctx context.Context, path, sessionID string, in any) (
 	if err != nil {
 		return nil, err
 	}
-	return w.client.Do(ctx, awsclient.Call{Method: http.MethodPost, Path: path, Body: body, Header: http.Header{
+	return w.client.Do(ctx, awsconfig.Call{Method: http.MethodPost, Path: path, Body: body, Header: http.Header{
 		"Accept": {"application/vnd.amazon.eventstream, application/json"}, "Content-Type": {"application/json"}, sessionHeader: {sessionID},
 	}})
 }

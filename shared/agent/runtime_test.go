@@ -20,7 +20,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
-	"github.com/steward-iam/steward/shared/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
 	"github.com/steward-iam/steward/shared/fault"
 )
 

@@ -10,7 +10,7 @@ package agentdef
 import (
 	"slices"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // Instruction is the agent's instruction (Classic) and system prompt (harness). Nothing rests on the model keeping to
@@ -69,14 +69,14 @@ type Tool struct {
 }
 
 var groupDescriptions = map[string]string{
-	actiongroup.GroupOkta: "Reads Okta for the person who is signed in: groups, members, users, permissions.",
-	actiongroup.GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and how they stand.",
+	catalogue.GroupOkta: "Reads Okta for the person who is signed in: groups, members, users, permissions.",
+	catalogue.GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and how they stand.",
 }
 
 // ActionGroups is the whole catalogue as action groups, in the catalogue's order.
 func ActionGroups() []ActionGroup {
 	var groups []ActionGroup
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		i := slices.IndexFunc(groups, func(g ActionGroup) bool { return g.Name == f.Group })
 		if i < 0 {
 			i = len(groups)
@@ -95,7 +95,7 @@ func ActionGroups() []ActionGroup {
 // ([ToolNames]), or it offers a shell and file operations besides.
 func Tools() []Tool {
 	var tools []Tool
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		tools = append(tools, Tool{Name: f.Name, Description: f.Description, InputSchema: f.InputSchema()})
 	}
 	return tools

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // The limits are those of the API models and default quotas: CreateAgent, CreateAgentActionGroup, "Amazon Bedrock
@@ -67,7 +67,7 @@ func TestActionGroupsKeepTheQuotas(t *testing.T) {
 	if functions > 11 {
 		t.Errorf("%d functions, the default quota is 11 an agent", functions)
 	}
-	if want := len(actiongroup.Catalogue()); functions != want {
+	if want := len(catalogue.Functions()); functions != want {
 		t.Errorf("%d functions in action groups, %d in the catalogue", functions, want)
 	}
 }

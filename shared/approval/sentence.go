@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/label"
 )
 
 // NewRef is one object by the name that people call it, as [label.Clean] leaves it. A name from which something was taken
 // away could pass for another, so the mark of the id becomes part of it.
-func NewRef(kind actiongroup.Target, id, name string) Ref {
+func NewRef(kind catalogue.Target, id, name string) Ref {
 	clean, changed := label.Clean(name)
 	r := Ref{Type: string(kind), ID: id, Label: clean}
 	if changed {
@@ -40,9 +40,9 @@ func (r Ref) mark() string { return label.Mark(r.Type, r.ID) }
 
 // words are what kind of thing a type of object is called in a sentence.
 var words = map[string]string{
-	string(actiongroup.TargetUser):  label.WordPerson,
-	string(actiongroup.TargetGroup): "group",
-	string(actiongroup.TargetApp):   "app",
+	string(catalogue.TargetUser):  label.WordPerson,
+	string(catalogue.TargetGroup): "group",
+	string(catalogue.TargetApp):   "app",
 }
 
 // name is the object for a place in a sentence. Other kinds than people may share a name, but are then named by their id.
@@ -123,7 +123,7 @@ func sentence(operation string, names []label.Name, limit int) string {
 
 // Phrase is the phrase of an operation. One that the catalogue has no more is called by its id.
 func Phrase(operation string) label.Phrase {
-	op, ok := actiongroup.OperationByID(operation)
+	op, ok := catalogue.OperationByID(operation)
 	if !ok || op.Phrase == "" {
 		return label.Phrase(strings.ReplaceAll(operation, "_", " ") + "[ {target}][, {party}]")
 	}

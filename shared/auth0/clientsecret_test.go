@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/shared/auth0"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/shared/auth0"
-	"github.com/steward-iam/steward/shared/auth0test"
 	"github.com/steward-iam/steward/shared/ciba"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/secret"

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/label"
 )
@@ -17,7 +17,7 @@ func messageOf(operation string, target, party approval.Ref, args map[string]str
 	return ciba.Message{Operation: operation, Phrase: approval.Phrase(operation), Names: approval.Names(target, party, args), Code: "K7QX"}
 }
 
-func ref(kind actiongroup.Target, name string) approval.Ref {
+func ref(kind catalogue.Target, name string) approval.Ref {
 	if name == "" {
 		return approval.Ref{}
 	}
@@ -25,7 +25,7 @@ func ref(kind actiongroup.Target, name string) approval.Ref {
 }
 
 func TestBindingMessage(t *testing.T) {
-	const user, group, app = actiongroup.TargetUser, actiongroup.TargetGroup, actiongroup.TargetApp
+	const user, group, app = catalogue.TargetUser, catalogue.TargetGroup, catalogue.TargetApp
 	long := strings.Repeat("engineering-", 10)
 	for _, tc := range []struct {
 		operation       string
@@ -65,7 +65,7 @@ func TestBindingMessage(t *testing.T) {
 
 // twins are pairs of changes that a reader, or a phone's alphabet, might take for one another.
 func TestDifferentChangesNeverLookTheSame(t *testing.T) {
-	const user, group, app = actiongroup.TargetUser, actiongroup.TargetGroup, actiongroup.TargetApp
+	const user, group, app = catalogue.TargetUser, catalogue.TargetGroup, catalogue.TargetApp
 	names := []string{
 		"Finance", "finance", "Finance.", "Finance ", "\u202eFinance", "Fin\u200bance", "Finance\u200b", "Finance\ufe0f", "Fin\u0430nce", "Ｆinance", "Finance #AAAA", "Finance #AAAA ",
 		"R&D", "R/D", "R_D", "R D", "R  D", "R\u00a0D", "ops@corp", "ops-at-corp", "ops at corp", "ops@corp ", "a..b", "a",
@@ -91,10 +91,10 @@ func TestDifferentChangesNeverLookTheSame(t *testing.T) {
 			}
 		}
 	}
-	id := func(kind actiongroup.Target, name string) approval.Ref {
+	id := func(kind catalogue.Target, name string) approval.Ref {
 		return approval.NewRef(kind, fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:20], name)
 	}
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		for _, op := range f.Operations {
 			if !f.Elevated {
 				continue
@@ -156,10 +156,10 @@ func TestGeneratedLookAlikesNeverLookTheSame(t *testing.T) {
 	for _, other := range []string{"b", "a to group b", "\u200bb"} {
 		for n := range names {
 			for operation, parties := range map[string][2]approval.Ref{
-				"delete_group": {ref(actiongroup.TargetGroup, n), {}},
-				"add_to_group": {ref(actiongroup.TargetGroup, n), ref(actiongroup.TargetUser, other)},
-				"assign_app":   {ref(actiongroup.TargetApp, other), ref(actiongroup.TargetGroup, n)},
-				"unassign_app": {ref(actiongroup.TargetApp, other), ref(actiongroup.TargetUser, n)},
+				"delete_group": {ref(catalogue.TargetGroup, n), {}},
+				"add_to_group": {ref(catalogue.TargetGroup, n), ref(catalogue.TargetUser, other)},
+				"assign_app":   {ref(catalogue.TargetApp, other), ref(catalogue.TargetGroup, n)},
+				"unassign_app": {ref(catalogue.TargetApp, other), ref(catalogue.TargetUser, n)},
 			} {
 				id := operation + " " + parties[0].ID + " " + parties[1].ID
 				m := messageOf(operation, parties[0], parties[1], nil)
@@ -184,7 +184,7 @@ func FuzzBindingMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, target, party, name, description string) {
 		for _, op := range []string{"reset_password", "add_to_group", "rename_group", "assign_app", "create_group", "gone"} {
 			args := map[string]string{"new_name": name, "name": name, "description": description}
-			a, b := approval.NewRef(actiongroup.TargetGroup, "00g1", target), approval.NewRef(actiongroup.TargetUser, "00u1", party)
+			a, b := approval.NewRef(catalogue.TargetGroup, "00g1", target), approval.NewRef(catalogue.TargetUser, "00u1", party)
 			m := messageOf(op, a, b, args)
 			for style, end := range map[ciba.Style]string{ciba.StyleSentence: ". Code K7QX", ciba.StyleToken: "#K7QX"} {
 				got := m.BindingMessage(style)

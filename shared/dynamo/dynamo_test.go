@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/steward-iam/steward/shared/awstest"
 	"github.com/steward-iam/steward/shared/dynamo/storetest"
+	"github.com/steward-iam/steward/shared/fake/awstest"
 )
 
 func at(endpoint string) *dynamodb.Client {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga"
-	"github.com/steward-iam/steward/shared/fgatest"
 )
 
 type invokerFunc func(ctx context.Context, name string, payload []byte) ([]byte, string, error)

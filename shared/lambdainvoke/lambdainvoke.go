@@ -20,7 +20,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 )
 
 // A person waits for the answer, so the pauses between attempts are short.
@@ -33,11 +33,11 @@ const (
 const maxAnswer = 6 << 20
 
 // Invoker calls functions. It is safe for concurrent use.
-type Invoker struct{ client *awsclient.Client }
+type Invoker struct{ client *awsconfig.Client }
 
 // New makes an Invoker and calls nobody.
 func New(cfg aws.Config) *Invoker {
-	return &Invoker{client: awsclient.New(cfg, awsclient.Service{ID: "Lambda", Name: "lambda"}, retry.NewStandard(func(o *retry.StandardOptions) {
+	return &Invoker{client: awsconfig.New(cfg, awsconfig.Service{ID: "Lambda", Name: "lambda"}, retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxPause
 		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
 	}))}
@@ -46,7 +46,7 @@ func New(cfg aws.Config) *Invoker {
 // Invoke runs the function synchronously. A function that fails is not an error of Invoke: functionError is then not
 // empty ("Unhandled" as a rule), and the answer holds the runtime's error object.
 func (i *Invoker) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
-	resp, err := i.client.Do(ctx, awsclient.Call{
+	resp, err := i.client.Do(ctx, awsconfig.Call{
 		Method: http.MethodPost,
 		Path:   "/2015-03-31/functions/" + httpbinding.EscapePath(functionName, true) + "/invocations",
 		Header: http.Header{"Content-Type": {"application/octet-stream"}, "X-Amz-Invocation-Type": {"RequestResponse"}},

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

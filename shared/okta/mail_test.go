@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
 )
 
 // What lets a person in goes to them by Okta's mail. It is asked for in so many words: told otherwise, Okta hands the link or

@@ -14,10 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest/oktaspec"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
-	"github.com/steward-iam/steward/shared/oktatest/oktaspec"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

@@ -17,8 +17,8 @@ import (
 
 	sdk "github.com/okta/okta-sdk-golang/v5/okta"
 
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
-	"github.com/steward-iam/steward/shared/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

@@ -12,17 +12,17 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 )
 
 const timeout = 4 * time.Second // all attempts together
 
 // Store reads parameters. It is safe for concurrent use.
-type Store struct{ client *awsclient.Client }
+type Store struct{ client *awsconfig.Client }
 
 // New makes a Store and calls nobody.
 func New(cfg aws.Config) *Store {
-	return &Store{client: awsclient.New(cfg, awsclient.Service{ID: "SSM", Name: "ssm"}, nil)}
+	return &Store{client: awsconfig.New(cfg, awsconfig.Service{ID: "SSM", Name: "ssm"}, nil)}
 }
 
 // Get returns the value of the parameter.

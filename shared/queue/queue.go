@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -19,13 +19,13 @@ const maxDelay = 15 * time.Minute
 
 // Queue is one queue. It is safe for concurrent use.
 type Queue struct {
-	client *awsclient.Client
+	client *awsconfig.Client
 	url    string
 }
 
 // New sends to the queue at url.
 func New(cfg aws.Config, url string) *Queue {
-	return &Queue{client: awsclient.New(cfg, awsclient.Service{ID: "SQS", Name: "sqs", JSON: "1.0"}, nil), url: url}
+	return &Queue{client: awsconfig.New(cfg, awsconfig.Service{ID: "SQS", Name: "sqs", JSON: "1.0"}, nil), url: url}
 }
 
 // Send makes m visible to the worker after delay, and not before: SQS counts whole seconds.

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 
-	"github.com/steward-iam/steward/shared/awsclient"
+	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -31,7 +31,7 @@ const fetchTimeout = 4 * time.Second
 // Source reads and remembers secret values. It is safe for concurrent use; however many ask for the same secret at
 // once, AWS is asked once. Failures are not remembered.
 type Source struct {
-	client *awsclient.Client
+	client *awsconfig.Client
 
 	mu      sync.Mutex
 	known   map[string]secret.String
@@ -47,8 +47,8 @@ type reading struct {
 
 // New makes a Source and asks for nothing.
 func New(cfg aws.Config) *Source {
-	service := awsclient.Service{ID: "Secrets Manager", Name: "secretsmanager"}
-	return &Source{client: awsclient.New(cfg, service, nil), known: map[string]secret.String{}, reading: map[string]*reading{}}
+	service := awsconfig.Service{ID: "Secrets Manager", Name: "secretsmanager"}
+	return &Source{client: awsconfig.New(cfg, service, nil), known: map[string]secret.String{}, reading: map[string]*reading{}}
 }
 
 // Get returns the value of the secret with the given ARN as it was when first read, without the blanks that pasting

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -101,7 +101,7 @@ func TestEveryOperationHasItsSentences(t *testing.T) {
 	for r := range why {
 		results = append(results, r)
 	}
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		for _, op := range f.Operations {
 			for _, result := range results {
 				for _, permission := range []audit.Permission{audit.Allowed, audit.Denied, audit.Unchecked} {

@@ -14,9 +14,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
 	"github.com/steward-iam/steward/shared/tokenvault"
@@ -166,7 +166,7 @@ func (a *App) turn(ctx context.Context, l session.Login, message string, before 
 			case agent.Text:
 				err = s.send("text", piece{e.Text})
 			case agent.Trace:
-				if e.ActionGroup == actiongroup.GroupCIBA && (e.Step == agent.StepResult || e.Step == agent.StepReprompt) {
+				if e.ActionGroup == catalogue.GroupCIBA && (e.Step == agent.StepResult || e.Step == agent.StepReprompt) {
 					looking.Go(look)
 				}
 				err = s.send("trace", step(e))

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
@@ -75,7 +75,7 @@ func oktaUser(id, login string) audit.Ref {
 	if id == "" {
 		return audit.Ref{}
 	}
-	return audit.Ref{Type: string(actiongroup.TargetUser), ID: id, Label: shownName(login)}
+	return audit.Ref{Type: string(catalogue.TargetUser), ID: id, Label: shownName(login)}
 }
 
 // me is a token for the person's own account at Auth0, and the login it is for.

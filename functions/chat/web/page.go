@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/label"
 	"github.com/steward-iam/steward/shared/session"
@@ -142,7 +142,7 @@ func initials(p session.Person) string {
 
 // suggestions are the first example of each function, reads and changes apart.
 func suggestions() (look, change []string) {
-	for _, f := range actiongroup.Catalogue() {
+	for _, f := range catalogue.Functions() {
 		if len(f.Examples) == 0 || f.Name == "check_approval" {
 			continue
 		}

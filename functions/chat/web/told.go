@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/label"
 )
@@ -55,7 +55,7 @@ func (a act) sentence() string {
 	if phrase, ok := own[last.Operation][last.Result]; ok {
 		return phrase.Say(a.name)
 	}
-	op, ok := actiongroup.OperationByID(last.Operation)
+	op, ok := catalogue.OperationByID(last.Operation)
 	if !ok { // of another version
 		op.Phrase = label.Phrase(sentence(last.Operation) + "[ {target}][, {party}]")
 		op.Past = label.Phrase("did this: " + strings.ReplaceAll(last.Operation, "_", " ") + "[ {target}][, {party}]")
@@ -76,7 +76,7 @@ func (a act) sentence() string {
 }
 
 // asked is what was asked for, as it stands behind "You asked to ".
-func (a act) asked(op actiongroup.Operation) string {
+func (a act) asked(op catalogue.Operation) string {
 	said := op.Phrase.Say(a.name)
 	return strings.ToLower(said[:1]) + said[1:]
 }
@@ -101,7 +101,7 @@ func (a act) why() string {
 }
 
 // unnamed stands for what an entry does not name.
-var unnamed = map[actiongroup.Target]string{actiongroup.TargetUser: "a person", actiongroup.TargetGroup: "a group", actiongroup.TargetApp: "an app"}
+var unnamed = map[catalogue.Target]string{catalogue.TargetUser: "a person", catalogue.TargetGroup: "a group", catalogue.TargetApp: "an app"}
 
 // name is the name for a place of the operation's phrase.
 func (a act) name(place string) string {
@@ -114,7 +114,7 @@ func (a act) name(place string) string {
 	if i := slices.IndexFunc(names, func(n label.Name) bool { return n.Place == place }); i >= 0 && names[i].Text != "" {
 		return names[i].Quoted(longestName)
 	}
-	op, ok := actiongroup.OperationByID(last.Operation)
+	op, ok := catalogue.OperationByID(last.Operation)
 	if !ok {
 		return ""
 	}

@@ -1,4 +1,4 @@
-// Package auth0_test runs Auth0's JavaScript SDK (npm @auth0/auth0-auth-js, pinned in package-lock.json) against shared/auth0test: a
+// Package auth0_test runs Auth0's JavaScript SDK (npm @auth0/auth0-auth-js, pinned in package-lock.json) against shared/fake/auth0test: a
 // client we did not write must find nothing odd in our tenant. What the SDK sends to /bc-authorize is pinned in
 // testdata/bc-authorize.json, so that our own client can be compared with it.
 //
@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata from what the SDK sends now")

@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript against shared/bedrocktest; started by conformance_test.go, which says where it listens.
+// The AWS SDK for JavaScript against shared/fake/bedrocktest; started by conformance_test.go, which says where it listens.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BedrockAgentRuntimeClient, InvokeAgentCommand } from "@aws-sdk/client-bedrock-agent-runtime";

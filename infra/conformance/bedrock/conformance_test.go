@@ -1,5 +1,5 @@
 // Package bedrock_test runs the AWS SDK for JavaScript (npm @aws-sdk/client-bedrock-agent-runtime and
-// @aws-sdk/client-bedrock-agentcore, pinned in package-lock.json) against shared/bedrocktest: clients we did not write
+// @aws-sdk/client-bedrock-agentcore, pinned in package-lock.json) against shared/fake/bedrocktest: clients we did not write
 // must find nothing odd in our agent runtimes.
 //
 // It needs node, npm and, the first time, the npm registry. Without them it is skipped, except where CI=true.
@@ -14,7 +14,8 @@ import (
 	"testing"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/bedrocktest"
+	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
 )
 
 const (
@@ -53,7 +54,7 @@ func TestAWSSDKForJavaScript(t *testing.T) {
 
 // invoke plays the functions: reads answer, changes fail.
 func invoke(_ context.Context, function string, payload []byte) ([]byte, string, error) {
-	if function == actiongroup.GroupCIBA {
+	if function == catalogue.GroupCIBA {
 		return []byte(`{"errorMessage":"exit status 1","errorType":"Runtime.ExitError"}`), "Unhandled", nil
 	}
 	event, err := actiongroup.Decode(payload)

@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
-	"github.com/steward-iam/steward/infra/local/tap"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/bedrocktest"
+	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
 )
 
 const person = "alice@example.com"
@@ -65,7 +66,7 @@ const (
 )
 
 func reads(ctx context.Context, f *run.Fleet, t sessions, id string, r *Report) error {
-	call, err := event(id, actiongroup.GroupOkta, "list_user_groups", nil)
+	call, err := event(id, catalogue.GroupOkta, "list_user_groups", nil)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func reads(ctx context.Context, f *run.Fleet, t sessions, id string, r *Report) 
 	}
 	r.Warm["list_user_groups"] = last
 	r.Calls = map[string]int{}
-	for _, service := range tap.Services {
+	for _, service := range faultproxy.Services {
 		for _, got := range f.Tap.Requests(service) {
 			r.Calls[name(got)]++
 		}
@@ -162,12 +163,12 @@ func laptop(ctx context.Context) (float64, error) {
 	return 2 * ms(quantile(trips, 0.5)), nil
 }
 
-func name(r tap.Request) string {
+func name(r faultproxy.Request) string {
 	switch {
 	case r.Target != "":
 		_, operation, _ := strings.Cut(r.Target, ".")
 		return operation
-	case r.Service == tap.AWS:
+	case r.Service == faultproxy.AWS:
 		return "Invoke"
 	}
 	return r.Service

@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/chatclient"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/visitor"
-	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // asks is how often each change is asked for: enough for a 99th percentile.
@@ -44,7 +44,7 @@ func changes(ctx context.Context, f *run.Fleet, t sessions, r *Report) error {
 		}
 		args := map[string]string{"action": c.operation}
 		maps.Copy(args, c.args)
-		call, err := event(id, actiongroup.GroupCIBA, "manage_user", args)
+		call, err := event(id, catalogue.GroupCIBA, "manage_user", args)
 		if err != nil {
 			return err
 		}
@@ -74,8 +74,8 @@ func tableOf(f *run.Fleet) sessions {
 }
 
 // signIn signs a person in and tells the session.
-func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*visitor.Visitor, string, error) {
-	v, err := visitor.SignIn(ctx, f.ChatURL, email)
+func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*chatclient.Visitor, string, error) {
+	v, err := chatclient.SignIn(ctx, f.ChatURL, email)
 	if err != nil {
 		return nil, "", err
 	}

@@ -3,7 +3,7 @@
 //
 //	GET    /pushes               the pushes sent so far; POST /pushes/{id} {"decision":"approve|deny"} answers one
 //	GET    /requests?service=    what auth0, okta, fga or aws received, in order; without service, all of it
-//	GET    /faults               the faults that are armed; POST arms one (see tap.Fault), DELETE disarms all
+//	GET    /faults               the faults that are armed; POST arms one (see faultproxy.Fault), DELETE disarms all
 //	POST   /reset                everything back to the seed; signed-in browsers are signed out
 //	GET    /logs?function=       what the functions wrote
 //	GET    /stats                invocations, cold starts, crashes, memory
@@ -20,9 +20,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 )
 
 // Handler is the control port.
@@ -31,7 +31,7 @@ type Handler struct {
 		Pushes() []auth0test.Push
 		Decide(id, decision string) error
 	}
-	Tap    *tap.Tap
+	Tap    *faultproxy.Tap
 	Lambda *runtimeapi.Lambda
 	// Reset brings everything back to the seed.
 	Reset func(context.Context) error
@@ -95,15 +95,15 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) requests(w http.ResponseWriter, r *http.Request) {
 	service := r.URL.Query().Get("service")
-	if service != "" && !slices.Contains(tap.Services, service) {
-		refuse(w, http.StatusBadRequest, "service is one of "+strings.Join(tap.Services, ", "))
+	if service != "" && !slices.Contains(faultproxy.Services, service) {
+		refuse(w, http.StatusBadRequest, "service is one of "+strings.Join(faultproxy.Services, ", "))
 		return
 	}
 	answer(w, h.Tap.Requests(service))
 }
 
 func (h *Handler) addFault(w http.ResponseWriter, r *http.Request) {
-	var f tap.Fault
+	var f faultproxy.Fault
 	if !read(w, r, &f) {
 		return
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/steward-iam/steward/infra/local/control"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 )
 
 type phone struct{ pushes []auth0test.Push }
@@ -38,7 +38,7 @@ func TestControl(t *testing.T) {
 	var resets int
 	h := &control.Handler{
 		Phone: &phone{[]auth0test.Push{{ID: "cns_1", Status: "pending", BindingMessage: "reset_password,dave,K7Q2"}}},
-		Tap:   new(tap.Tap), Lambda: lambda,
+		Tap:   new(faultproxy.Tap), Lambda: lambda,
 		Reset: func(context.Context) error { resets++; return nil },
 	}
 	for _, tt := range []struct {
@@ -83,7 +83,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestOtherSitesAreRefused(t *testing.T) {
-	h := &control.Handler{Phone: &phone{}, Tap: new(tap.Tap)}
+	h := &control.Handler{Phone: &phone{}, Tap: new(faultproxy.Tap)}
 	for name, change := range map[string]func(*http.Request){
 		"cross-site post":   func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"other origin":      func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },

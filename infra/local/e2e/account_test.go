@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // accountsDeleted are the connected accounts that Auth0 was asked to delete, and did.

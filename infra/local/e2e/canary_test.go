@@ -19,9 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
 )
 
 // canary collects secrets as they are made, and every place where none may be.
@@ -76,18 +76,18 @@ func (c *canary) learn(from string, body []byte) {
 }
 
 // exchange sorts what went over a wire of the fakes: secrets belong to Auth0's and FGA's token wires, and to Secrets Manager's answers.
-func (c *canary) exchange(e tap.Exchange) {
+func (c *canary) exchange(e faultproxy.Exchange) {
 	c.learn(e.Service, e.Request)
 	c.learn(e.Service, e.Response)
 	switch {
-	case e.Service == tap.AWS && strings.HasPrefix(e.Target, "secretsmanager."):
+	case e.Service == faultproxy.AWS && strings.HasPrefix(e.Target, "secretsmanager."):
 		var out struct{ SecretString string }
 		_ = json.Unmarshal(e.Response, &out)
 		c.secret("secret of Secrets Manager", out.SecretString)
-	case e.Service == tap.AWS:
+	case e.Service == faultproxy.AWS:
 		c.place("request "+e.Target+e.Path, e.Request)
 		c.place("answer "+e.Target+e.Path, e.Response)
-	case e.Service == tap.Okta || e.Service == tap.FGA && e.Path != "/oauth/token":
+	case e.Service == faultproxy.Okta || e.Service == faultproxy.FGA && e.Path != "/oauth/token":
 		c.place("body to "+e.Service, e.Request)
 	}
 }
@@ -170,7 +170,7 @@ func TestCanary(t *testing.T) {
 func story(t *testing.T, f *run.Fleet) {
 	t.Helper()
 	alice, bob := signIn(t, f, "alice@example.com"), signIn(t, f, "bob@example.com")
-	say := func(v *visitor.Visitor, message string) visitor.Answer {
+	say := func(v *chatclient.Visitor, message string) chatclient.Answer {
 		t.Helper()
 		a, err := v.Say(t.Context(), message)
 		if err != nil {
@@ -179,7 +179,7 @@ func story(t *testing.T, f *run.Fleet) {
 		return a
 	}
 	say(alice, "What are my Okta groups?") // not connected
-	for _, v := range []*visitor.Visitor{alice, bob} {
+	for _, v := range []*chatclient.Visitor{alice, bob} {
 		if err := v.Connect(t.Context(), "approve"); err != nil {
 			t.Fatal(err)
 		}
@@ -208,13 +208,13 @@ func story(t *testing.T, f *run.Fleet) {
 			t.Errorf("got %+v, %v, want %s", end, err, want)
 		}
 	}
-	for _, fault := range []tap.Fault{
-		{Service: tap.Okta, Status: 500},
-		{Service: tap.Okta, Status: 401},
-		{Service: tap.FGA, Body: "<<<"},
-		{Service: tap.AWS, Match: "GetItem", Status: 400},
-		{Service: tap.AWS, Match: "PutItem", Reset: true},
-		{Service: tap.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
+	for _, fault := range []faultproxy.Fault{
+		{Service: faultproxy.Okta, Status: 500},
+		{Service: faultproxy.Okta, Status: 401},
+		{Service: faultproxy.FGA, Body: "<<<"},
+		{Service: faultproxy.AWS, Match: "GetItem", Status: 400},
+		{Service: faultproxy.AWS, Match: "PutItem", Reset: true},
+		{Service: faultproxy.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
 	} {
 		alice = signIn(t, f, "alice@example.com") // one sign-in may not ask so much at once
 		if err := f.Tap.Add(fault); err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
-	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/auth0test"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -128,7 +128,7 @@ func seeded(t *testing.T) *rand.Rand {
 
 // admin is a signed-in administrator.
 type admin struct {
-	visitor     *visitor.Visitor
+	visitor     *chatclient.Visitor
 	subject, id string
 }
 
@@ -226,10 +226,10 @@ func (m *murderer) next() {
 	m.left, m.okta, m.after = 1+m.random.IntN(60), m.random.IntN(3) == 0, m.random.IntN(2) == 1
 }
 
-func (m *murderer) see(r tap.Request, after bool) {
+func (m *murderer) see(r faultproxy.Request, after bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.left--; m.left > 0 || after != m.after || m.kills == m.most || m.okta && r.Service != tap.Okta {
+	if m.left--; m.left > 0 || after != m.after || m.kills == m.most || m.okta && r.Service != faultproxy.Okta {
 		return
 	}
 	if m.f.Lambda.Kill(fleet.ApprovalWorker) == 0 {
@@ -323,7 +323,7 @@ func check(t *testing.T, f *run.Fleet, a *asked) {
 			effects = append(effects, e)
 		}
 	}
-	op, _ := actiongroup.OperationByID(a.operation)
+	op, _ := catalogue.OperationByID(a.operation)
 	var fault error
 	switch end.Status {
 	case approval.Done:

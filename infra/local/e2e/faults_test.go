@@ -13,18 +13,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // inside is what a person must never be shown of a failure.
 var inside = regexp.MustCompile(`(?i)localhost|127\.0\.0\.1|dial tcp|\bEOF\b|reset by peer|exception|goroutine|panic|\.go:|<<<|https?://|unmarshal|invalid character|context deadline|arn:aws`)
 
 // The ways a dependency fails; that of a timeout is a delay no caller waits for.
-var ways = []tap.Fault{
+var ways = []faultproxy.Fault{
 	{Status: http.StatusInternalServerError},
 	{Status: http.StatusTooManyRequests},
 	{Body: "<<<"},
@@ -35,16 +36,16 @@ var ways = []tap.Fault{
 }
 
 // What the change of an Okta object depends on.
-var dependencies = []tap.Fault{
-	{Service: tap.Auth0, Match: "POST /oauth/token"},
-	{Service: tap.Auth0, Match: "POST /bc-authorize"},
-	{Service: tap.Okta},
-	{Service: tap.FGA, Match: "check"},
-	{Service: tap.AWS, Match: "DynamoDB_20120810.GetItem"},
-	{Service: tap.AWS, Match: "DynamoDB_20120810.PutItem"},
-	{Service: tap.AWS, Match: "DynamoDB_20120810.UpdateItem"},
-	{Service: tap.AWS, Match: "AmazonSQS.SendMessage"},
-	{Service: tap.AWS, Match: "/functions/fga-authorizer/"},
+var dependencies = []faultproxy.Fault{
+	{Service: faultproxy.Auth0, Match: "POST /oauth/token"},
+	{Service: faultproxy.Auth0, Match: "POST /bc-authorize"},
+	{Service: faultproxy.Okta},
+	{Service: faultproxy.FGA, Match: "check"},
+	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.GetItem"},
+	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.PutItem"},
+	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.UpdateItem"},
+	{Service: faultproxy.AWS, Match: "AmazonSQS.SendMessage"},
+	{Service: faultproxy.AWS, Match: "/functions/fga-authorizer/"},
 }
 
 // TestApprovalsSurviveFaults lets what the worker depends on fail in every way, time after time, while approvals are in flight.
@@ -143,7 +144,7 @@ func TestAskingForAChangeFails(t *testing.T) {
 }
 
 // say is an answer's text; errors of the conversation are part of it.
-func say(t *testing.T, v *visitor.Visitor, message string) string {
+func say(t *testing.T, v *chatclient.Visitor, message string) string {
 	t.Helper()
 	a, err := v.Say(t.Context(), message)
 	if err != nil {
@@ -178,7 +179,7 @@ func TestWhoMayWhat(t *testing.T) {
 		{"Assign alice@example.com to the app Salesforce", "code", false},
 	}
 	for _, name := range []string{"erin", "dave"} {
-		var v *visitor.Visitor
+		var v *chatclient.Visitor
 		for i, q := range questions {
 			if i%8 == 0 { // one sign-in may not ask so much at once
 				v = signIn(t, f, name+"@example.com")
@@ -257,7 +258,7 @@ func TestNamingSomebodyGainsNothing(t *testing.T) {
 		"session_id": alice, "sessionId": alice, "user": "alice@example.com", "email": "alice@example.com", "sub": "oidc|okta-corp|00ualice000000000001", "user_id": "00ualice000000000001",
 	}
 	for name, id := range map[string]string{"dave": dave, "nobody": "ThereIsNoSuchSessionAnywhereAtAll0123456789", "empty": "", "path": "../" + alice} {
-		for _, function := range []struct{ name, call string }{{actiongroup.GroupOkta, "list_user_groups"}, {actiongroup.GroupCIBA, "manage_user"}} {
+		for _, function := range []struct{ name, call string }{{catalogue.GroupOkta, "list_user_groups"}, {catalogue.GroupCIBA, "manage_user"}} {
 			event := actiongroup.Event{
 				MessageVersion: "1.0", SessionID: id, ActionGroup: function.name, Function: function.call, InputText: "I am alice@example.com",
 				SessionAttributes: claims, PromptSessionAttributes: claims, Parameters: []actiongroup.Parameter{{Name: "user", Type: "string", Value: "alice@example.com"}},

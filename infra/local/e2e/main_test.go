@@ -13,8 +13,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/steward-iam/steward/infra/local/chatclient"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/visitor"
 )
 
 var bin string // of the functions
@@ -60,9 +60,9 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 	return f
 }
 
-func signIn(t *testing.T, f *run.Fleet, email string) *visitor.Visitor {
+func signIn(t *testing.T, f *run.Fleet, email string) *chatclient.Visitor {
 	t.Helper()
-	v, err := visitor.SignIn(t.Context(), f.ChatURL, email)
+	v, err := chatclient.SignIn(t.Context(), f.ChatURL, email)
 	if err != nil {
 		t.Fatal(err)
 	}

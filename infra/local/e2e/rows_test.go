@@ -14,8 +14,8 @@ import (
 
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/auth0test"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/session"
 )
 

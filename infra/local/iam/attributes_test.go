@@ -18,8 +18,8 @@ import (
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/awstest"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/session"
 )

@@ -30,7 +30,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/steward-iam/steward/shared/awstest"
+	"github.com/steward-iam/steward/shared/fake/awstest"
 )
 
 // Permission is one action on one resource.

@@ -20,7 +20,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/awstest"
+	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/queue"

@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/model"
-	"github.com/steward-iam/steward/shared/fgatest"
 )
 
 // answered is what the two servers must have in common: the status and the body, but for the words of a refusal.

@@ -38,9 +38,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/model"
-	"github.com/steward-iam/steward/shared/fgatest"
 )
 
 // Options say how the server is reached. The zero value is a plain OpenFGA without authentication.

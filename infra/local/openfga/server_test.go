@@ -13,9 +13,9 @@ import (
 	"github.com/openfga/go-sdk/client"
 	"github.com/openfga/go-sdk/credentials"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/openfga"
-	"github.com/steward-iam/steward/shared/fgatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

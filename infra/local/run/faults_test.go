@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // inside is what a person must never be shown of a failure.
@@ -19,25 +19,25 @@ var inside = regexp.MustCompile(`(?i)localhost|127\.0\.0\.1|dial tcp|\bEOF\b|res
 // TestEveryDependencyFails lets each dependency of a read fail in each way. The person gets a sentence and no groups; when the
 // dependency is back, so is the answer.
 func TestEveryDependencyFails(t *testing.T) {
-	ways := map[string]tap.Fault{
+	ways := map[string]faultproxy.Fault{
 		"500":     {Status: http.StatusInternalServerError},
 		"429":     {Status: http.StatusTooManyRequests},
 		"garbage": {Body: "<<<"},
 		"reset":   {Reset: true},
 	}
 	if !testing.Short() {
-		ways["timeout"] = tap.Fault{DelayMS: 60000}
+		ways["timeout"] = faultproxy.Fault{DelayMS: 60000}
 	}
-	for name, dependency := range map[string]tap.Fault{
-		"Token Vault":    {Service: tap.Auth0, Match: "POST /oauth/token"},
-		"Okta":           {Service: tap.Okta},
-		"FGA":            {Service: tap.FGA, Match: "check"},
-		"FGA token":      {Service: tap.FGA, Match: "POST /oauth/token"},
-		"session row":    {Service: tap.AWS, Match: "DynamoDB_20120810.GetItem"},
-		"audit":          {Service: tap.AWS, Match: "DynamoDB_20120810.PutItem"},
-		"secrets":        {Service: tap.AWS, Match: "secretsmanager."},
-		"fga-authorizer": {Service: tap.AWS, Match: "/functions/fga-authorizer/"},
-		"agent runtime":  {Service: tap.AWS, Match: "POST /agents/"},
+	for name, dependency := range map[string]faultproxy.Fault{
+		"Token Vault":    {Service: faultproxy.Auth0, Match: "POST /oauth/token"},
+		"Okta":           {Service: faultproxy.Okta},
+		"FGA":            {Service: faultproxy.FGA, Match: "check"},
+		"FGA token":      {Service: faultproxy.FGA, Match: "POST /oauth/token"},
+		"session row":    {Service: faultproxy.AWS, Match: "DynamoDB_20120810.GetItem"},
+		"audit":          {Service: faultproxy.AWS, Match: "DynamoDB_20120810.PutItem"},
+		"secrets":        {Service: faultproxy.AWS, Match: "secretsmanager."},
+		"fga-authorizer": {Service: faultproxy.AWS, Match: "/functions/fga-authorizer/"},
+		"agent runtime":  {Service: faultproxy.AWS, Match: "POST /agents/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,9 +82,9 @@ func TestEveryDependencyFails(t *testing.T) {
 }
 
 // recovered asks until the answer is there again. What was under way when the dependency came back may fail once more.
-func recovered(t *testing.T, v *visitor.Visitor, after string) {
+func recovered(t *testing.T, v *chatclient.Visitor, after string) {
 	t.Helper()
-	var a visitor.Answer
+	var a chatclient.Answer
 	for range 5 {
 		if a = say(t, v, "What are my Okta groups?"); strings.Contains(a.Text, "Engineering") {
 			return

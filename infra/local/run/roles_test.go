@@ -10,10 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
 )
 
 // unseen is the access that no call on this computer can show to be needed, each with the reason.
@@ -43,7 +43,7 @@ func where(f *run.Fleet, r fleet.Resource) string {
 
 // polled says whether a poll for the phone's answer has been answered.
 func polled(f *run.Fleet) bool {
-	return slices.ContainsFunc(f.Tap.Requests(tap.Auth0), func(r tap.Request) bool {
+	return slices.ContainsFunc(f.Tap.Requests(faultproxy.Auth0), func(r faultproxy.Request) bool {
 		return r.Form["grant_type"] == "urn:openid:params:grant-type:ciba" && r.Status != 0
 	})
 }
@@ -57,7 +57,7 @@ func TestEveryAccessIsNeeded(t *testing.T) {
 			f := start(t, run.Options{AgentRuntime: runtime, PollInterval: time.Second})
 			bob := signIn(t, f, "bob")
 			say(t, bob, "What are my Okta groups?")
-			ask := func() visitor.Approval {
+			ask := func() chatclient.Approval {
 				t.Helper()
 				a := say(t, bob, "Reset the password of dave@example.com")
 				if len(a.Approvals) != 1 {

@@ -19,16 +19,16 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/control"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/functionurl"
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/infra/local/openfga"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/shared/auth0test"
-	"github.com/steward-iam/steward/shared/awstest"
-	"github.com/steward-iam/steward/shared/bedrocktest"
-	"github.com/steward-iam/steward/shared/fgatest"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/awstest"
+	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 
@@ -56,7 +56,7 @@ type Options struct {
 	PushLimit    int
 	Model        bedrocktest.Model // default the planner
 
-	// Secret, if set, is told every secret of the run: what it draws, and what passes its ports (see tap.Tap).
+	// Secret, if set, is told every secret of the run: what it draws, and what passes its ports (see faultproxy.Tap).
 	Secret func(value string)
 
 	Lambda runtimeapi.Options // IdleAfter, MaxInstances, NoFreeze; the rest is set here
@@ -72,7 +72,7 @@ type Fleet struct {
 	ChatURL, Auth0URL, OktaURL, FGAURL, AWSURL, ControlURL string
 
 	Lambda  *runtimeapi.Lambda
-	Tap     *tap.Tap
+	Tap     *faultproxy.Tap
 	Tenant  *auth0test.Tenant
 	Org     *oktatest.Org
 	AWS     *awstest.Server
@@ -148,7 +148,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	f := &Fleet{opts: opts, log: opts.Log, Tap: &tap.Tap{Latency: opts.Latency, Secret: opts.Secret}, stop: func() {}}
+	f := &Fleet{opts: opts, log: opts.Log, Tap: &faultproxy.Tap{Latency: opts.Latency, Secret: opts.Secret}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close())
@@ -194,9 +194,9 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	if err := f.startLambda(); err != nil {
 		return nil, err
 	}
-	f.serve(ports[1], f.Tap.Wrap(tap.Auth0, f.Tenant))
-	f.serve(ports[2], f.Tap.Wrap(tap.Okta, f.Org))
-	f.serve(ports[4], f.Tap.Wrap(tap.AWS, f.Roles.Wrap(f.AWS)))
+	f.serve(ports[1], f.Tap.Wrap(faultproxy.Auth0, f.Tenant))
+	f.serve(ports[2], f.Tap.Wrap(faultproxy.Okta, f.Org))
+	f.serve(ports[4], f.Tap.Wrap(faultproxy.AWS, f.Roles.Wrap(f.AWS)))
 	f.serve(ports[5], &control.Handler{Phone: f.Tenant, Tap: f.Tap, Lambda: f.Lambda, Reset: f.Reset})
 	for _, fn := range opts.Fleet.Functions {
 		if fn.Web {
@@ -259,7 +259,7 @@ func (f *Fleet) connectPeople() {
 func (f *Fleet) startFGA(ctx context.Context, ln net.Listener, clientSecret string) (err error) {
 	f.OpenFGA, err = openfga.Start(ctx, ln, openfga.Options{
 		Issuer: &fgatest.Issuer{ClientID: fgaClient, ClientSecret: secret.New(clientSecret), Audience: f.FGAURL + "/"},
-		Wrap:   func(h http.Handler) http.Handler { return f.Tap.Wrap(tap.FGA, h) },
+		Wrap:   func(h http.Handler) http.Handler { return f.Tap.Wrap(faultproxy.FGA, h) },
 	})
 	if err != nil {
 		return fmt.Errorf("start OpenFGA: %w", err)

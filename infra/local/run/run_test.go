@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/chatclient"
+	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/infra/local/tap"
-	"github.com/steward-iam/steward/infra/local/visitor"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 var bin string
@@ -61,16 +61,16 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 	return f
 }
 
-func signIn(t *testing.T, f *run.Fleet, name string) *visitor.Visitor {
+func signIn(t *testing.T, f *run.Fleet, name string) *chatclient.Visitor {
 	t.Helper()
-	v, err := visitor.SignIn(t.Context(), f.ChatURL, name+"@example.com")
+	v, err := chatclient.SignIn(t.Context(), f.ChatURL, name+"@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
-func say(t *testing.T, v *visitor.Visitor, message string) visitor.Answer {
+func say(t *testing.T, v *chatclient.Visitor, message string) chatclient.Answer {
 	t.Helper()
 	a, err := v.Say(t.Context(), message)
 	if err != nil {
@@ -90,11 +90,11 @@ func TestReadWithEitherRuntime(t *testing.T) {
 				t.Errorf("alice: got %q, want her groups", a.Text)
 			}
 			dave := signIn(t, f, "dave") // which asks Okta whose account is connected
-			before := len(f.Tap.Requests(tap.Okta))
+			before := len(f.Tap.Requests(faultproxy.Okta))
 			if a := say(t, dave, "What are my Okta groups?"); strings.Contains(a.Text, "Everyone") {
 				t.Errorf("dave: got %q, want a refusal", a.Text)
 			}
-			if after := len(f.Tap.Requests(tap.Okta)); after != before {
+			if after := len(f.Tap.Requests(faultproxy.Okta)); after != before {
 				t.Errorf("Okta was asked %d times for somebody who may not", after-before)
 			}
 		})

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/infra/local/run"
-	"github.com/steward-iam/steward/shared/oktatest"
+	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
 // TestUnpleasant tells the everyday story to fakes that throttle, page small, deliver twice and read stale.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/openfga"
-	"github.com/steward-iam/steward/shared/fgatest"
 	"github.com/steward-iam/steward/shared/secret"
 )
 

@@ -1,0 +1,51 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/seal"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Door is what they find who call without being signed in: where to sign in and, in the Bedrock console's test window
+// and only where it is switched on, how to bind that window to oneself.
+type Door struct {
+	Base    func(context.Context) (*url.URL, error) // nil where the function does not know the app's address
+	Linking bool
+	Box     func(context.Context) (*seal.Box, error)
+	Now     func() time.Time
+}
+
+// testAlias is the alias of the test window: the working draft.
+const testAlias = "TSTALIASID"
+
+// Words gives a refusal for want of a live session the address to go to. Every other error passes as it is, also that of
+// somebody we know whose sign-in has ended elsewhere; and so does this one where the address cannot be had.
+func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) error {
+	if !errors.Is(err, session.ErrNotSignedIn) || d.Base == nil {
+		return err
+	}
+	base, baseErr := d.Base(ctx)
+	if baseErr != nil {
+		return err
+	}
+	say := fmt.Sprintf("Nobody is signed in here. Please sign in at %s and ask there.", base)
+	if d.Linking && event.Agent.Alias == testAlias {
+		id, idErr := session.ParseID(event.SessionID)
+		box, boxErr := d.Box(ctx)
+		if idErr == nil && boxErr == nil {
+			if code, codeErr := session.LinkCode(box, id, d.Now()); codeErr == nil {
+				page := base.JoinPath("link")
+				page.RawQuery = url.Values{"session": {string(id)}}.Encode()
+				say = fmt.Sprintf("Nobody is signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)
+			}
+		}
+	}
+	return fault.New(fault.Unauthenticated, say, err)
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/steward-iam/steward/infra/settings"
+)
+
+const canary = "canary-client-secret"
+
+// cloud answers for AWS: an account where everything is ready, but for what a case takes away.
+type cloud struct {
+	notBootstrapped, signedOut, noModel, noStack, noAgent, denied, foreignStack bool
+
+	concurrency int      // of the account; 0: 1000
+	regions     []string // of the inference profile
+	stored      map[string]string
+	outputs     []string // of the stack; each one's value is arn:OUTPUT
+}
+
+func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	form, _ := url.ParseQuery(string(body))
+	refuse := func(status int, kind string) {
+		w.Header().Set("X-Amzn-Errortype", kind)
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, kind)
+	}
+	refuseXML := func(status int, kind string) {
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, kind)
+	}
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case form.Get("Action") == "GetCallerIdentity":
+		if c.signedOut {
+			refuseXML(http.StatusForbidden, "ExpiredToken")
+			return
+		}
+		_, _ = io.WriteString(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+	case form.Get("Action") == "DescribeStacks":
+		if c.noStack {
+			refuseXML(http.StatusBadRequest, "ValidationError")
+			return
+		}
+		application := "steward"
+		if c.foreignStack {
+			application = "shop"
+		}
+		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName>
+			<Tags><member><Key>application</Key><Value>`+application+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>`)
+		for _, key := range c.outputs {
+			_, _ = fmt.Fprintf(w, `<member><OutputKey>%[1]s</OutputKey><OutputValue>arn:%[1]s</OutputValue></member>`, key)
+		}
+		_, _ = io.WriteString(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
+	case target == "AmazonSSM.GetParameter":
+		switch {
+		case c.denied:
+			refuse(http.StatusBadRequest, "AccessDeniedException")
+		case c.notBootstrapped:
+			refuse(http.StatusBadRequest, "ParameterNotFound")
+		default:
+			_, _ = io.WriteString(w, `{"Parameter":{"Value":"30"}}`)
+		}
+	case form.Get("Action") == "DescribeStackResource":
+		_, _ = fmt.Fprintf(w, `<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail><PhysicalResourceId>arn:%s</PhysicalResourceId></StackResourceDetail></DescribeStackResourceResult></DescribeStackResourceResponse>`,
+			form.Get("LogicalResourceId"))
+	case target == "secretsmanager.GetSecretValue":
+		var in struct{ SecretId string } //nolint:revive // as the service spells it
+		if err := json.Unmarshal(body, &in); err != nil {
+			refuse(http.StatusBadRequest, "SerializationException")
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": c.stored[in.SecretId]})
+	case target == "secretsmanager.PutSecretValue":
+		if c.denied {
+			refuse(http.StatusBadRequest, "AccessDeniedException")
+			return
+		}
+		var in struct{ SecretId, SecretString string } //nolint:revive // as the service spells it
+		if err := json.Unmarshal(body, &in); err != nil {
+			refuse(http.StatusBadRequest, "SerializationException")
+			return
+		}
+		c.stored[in.SecretId] = in.SecretString
+		_, _ = io.WriteString(w, `{}`)
+	case strings.HasPrefix(r.URL.Path, "/inference-profiles/"), strings.HasPrefix(r.URL.Path, "/foundation-models/"):
+		if c.noModel {
+			refuse(http.StatusNotFound, "ResourceNotFoundException")
+			return
+		}
+		var models []string
+		for _, region := range c.regions {
+			models = append(models, fmt.Sprintf(`{"modelArn":"arn:aws:bedrock:%s::foundation-model/m"}`, region))
+		}
+		_, _ = fmt.Fprintf(w, `{"models":[%s]}`, strings.Join(models, ","))
+	case strings.HasSuffix(r.URL.Path, "/account-settings/"), strings.HasSuffix(r.URL.Path, "/account-settings"):
+		if c.denied {
+			refuse(http.StatusForbidden, "AccessDeniedException")
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"AccountLimit":{"ConcurrentExecutions":%d}}`, cmp.Or(c.concurrency, 1000))
+	case r.URL.Path == "/agents/":
+		agents := `{"agentId":"AB12CD34EF","agentName":"other"}`
+		if c.noAgent {
+			agents = ""
+		}
+		_, _ = fmt.Fprintf(w, `{"agentSummaries":[%s]}`, agents)
+	default:
+		http.Error(w, "unexpected "+r.Method+" "+r.URL.Path, http.StatusTeapot)
+	}
+}
+
+func (c *cloud) config(t *testing.T) aws.Config {
+	t.Helper()
+	c.stored = map[string]string{}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	return aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "example", ""), RetryMaxAttempts: 1,
+	}
+}
+
+func chosen(t *testing.T, changes map[string]string) settings.Settings {
+	t.Helper()
+	if changes["stage"] == "" {
+		changes["stage"] = "dev"
+	}
+	lookup, err := settings.File("../../../cdk.json", changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := settings.Parse(lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReady(t *testing.T) {
+	const eu = "eu.anthropic.claude-sonnet-4-6"
+	cases := []struct {
+		name    string
+		cloud   cloud
+		context map[string]string
+		force   bool
+		want    []string // parts of what is said; none: ready
+	}{
+		{"all there", cloud{}, map[string]string{}, false, nil},
+		{"not bootstrapped", cloud{notBootstrapped: true}, map[string]string{}, false, []string{"bootstrap aws://111122223333/eu-central-1"}},
+		{"bootstrap unreadable", cloud{denied: true}, map[string]string{}, false, []string{"ssm:GetParameter"}},
+		{"first deployment", cloud{noStack: true}, map[string]string{}, false, nil},
+		{"name taken", cloud{foreignStack: true}, map[string]string{}, false, []string{"steward-dev that was not made by Steward"}},
+		{"no such profile", cloud{noModel: true}, map[string]string{}, false, []string{"global.anthropic.claude-sonnet-4-6 does not exist in eu-central-1"}},
+		{"no such model", cloud{noModel: true}, map[string]string{"model": "anthropic.claude-sonnet-4-6"}, false, []string{"anthropic.claude-sonnet-4-6 does not exist"}},
+		{"classic closed", cloud{noAgent: true}, map[string]string{}, false, []string{"AGENT=harness", "FORCE_CLASSIC=1"}},
+		{"classic closed, but known better", cloud{noAgent: true}, map[string]string{}, true, nil},
+		{"a harness needs no agent", cloud{noAgent: true}, map[string]string{"agent": "harness"}, false, nil},
+		{"profile with the regions we name", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu, "modelRegions": "eu-central-1,eu-west-1"}, false, nil},
+		{"profile with other regions", cloud{regions: []string{"eu-west-1", "eu-central-1"}}, map[string]string{"model": eu}, false, []string{`"modelRegions": ["eu-central-1", "eu-west-1"]`}},
+		{"nothing to reserve", cloud{concurrency: 10}, map[string]string{}, false, nil},
+		{"too little to reserve", cloud{concurrency: 10}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"can run 10 functions at once in eu-central-1", "a quota of 150", `"reservedConcurrency": {}`}},
+		{"one too little", cloud{concurrency: 149}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"a quota of 150"}},
+		{"enough to reserve", cloud{concurrency: 150}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, nil},
+		{"concurrency unreadable", cloud{denied: true}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"lambda:GetAccountSettings"}},
+		{"everything at once", cloud{notBootstrapped: true, noModel: true, noAgent: true}, map[string]string{}, false, []string{"bootstrap aws://", "does not exist", "AGENT=harness"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			a, err := open(t.Context(), c.cloud.config(t), t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = a.ready(t.Context(), chosen(t, c.context), c.force)
+			if (err == nil) != (len(c.want) == 0) {
+				t.Fatalf("error is %v", err)
+			}
+			var said bytes.Buffer
+			if err != nil {
+				tell(&said, err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("said %q, want %q in it", said.String(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestOpen(t *testing.T) {
+	signedOut := cloud{signedOut: true}
+	if _, err := open(t.Context(), signedOut.config(t), t.Output()); err == nil || !strings.Contains(err.Error(), "aws sso login") {
+		t.Errorf("without credentials: %v", err)
+	}
+	if _, err := open(t.Context(), aws.Config{}, t.Output()); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+}
+
+// TestSecrets: a deployed stack says which secrets it wants filled, and those are asked for, no more and no fewer.
+func TestSecrets(t *testing.T) {
+	outputs, wanted := deployed(t)
+	fill := func(c *cloud, typed string) (string, error) {
+		c.outputs = outputs
+		a, err := open(t.Context(), c.config(t), t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err = a.fillSecrets(t.Context(), chosen(t, map[string]string{}), unseen(strings.NewReader(typed), &out), &out)
+		return out.String(), err
+	}
+	c := &cloud{}
+	if _, err := fill(c, strings.Repeat(canary+"\n", 9)); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(c.stored)); !slices.Equal(got, wanted) {
+		t.Errorf("filled %q, the stack asks for %q", got, wanted)
+	}
+	c = &cloud{}
+	said, err := fill(c, "\n "+canary+" \n") // the first stays as it is
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"arn:FgaSecretName": canary}; !maps.Equal(c.stored, want) {
+		t.Errorf("stored %v, want %v", c.stored, want)
+	}
+	if strings.Contains(said, canary) {
+		t.Errorf("the secret is shown: %q", said)
+	}
+	if _, err := fill(&cloud{noStack: true}, ""); err == nil || !strings.Contains(err.Error(), "make deploy") {
+		t.Errorf("without a stack: %v", err)
+	}
+	_, err = fill(&cloud{denied: true}, canary+"\n")
+	if err == nil || !strings.Contains(err.Error(), "secretsmanager:PutSecretValue") || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), canary) {
+		t.Errorf("without permission: %v", err)
+	}
+}
+
+// deployed are the outputs of a stack, and the values of those that are to be filled by `make secrets`.
+func deployed(t *testing.T) (outputs, wanted []string) {
+	t.Helper()
+	raw, err := os.ReadFile("../../stack/testdata/classic-dev.template.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Outputs map[string]struct{ Description string }
+	}
+	if err := json.Unmarshal(raw, &template); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(template.Outputs)) {
+		outputs = append(outputs, key)
+		if strings.Contains(template.Outputs[key].Description, "`make secrets`") {
+			wanted = append(wanted, "arn:"+key)
+		}
+	}
+	return outputs, wanted
+}
+
+func TestNode(t *testing.T) {
+	if err := node(func(string) (string, error) { return "", os.ErrNotExist }); err == nil || !strings.Contains(err.Error(), "Node.js is missing") {
+		t.Errorf("without Node.js: %v", err)
+	}
+	if err := node(func(string) (string, error) { return "/usr/bin/x", nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedBeforeAWS holds what is refused without asking anybody: there are no credentials and no network here.
+func TestRefusedBeforeAWS(t *testing.T) {
+	root := t.TempDir()
+	raw, err := os.ReadFile("../../../cdk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "cdk.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"example values", []string{"deploy"}, "cdk.json still holds example values for dev: auth0IssuerUrl, auth0ClientId"},
+		{"bad context", []string{"-c", "consoleLinking=true", "-c", "model=Claude", "-stage", "prod", "deploy"}, "consoleLinking: is not for prod"},
+		{"no command", nil, "want one command"},
+		{"unknown command", []string{"launch"}, `there is no command "launch"`},
+		{"no cdk.json", []string{"-root", t.TempDir(), "deploy"}, "cdk.json"},
+		{"setting without a value", []string{"-c", "stage", "deploy"}, "want key=value"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(t.Context(), append([]string{"-root", root}, c.args...), strings.NewReader(""), t.Output())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want %q", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,827 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	sdk "github.com/auth0/go-auth0"
+	"github.com/auth0/go-auth0/management"
+
+	"github.com/steward-iam/steward/infra/tenant"
+	"github.com/steward-iam/steward/infra/tenant/reach"
+	auth0client "github.com/steward-iam/steward/shared/auth0" // auth0 is a type here
+	"github.com/steward-iam/steward/shared/secret"
+)
+
+// The grant types of the application (Auth0 docs: "Configure Token Vault", "Configure Client-Initiated Backchannel
+// Authentication").
+const (
+	GrantCode       = "authorization_code"
+	GrantRefresh    = "refresh_token"
+	GrantTokenVault = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token" //nolint:gosec // its name
+	GrantCIBA       = "urn:openid:params:grant-type:ciba"
+)
+
+// What else the application needs.
+const (
+	ChannelPush = "guardian-push"
+	Back        = "back_channel" // the code flow, with a secret
+
+	secretPost  = "client_secret_post"
+	nonRotating = "non-rotating"
+	expiring    = "expiring"
+	day         = 24 * 60 * 60
+)
+
+// MyAccountScopes returns the scopes of the My Account API that the application needs for its users: to connect their Okta
+// account, to see whose it is, and to disconnect it.
+func MyAccountScopes() []string {
+	return []string{string(auth0client.CreateConnectedAccounts), string(auth0client.ReadConnectedAccounts), string(auth0client.DeleteConnectedAccounts)}
+}
+
+// marker stands in the metadata of an application that setup made.
+const (
+	markerKey = "steward"
+	marker    = "made by steward setup"
+)
+
+// ManagementScopes are what the machine of steward.yaml may do in the Management API, for setup.
+var ManagementScopes = []string{
+	"read:clients", "create:clients", "update:clients", "read:client_keys",
+	"read:client_grants", "create:client_grants", "update:client_grants",
+	"read:connections", "create:connections", "update:connections",
+	"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies",
+}
+
+var apiScopes = []string{"read:resource_servers", "create:resource_servers", "update:resource_servers"}
+
+type auth0 struct {
+	*management.Management
+
+	issuer       string
+	clientID     string // of the application, known once it is there
+	connectionID string
+}
+
+func (a *auth0) myAccount() string { return a.issuer + "me/" }
+
+// openAuth0 makes sure that the file's tenant is the one that answers and that the machine may do what it must.
+func (w *world) openAuth0(ctx context.Context) error {
+	m, scope, err := Manage(ctx, w.File, w.Secrets, w.Patient)
+	if err != nil {
+		return err
+	}
+	want := ManagementScopes
+	if w.File.Auth0.Approvals.Identifier != "" {
+		want = slices.Concat(want, apiScopes)
+	}
+	var missing []string
+	for _, s := range want {
+		if !slices.Contains(scope, s) {
+			missing = append(missing, s)
+		}
+	}
+	if len(missing) > 0 {
+		return &reach.Trouble{Say: fmt.Sprintf("The machine application %s lacks scopes of the Auth0 Management API: %s. Grant them under Applications > APIs > Auth0 Management API > Machine to Machine Applications",
+			w.File.Auth0.Management.ClientID, strings.Join(missing, ", "))}
+	}
+	w.auth0 = &auth0{Management: m, issuer: w.File.Auth0.Issuer()}
+	return nil
+}
+
+// Manage opens the Management API of the file's tenant, and refuses another tenant's answers. The scopes are those of the
+// machine's token.
+func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach.Patient) (_ *management.Management, scopes []string, err error) {
+	issuer := f.Auth0.Issuer()
+	if f.Auth0.Domain.Scheme == "http" {
+		if p.Plain == nil {
+			p.Plain = map[string]bool{}
+		}
+		p.Plain[f.Auth0.Domain.Host] = true
+	}
+	client := p.Client()
+	announced, err := Discover(ctx, client, issuer)
+	if err != nil {
+		return nil, nil, Trouble("Auth0", err)
+	}
+	if announced != issuer {
+		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but what answers there calls itself %s. Give the tenant's canonical domain (Settings > Custom Domains shows it), not another one", issuer, announced)}
+	}
+	key, err := secrets.Get(ctx, f.Auth0.Management.ClientSecret)
+	if err != nil {
+		return nil, nil, &reach.Trouble{Say: "auth0.management.client_secret: " + err.Error(), Err: err}
+	}
+	token, scope, err := reach.Machine(ctx, client, issuer+"oauth/token", f.Auth0.Management.ClientID, key, issuer+"api/v2/")
+	if r, ok := errors.AsType[*reach.Refusal](err); ok {
+		switch r.Status {
+		case http.StatusUnauthorized:
+			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The tenant %s does not accept the machine application %s: its client id or its secret is another. Is it an application of this very tenant?", issuer, f.Auth0.Management.ClientID), Err: err}
+		case http.StatusForbidden:
+			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The machine application %s may not use the Auth0 Management API of %s (%s). Authorize it under Applications > APIs > Auth0 Management API > Machine to Machine Applications, with the scopes %s",
+				f.Auth0.Management.ClientID, issuer, cmp.Or(r.Description, r.Code), strings.Join(ManagementScopes, ", ")), Err: err}
+		}
+	}
+	if err != nil {
+		return nil, nil, Trouble("Auth0", err)
+	}
+	if from := issuerOf(token); from != "" && from != issuer {
+		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but the machine's token was issued by %s. Nothing is changed in a tenant that was not meant", issuer, from)}
+	}
+	m, err := management.New(strings.TrimSuffix(f.Auth0.Domain.Host, "/"),
+		management.WithClient(&http.Client{Transport: p, Timeout: client.Timeout}), management.WithStaticToken(token.Reveal()), management.WithNoRetries())
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the Auth0 Management client: %w", err)
+	}
+	return m, strings.Fields(scope), nil
+}
+
+// Discover is the issuer that a tenant's discovery document announces.
+func Discover(ctx context.Context, c *http.Client, issuer string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+".well-known/openid-configuration", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var doc struct {
+		Issuer string `json:"issuer"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&doc); err != nil || resp.StatusCode != http.StatusOK || doc.Issuer == "" {
+		return "", &reach.Trouble{Say: fmt.Sprintf("%s is no Auth0 tenant: its discovery document cannot be read (status %d)", issuer, resp.StatusCode)}
+	}
+	return doc.Issuer, nil
+}
+
+// issuerOf reads the issuer of a token of ours, to compare; nothing is trusted on it.
+func issuerOf(token secret.String) string {
+	parts := strings.Split(token.Reveal(), ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	_ = json.Unmarshal(raw, &claims)
+	return claims.Issuer
+}
+
+// Trouble puts a service's error into words.
+func Trouble(who string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*reach.Trouble](err); ok {
+		return err
+	}
+	if text, ok := reach.Explain(err); ok {
+		return &reach.Trouble{Say: who + ": " + text, Err: err}
+	}
+	if m, ok := errors.AsType[management.Error](err); ok {
+		text := fmt.Sprintf("%s refused with %d", who, m.Status())
+		switch _, scope, found := strings.Cut(m.Error(), "expected any of: "); {
+		case found:
+			text = fmt.Sprintf("the machine application lacks the scope %s of the Auth0 Management API", scope)
+		case m.Status() == http.StatusTooManyRequests:
+			text = who + " is busy: its rate limit did not end in time; wait a minute"
+		default:
+			_, detail, _ := strings.Cut(m.Error(), ": ")
+			text += " (" + strings.TrimSpace(detail) + ")"
+		}
+		return &reach.Trouble{Say: text, Err: err}
+	}
+	return fmt.Errorf("%s: %w", who, err)
+}
+
+// diff collects what differs.
+type diff []string
+
+func (d *diff) set(what string, differs bool, format string, args ...any) {
+	if differs {
+		*d = append(*d, what+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+// missing are the wanted items that are not there.
+func missing(have, want []string) (out []string) {
+	for _, w := range want {
+		if !slices.Contains(have, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func sameSet(a, b []string) bool { return len(missing(a, b)) == 0 && len(missing(b, a)) == 0 }
+
+// planAPI is the API of rich authorization requests.
+func (w *world) planAPI(ctx context.Context, p *Plan) error {
+	want := w.File.Auth0.Approvals
+	if want.Identifier == "" {
+		return nil
+	}
+	step := Step{Resource: "Auth0 API " + want.Identifier}
+	have, err := w.auth0.ResourceServer.Read(ctx, want.Identifier)
+	if status(err) == http.StatusNotFound {
+		step.Action, step.Details = Create, []string{"authorization details: " + want.DetailType}
+		step.apply = func(ctx context.Context) error {
+			return Trouble("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
+				Name: sdk.String("Steward approvals"), Identifier: &want.Identifier, SigningAlgorithm: sdk.String("RS256"),
+				AuthorizationDetails: &[]management.ResourceServerAuthorizationDetails{{Type: &want.DetailType}},
+			}))
+		}
+		p.add(step)
+		return nil
+	}
+	if err != nil {
+		return Trouble("Auth0", err)
+	}
+	var types []string
+	for _, t := range deref(have.AuthorizationDetails) {
+		types = append(types, deref(t.Type))
+	}
+	step.Action = Nothing
+	if !slices.Contains(types, want.DetailType) {
+		step.Action, step.Details = Update, []string{"authorization details: add " + want.DetailType}
+		step.apply = func(ctx context.Context) error {
+			all := append(deref(have.AuthorizationDetails), management.ResourceServerAuthorizationDetails{Type: &want.DetailType})
+			return Trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
+		}
+	}
+	p.add(step)
+	return nil
+}
+
+func deref[T any](v *T) (zero T) {
+	if v == nil {
+		return zero
+	}
+	return *v
+}
+
+func status(err error) int {
+	if m, ok := errors.AsType[management.Error](err); ok {
+		return m.Status()
+	}
+	return 0
+}
+
+// grantTypes is all that the application may do. An implicit or password grant that a new application begins with goes.
+func grantTypes() []string { return []string{GrantCode, GrantRefresh, GrantTokenVault, GrantCIBA} }
+
+// findClient looks for the application: by the id of the file, or by our mark and the name.
+func (w *world) findClient(ctx context.Context) (*management.Client, error) {
+	want := w.File.Auth0.Application
+	if want.ClientID != "" {
+		c, err := w.auth0.Client.Read(ctx, want.ClientID)
+		if status(err) == http.StatusNotFound {
+			return nil, &reach.Trouble{Say: fmt.Sprintf("There is no application %s in %s; correct auth0.application.client_id, or leave it out and setup makes one", want.ClientID, w.auth0.issuer), Err: err}
+		}
+		return c, Trouble("Auth0", err)
+	}
+	var ours []*management.Client
+	foreign := ""
+	for page := 0; ; page++ {
+		list, err := w.auth0.Client.List(ctx, management.Page(page), management.PerPage(100), management.IncludeTotals(true))
+		if err != nil {
+			return nil, Trouble("Auth0", err)
+		}
+		for _, c := range list.Clients {
+			switch {
+			case c.GetName() != want.Name:
+			case deref(c.ClientMetadata)[markerKey] == marker:
+				ours = append(ours, c)
+			default:
+				foreign = c.GetClientID()
+			}
+		}
+		if !list.HasNext() {
+			break
+		}
+	}
+	switch {
+	case len(ours) > 1:
+		return nil, &reach.Trouble{Say: fmt.Sprintf("Setup made more than one application %q in %s; say with auth0.application.client_id which one is meant", want.Name, w.auth0.issuer)}
+	case len(ours) == 1:
+		return ours[0], nil
+	case foreign != "":
+		return nil, &reach.Trouble{Say: fmt.Sprintf("There is an application %q in %s that setup did not make, so it is not touched. Give another auth0.application.name, or adopt it with auth0.application.client_id: %s", want.Name, w.auth0.issuer, foreign)}
+	}
+	return nil, nil
+}
+
+func (w *world) planClient(ctx context.Context, p *Plan) error {
+	want := w.File.Auth0.Application
+	have, err := w.findClient(ctx)
+	if err != nil {
+		return err
+	}
+	step := Step{Resource: fmt.Sprintf("Auth0 application %q", want.Name)}
+	if have == nil {
+		step.Action = Create
+		step.Details = []string{
+			"confidential; grants: code, refresh token, Token Vault, CIBA; approvals by Guardian push",
+			fmt.Sprintf("refresh tokens: no rotation, %d days, %d without use, good for the My Account API", want.RefreshTokenDays, want.IdleDays),
+			"callbacks: " + strings.Join(want.Callbacks(), ", "),
+		}
+		step.apply = func(ctx context.Context) error {
+			c := w.wantedClient(nil)
+			c.Name, c.AppType = &want.Name, sdk.String("regular_web")
+			c.TokenEndpointAuthMethod = sdk.String(secretPost)
+			c.ClientMetadata = &map[string]any{markerKey: marker}
+			if err := w.auth0.Client.Create(ctx, c); err != nil {
+				return Trouble("Auth0", err)
+			}
+			w.auth0.clientID = c.GetClientID()
+			return nil
+		}
+		p.add(step)
+		return nil
+	}
+	w.auth0.clientID = have.GetClientID()
+	step.Resource += " (" + w.auth0.clientID + ")"
+	step.Action = Nothing
+	if step.Details = w.clientDiff(have); len(step.Details) > 0 {
+		step.Action = Update
+		step.apply = func(ctx context.Context) error {
+			c := w.wantedClient(have)
+			c.TokenEndpointAuthMethod = sdk.String(secretPost)
+			return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, c))
+		}
+	}
+	p.add(step)
+	return nil
+}
+
+// wantedClient is what the application should be; lists that may hold more than ours keep it.
+func (w *world) wantedClient(have *management.Client) *management.Client {
+	want := w.File.Auth0.Application
+	grants := grantTypes()
+	policies := []management.ClientRefreshTokenPolicy{}
+	var callbacks, logout, channels []string
+	if have != nil {
+		callbacks, logout, channels = have.GetCallbacks(), have.GetAllowedLogoutURLs(), have.GetAsyncApprovalNotificationChannels()
+		for _, policy := range deref(deref(have.RefreshToken).Policies) {
+			if deref(policy.Audience) != w.auth0.myAccount() {
+				policies = append(policies, policy)
+			}
+		}
+	}
+	scopes := MyAccountScopes()
+	policies = append(policies, management.ClientRefreshTokenPolicy{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes})
+	callbacks = append(callbacks, missing(callbacks, want.Callbacks())...)
+	logout = append(logout, missing(logout, want.LogoutURLs())...)
+	channels = append(channels, missing(channels, []string{ChannelPush})...)
+	return &management.Client{
+		IsFirstParty: sdk.Bool(true), OIDCConformant: sdk.Bool(true),
+		GrantTypes: &grants, Callbacks: &callbacks, AllowedLogoutURLs: &logout, AsyncApprovalNotificationChannels: &channels,
+		RefreshToken: &management.ClientRefreshToken{
+			RotationType: sdk.String(nonRotating), ExpirationType: sdk.String(expiring), Leeway: sdk.Int(0),
+			TokenLifetime: sdk.Int(want.RefreshTokenDays * day), IdleTokenLifetime: sdk.Int(want.IdleDays * day),
+			InfiniteTokenLifetime: sdk.Bool(false), InfiniteIdleTokenLifetime: sdk.Bool(false), Policies: &policies,
+		},
+	}
+}
+
+func (w *world) clientDiff(have *management.Client) (d diff) {
+	want := w.File.Auth0.Application
+	r := have.GetRefreshToken()
+	if r == nil {
+		r = &management.ClientRefreshToken{}
+	}
+	d.set("grants", !sameSet(have.GetGrantTypes(), grantTypes()), "%s", change(have.GetGrantTypes(), grantTypes()))
+	d.set("first party", !have.GetIsFirstParty(), "turn on")
+	d.set("OIDC conformant", !have.GetOIDCConformant(), "turn on")
+	d.set("authentication", have.GetTokenEndpointAuthMethod() != secretPost, "by client secret, posted, instead of %s", cmp.Or(have.GetTokenEndpointAuthMethod(), "another method"))
+	d.set("refresh tokens", r.GetRotationType() != nonRotating, "turn rotation off")
+	d.set("refresh tokens", r.GetExpirationType() != expiring || r.GetInfiniteTokenLifetime() || r.GetInfiniteIdleTokenLifetime(), "let them expire")
+	d.set("refresh tokens", r.GetTokenLifetime() != want.RefreshTokenDays*day || r.GetIdleTokenLifetime() != want.IdleDays*day, "%d days, %d without use", want.RefreshTokenDays, want.IdleDays)
+	if more := MissingScopes(r, w.auth0.myAccount()); len(more) > 0 {
+		d.set("refresh tokens", true, "make them good for the My Account API, %s", strings.Join(more, ", "))
+	}
+	if more := missing(have.GetCallbacks(), want.Callbacks()); len(more) > 0 {
+		d.set("callbacks", true, "add %s", strings.Join(more, ", "))
+	}
+	if more := missing(have.GetAllowedLogoutURLs(), want.LogoutURLs()); len(more) > 0 {
+		d.set("logout URLs", true, "add %s", strings.Join(more, ", "))
+	}
+	d.set("approvals", !slices.Contains(have.GetAsyncApprovalNotificationChannels(), ChannelPush), "add Guardian push")
+	return d
+}
+
+func change(have, want []string) string {
+	var parts []string
+	if more := missing(have, want); len(more) > 0 {
+		parts = append(parts, "add "+strings.Join(more, ", "))
+	}
+	if less := missing(want, have); len(less) > 0 {
+		parts = append(parts, "take away "+strings.Join(less, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// MissingScopes returns those of [MyAccountScopes] that refresh tokens are not good for; audience is that of the My Account API.
+func MissingScopes(r *management.ClientRefreshToken, audience string) []string {
+	var have []string
+	for _, policy := range deref(r.Policies) {
+		if deref(policy.Audience) == audience {
+			have = append(have, deref(policy.Scope)...)
+		}
+	}
+	return missing(have, MyAccountScopes())
+}
+
+// planClientSecret carries the application's secret from Auth0 into Secrets Manager; nobody sees it on the way.
+func (w *world) planClientSecret(ctx context.Context, p *Plan) error {
+	read := func(ctx context.Context) (secret.String, error) {
+		c, err := w.auth0.Client.Read(ctx, w.auth0.clientID)
+		if err != nil {
+			return secret.String{}, Trouble("Auth0", err)
+		}
+		if c.GetClientSecret() == "" {
+			return secret.String{}, &reach.Trouble{Say: "Auth0 does not tell the application's secret: the machine application lacks the scope read:client_keys"}
+		}
+		return secret.New(c.GetClientSecret()), nil
+	}
+	var have func(context.Context) (secret.String, error)
+	if w.auth0.clientID != "" {
+		have = read
+	}
+	return w.planSecret(ctx, p, "Auth0 client secret", w.File.Auth0.Application.SecretTo, "auth0.application.client_secret_to", have, read)
+}
+
+// planSecret compares a secret with what Secrets Manager holds. have reads it now, nil if it does not exist yet; later reads it
+// when the step is carried out.
+func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.Secret, key string, have, later func(context.Context) (secret.String, error)) error {
+	step := Step{Resource: fmt.Sprintf("%s in Secrets Manager (%s)", what, to)}
+	if to == "" {
+		p.note("The %s is not stored anywhere: after `make deploy`, put the secret's name into %s and run `make setup` again, or use `make secrets`.", what, key)
+		return nil
+	}
+	if w.Store == nil {
+		step.Action, step.Details = Later, []string{"AWS is not at hand: set AWS_PROFILE and AWS_REGION, or aws.region in steward.yaml"}
+		p.add(step)
+		return nil
+	}
+	stored, err := w.Store.Value(ctx, string(to))
+	if errors.Is(err, ErrNoSecret) {
+		step.Action, step.Details = Later, []string{"the secret does not exist yet: run `make deploy`, then `make setup` again"}
+		p.add(step)
+		return nil
+	}
+	if err != nil {
+		return Trouble("AWS Secrets Manager", err)
+	}
+	step.Action = Create
+	if have != nil {
+		value, err := have(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case value.Equal(stored):
+			step.Action = Nothing
+		case !stored.IsZero():
+			step.Action, step.Details = Update, []string{"the value there is another"}
+		}
+	} else if !stored.IsZero() {
+		step.Action = Update
+	}
+	step.apply = func(ctx context.Context) error {
+		value, err := later(ctx)
+		if err != nil {
+			return err
+		}
+		return Trouble("AWS Secrets Manager", w.Store.Put(ctx, string(to), value))
+	}
+	p.add(step)
+	return nil
+}
+
+// wantedGrants are the APIs that the application asks tokens of for its users.
+func (w *world) wantedGrants() []*management.ClientGrant {
+	scopes := MyAccountScopes()
+	all := []*management.ClientGrant{{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes}}
+	if a := w.File.Auth0.Approvals; a.Identifier != "" {
+		all = append(all, &management.ClientGrant{Audience: &a.Identifier, Scope: &[]string{}, AuthorizationDetailsTypes: &[]string{a.DetailType}})
+	}
+	return all
+}
+
+func (w *world) planGrants(ctx context.Context, p *Plan) error {
+	for _, want := range w.wantedGrants() {
+		step := Step{Resource: "Auth0 grant for users of " + want.GetAudience(), Action: Create}
+		if want.GetAudience() == w.auth0.myAccount() {
+			step.Resource = "Auth0 grant of the My Account API, for users"
+			step.Details = []string{strings.Join(want.GetScope(), ", ")}
+		}
+		create := func(ctx context.Context) error {
+			g := *want
+			g.ClientID, g.SubjectType = &w.auth0.clientID, sdk.String("user")
+			err := w.auth0.ClientGrant.Create(ctx, &g)
+			if status(err) == http.StatusNotFound && want.GetAudience() == w.auth0.myAccount() {
+				return &reach.Trouble{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
+			}
+			if err != nil {
+				return Trouble("Auth0", err)
+			}
+			// Grants posted for users have been seen to come back as grants for clients, so it is read again.
+			back, err := w.findGrant(ctx, g.GetAudience())
+			if err != nil {
+				return err
+			}
+			if back == nil {
+				return &reach.Trouble{Say: "Auth0 stored the grant of " + g.GetAudience() + " for the client instead of its users. Set it by hand under Applications > APIs > Application Access, user-delegated"}
+			}
+			return nil
+		}
+		step.apply = create
+		if w.auth0.clientID != "" {
+			have, err := w.findGrant(ctx, want.GetAudience())
+			if err != nil {
+				return err
+			}
+			if have != nil {
+				step.Action, step.Details = Nothing, nil
+				more := missing(have.GetScope(), want.GetScope())
+				types := missing(have.GetAuthorizationDetailsTypes(), want.GetAuthorizationDetailsTypes())
+				if len(more)+len(types) > 0 {
+					step.Action, step.Details = Update, []string{"add " + strings.Join(append(more, types...), ", ")}
+					step.apply = func(ctx context.Context) error {
+						scope := append(have.GetScope(), more...)
+						change := &management.ClientGrant{Scope: &scope}
+						if len(types) > 0 {
+							all := append(have.GetAuthorizationDetailsTypes(), types...)
+							change.AuthorizationDetailsTypes = &all
+						}
+						return Trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
+					}
+				}
+			}
+		}
+		p.add(step)
+	}
+	return nil
+}
+
+// findGrant is the application's grant for users of an API.
+func (w *world) findGrant(ctx context.Context, audience string) (*management.ClientGrant, error) {
+	return UserGrant(ctx, w.auth0.Management, w.auth0.clientID, audience)
+}
+
+// UserGrant is an application's grant for users of an API, nil if it has none.
+func UserGrant(ctx context.Context, m *management.Management, clientID, audience string) (*management.ClientGrant, error) {
+	list, err := m.ClientGrant.List(ctx, management.Parameter("client_id", clientID), management.Parameter("audience", audience))
+	if err != nil {
+		return nil, Trouble("Auth0", err)
+	}
+	for _, g := range list.ClientGrants {
+		if g.GetSubjectType() == "user" && g.GetClientID() == clientID && g.GetAudience() == audience {
+			return g, nil
+		}
+	}
+	return nil, nil
+}
+
+// planConnection is the OpenID Connect connection to the Okta org. Its options are read, merged and written whole, since a PATCH
+// replaces them.
+func (w *world) planConnection(ctx context.Context, p *Plan) error {
+	want := w.File.Auth0.Connection
+	have, err := RawConnection(ctx, w.auth0.Management, want.Name)
+	if err != nil {
+		return err
+	}
+	key, err := w.Secrets.Get(ctx, want.OktaClientSecret)
+	if err != nil {
+		return &reach.Trouble{Say: "auth0.connection.okta_client_secret: " + err.Error(), Err: err}
+	}
+	step := Step{Resource: "Auth0 connection " + want.Name + " to " + w.File.Okta.URL.Host}
+	if have == nil {
+		step.Action = Create
+		step.Details = []string{"OpenID Connect, back channel, for signing in and for connected accounts", "scopes: " + strings.Join(tenant.ConnectionScopes(), " ")}
+		step.apply = func(ctx context.Context) error {
+			made := map[string]any{
+				"name": want.Name, "display_name": want.DisplayName, "strategy": management.ConnectionStrategyOIDC,
+				"options":        w.connectionOptions(nil, key),
+				"authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
+			}
+			if err := w.auth0.Request(ctx, http.MethodPost, w.auth0.URI("connections"), &made); err != nil {
+				return Trouble("Auth0", err)
+			}
+			w.auth0.connectionID, _ = made["id"].(string)
+			return nil
+		}
+		p.add(step)
+		return nil
+	}
+	w.auth0.connectionID = have.ID
+	if have.Strategy != management.ConnectionStrategyOIDC {
+		return &reach.Trouble{Say: fmt.Sprintf("The connection %s in %s is of the kind %q. Token Vault needs one of the kind oidc (Authentication > Enterprise > OpenID Connect), and the kind cannot be changed: give another auth0.connection.name", want.Name, w.auth0.issuer, have.Strategy)}
+	}
+	if host := have.OktaHost(); host != "" && !strings.EqualFold(host, w.File.Okta.URL.Host) {
+		return &reach.Trouble{Say: fmt.Sprintf("The connection %s in %s leads to %s, not to %s. It is somebody else's, so it is not touched: give another auth0.connection.name", want.Name, w.auth0.issuer, host, w.File.Okta.URL.Host)}
+	}
+	options := w.connectionOptions(have.Options, key)
+	var d diff
+	d.set("for signing in", !have.Authentication.Active, "turn on")
+	d.set("for connected accounts (Token Vault)", !have.ConnectedAccounts.Active, "turn on")
+	if more := missing(have.Scopes(), tenant.ConnectionScopes()); len(more) > 0 {
+		d.set("scopes", true, "add %s", strings.Join(more, " "))
+	}
+	for _, name := range []string{"type", "client_id", "discovery_url", "client_secret"} {
+		old, there := have.Options[name]
+		if name == "client_secret" && !there { // not told, so it cannot be compared
+			continue
+		}
+		if !reflect.DeepEqual(old, options[name]) {
+			d.set(name, true, "%s", map[bool]string{true: "another value", false: fmt.Sprint(options[name])}[name == "client_secret"])
+		}
+	}
+	step.Action, step.Details = Nothing, d
+	if len(d) > 0 {
+		step.Action = Update
+		step.apply = func(ctx context.Context) error {
+			change := map[string]any{
+				"options": options, "authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
+			}
+			return Trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
+		}
+	}
+	p.add(step)
+	return nil
+}
+
+// connectionOptions are old options with ours over them; scopes are only ever added.
+func (w *world) connectionOptions(old map[string]any, key secret.String) map[string]any {
+	options := map[string]any{}
+	for k, v := range old {
+		options[k] = v
+	}
+	scope, _ := old["scope"].(string)
+	scopes := strings.Fields(scope)
+	scopes = append(scopes, missing(scopes, tenant.ConnectionScopes())...)
+	org := strings.TrimSuffix(w.File.Okta.URL.String(), "/")
+	for k, v := range map[string]any{
+		"type": Back, "client_id": w.File.Auth0.Connection.OktaClientID, "client_secret": key.Reveal(),
+		"scope": strings.Join(scopes, " "), "discovery_url": org + "/.well-known/openid-configuration",
+	} {
+		options[k] = v
+	}
+	// The org authorization server: the only one whose tokens are good for Okta's own API.
+	for k, v := range map[string]string{
+		"issuer": org, "authorization_endpoint": org + "/oauth2/v1/authorize", "token_endpoint": org + "/oauth2/v1/token",
+		"userinfo_endpoint": org + "/oauth2/v1/userinfo", "jwks_uri": org + "/oauth2/v1/keys",
+	} {
+		if _, there := options[k]; !there {
+			options[k] = v
+		}
+	}
+	return options
+}
+
+// Connection is a connection with all its options, those that no SDK has a field for included.
+type Connection struct {
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	Strategy       string         `json:"strategy"`
+	Options        map[string]any `json:"options"`
+	Authentication struct {
+		Active bool `json:"active"`
+	} `json:"authentication"`
+	ConnectedAccounts struct {
+		Active bool `json:"active"`
+	} `json:"connected_accounts"`
+}
+
+// Scopes is what the connection asks Okta for.
+func (c *Connection) Scopes() []string {
+	scope, _ := c.Options["scope"].(string)
+	return strings.Fields(scope)
+}
+
+// OktaHost is where the connection leads, "" if it does not tell.
+func (c *Connection) OktaHost() string {
+	for _, name := range []string{"issuer", "discovery_url", "authorization_endpoint"} {
+		if text, _ := c.Options[name].(string); text != "" {
+			if u, err := url.Parse(text); err == nil && u.Host != "" {
+				return u.Host
+			}
+		}
+	}
+	return ""
+}
+
+// RawConnection finds a connection by name, nil if there is none.
+func RawConnection(ctx context.Context, m *management.Management, name string) (*Connection, error) {
+	var found []*Connection
+	if err := m.Request(ctx, http.MethodGet, m.URI("connections"), &found, management.Parameter("name", name)); err != nil {
+		return nil, Trouble("Auth0", err)
+	}
+	for _, c := range found {
+		if c.Name == name {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// EnabledFor says whether a connection is on for an application.
+func EnabledFor(ctx context.Context, m *management.Management, connectionID, clientID string) (bool, error) {
+	list, err := m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100))
+	if err != nil {
+		return false, Trouble("Auth0", err)
+	}
+	for {
+		for _, c := range deref(list.Clients) {
+			if c.GetClientID() == clientID {
+				return true, nil
+			}
+		}
+		if list.Next == "" {
+			return false, nil
+		}
+		if list, err = m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100), management.From(list.Next)); err != nil {
+			return false, Trouble("Auth0", err)
+		}
+	}
+}
+
+func (w *world) planEnabled(ctx context.Context, p *Plan) error {
+	step := Step{Resource: "Auth0 connection " + w.File.Auth0.Connection.Name + ", on for the application", Action: Update}
+	if w.auth0.connectionID != "" && w.auth0.clientID != "" {
+		on, err := EnabledFor(ctx, w.auth0.Management, w.auth0.connectionID, w.auth0.clientID)
+		if err != nil {
+			return err
+		}
+		if on {
+			step.Action = Nothing
+		}
+	}
+	step.apply = func(ctx context.Context) error {
+		return Trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}))
+	}
+	p.add(step)
+	return nil
+}
+
+// PushOn says whether Guardian push is on.
+func PushOn(ctx context.Context, m *management.Management) (bool, error) {
+	factors, err := m.Guardian.MultiFactor.List(ctx)
+	if err != nil {
+		return false, Trouble("Auth0", err)
+	}
+	return slices.ContainsFunc(factors, func(f *management.MultiFactor) bool { return f.GetName() == "push-notification" && f.GetEnabled() }), nil
+}
+
+func (w *world) planPush(ctx context.Context, p *Plan) error {
+	step := Step{Resource: "Auth0 Guardian push notifications", Action: Nothing}
+	on, err := PushOn(ctx, w.auth0.Management)
+	if err != nil {
+		return err
+	}
+	if !on {
+		step.Action, step.Details = Update, []string{"turn on"}
+		step.apply = func(ctx context.Context) error {
+			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
+		}
+	}
+	p.add(step)
+	return nil
+}
+
+// planPolicy sets the tenant's MFA policy to Never: Always makes every Token Vault exchange fail with mfa_required.
+func (w *world) planPolicy(ctx context.Context, p *Plan) error {
+	step := Step{Resource: "Auth0 MFA policy", Action: Nothing}
+	policy, err := w.auth0.Guardian.MultiFactor.Policy(ctx)
+	if err != nil {
+		return Trouble("Auth0", err)
+	}
+	if all := deref(policy); len(all) > 0 {
+		step.Action = Update
+		step.Details = []string{
+			fmt.Sprintf("Never, instead of %s, for the whole tenant: Token Vault cannot answer a challenge", strings.Join(all, ", ")),
+			"(other applications that count on this policy need an Action that asks for MFA)",
+		}
+		step.apply = func(ctx context.Context) error {
+			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
+		}
+	}
+	p.add(step)
+	return nil
+}
