@@ -332,6 +332,17 @@ func TestChanges(t *testing.T) {
 			}, "user.lifecycle.activate",
 		},
 		{
+			"reactivate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+				if m, err := c.Activate(ctx, oktatest.StagedPerson); err != nil {
+					return m, err
+				}
+				return c.Reactivate(ctx, oktatest.StagedPerson)
+			},
+			func(o *oktatest.Org) bool {
+				return o.UserState(oktatest.StagedPerson).Status == oktatest.Provisioned && o.MailCount(oktatest.StagedPerson, oktatest.MailActivation) == 2
+			}, "user.lifecycle.reactivate",
+		},
+		{
 			"deactivate", func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Deactivate(ctx, oktatest.Bob) },
 			func(o *oktatest.Org) bool { return o.UserState(oktatest.Bob).Status == oktatest.Deprovisioned }, "user.lifecycle.deactivate",
 		},
@@ -481,6 +492,10 @@ func TestRefusals(t *testing.T) {
 		{
 			"activate an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Activate(ctx, oktatest.Bob) },
 			okta.KindState, 403, "E0000016", fault.Conflict,
+		},
+		{
+			"reactivate an active person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) { return c.Reactivate(ctx, oktatest.Bob) },
+			okta.KindState, 403, "E0000038", fault.Conflict,
 		},
 		{
 			"deactivate a deactivated person", nil, func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
@@ -847,6 +862,7 @@ func TestPathsTakeIDsOnly(t *testing.T) {
 			"Suspend":           func() error { _, err := w.client.Suspend(ctx, u); return err },
 			"Unsuspend":         func() error { _, err := w.client.Unsuspend(ctx, u); return err },
 			"Activate":          func() error { _, err := w.client.Activate(ctx, u); return err },
+			"Reactivate":        func() error { _, err := w.client.Reactivate(ctx, u); return err },
 			"Deactivate":        func() error { _, err := w.client.Deactivate(ctx, u); return err },
 			"ClearSessions":     func() error { _, err := w.client.ClearSessions(ctx, u); return err },
 			"ResetFactors":      func() error { _, err := w.client.ResetFactors(ctx, u); return err },

@@ -266,6 +266,15 @@ func (c *Client) Activate(ctx context.Context, id UserID) (Meta, error) {
 	})
 }
 
+// Reactivate makes Okta mail the activation link once more to a person who was
+// activated and has not signed in yet.
+func (c *Client) Reactivate(ctx context.Context, id UserID) (Meta, error) {
+	return c.lifecycle(ctx, lifecycle("Reactivate"), id, func(ctx context.Context) error {
+		_, _, err := c.api.UserAPI.ReactivateUser(ctx, string(id)).SendEmail(true).Execute()
+		return err
+	})
+}
+
 // Deactivate deactivates a person. Okta takes their apps away for good.
 func (c *Client) Deactivate(ctx context.Context, id UserID) (Meta, error) {
 	meta, err := c.lifecycle(ctx, lifecycle("Deactivate"), id, func(ctx context.Context) error {
