@@ -62,7 +62,7 @@ type handler struct {
 	approvals approvals
 	phone     phone
 	queue     line
-	box       func(context.Context) (*seal.Box, error)
+	sealer    func(context.Context) (*seal.Sealer, error)
 	marks     pipeline.Key // of approvals
 	log       *slog.Logger
 	now       func() time.Time
@@ -71,7 +71,7 @@ type handler struct {
 func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
 		desk: c.Desk, okta: executor{c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
-		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), log: log, now: now,
+		queue: queue.New(c.AWS, p.QueueURL), sealer: c.Sealer, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
 
@@ -197,7 +197,7 @@ func (h *handler) signedOut(ctx context.Context, a *approval.Approval, m approva
 }
 
 // wait polls once.
-func (h *handler) wait(ctx context.Context, who access.Actor, key *seal.Box, a *approval.Approval, m approval.Message) error {
+func (h *handler) wait(ctx context.Context, who access.Actor, key *seal.Sealer, a *approval.Approval, m approval.Message) error {
 	if a.Overdue(h.now()) {
 		return h.end(ctx, a, m, approval.Expired, "") // even if approved: too late is too late
 	}
@@ -214,11 +214,11 @@ func (h *handler) wait(ctx context.Context, who access.Actor, key *seal.Box, a *
 	case err != nil:
 		return err
 	}
-	box, err := h.box(ctx)
+	sealer, err := h.sealer(ctx)
 	if err != nil {
 		return err
 	}
-	request, err := box.Open(a.AuthReqID, a.SealPurpose()...)
+	request, err := sealer.Open(a.AuthReqID, a.SealPurpose()...)
 	if err != nil {
 		return h.end(ctx, a, m, approval.Failed, "The approval could not be read, so nothing was changed.")
 	}
@@ -295,11 +295,11 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 		h.said(ctx, a, err)
 		return h.queue.Send(ctx, m, retryAfter)
 	}
-	box, err := h.box(ctx)
+	sealer, err := h.sealer(ctx)
 	if err != nil {
 		return err
 	}
-	sealed, err := box.Seal(started.AuthReqID, a.SealPurpose()...)
+	sealed, err := sealer.Seal(started.AuthReqID, a.SealPurpose()...)
 	if err != nil {
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}

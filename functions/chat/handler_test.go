@@ -419,11 +419,11 @@ func (w *world) refreshToken(id session.ID) (alive func() error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	box, err := seal.New(secret.New(tokenKey))
+	sealer, err := seal.New(secret.New(tokenKey))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	refresh, err := tokenvault.OpenRefreshToken(box, s)
+	refresh, err := tokenvault.OpenRefreshToken(sealer, s)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -686,13 +686,13 @@ func TestConsoleLinking(t *testing.T) {
 	begin(t).browser().get("/link?session=abc").wants(t, 404)
 
 	w := begin(t, func(env map[string]string) { env["CONSOLE_LINKING"] = "on" })
-	box, err := seal.New(secret.New(tokenKey))
+	sealer, err := seal.New(secret.New(tokenKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const console = session.ID("301234567890123")
 	code := func(id session.ID) string {
-		c, err := session.LinkCode(box, id, w.clock())
+		c, err := session.LinkCode(sealer, id, w.clock())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,10 +59,10 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 	secrets := secretsmanager.New(from)
 	db := dynamodb.NewFromConfig(awsconfig.Brief(from))
 	sessions := dynamo.NewSessions(db, cfg.SessionTable)
-	key := func(use, arn string) func(context.Context) (*seal.Box, error) {
-		return seal.Keeper(use, func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, arn) }, now)
+	key := func(use, arn string) func(context.Context) (*seal.Sealer, error) {
+		return seal.FromStore(use, func(ctx context.Context) (secret.String, error) { return secrets.Fresh(ctx, arn) }, now)
 	}
-	box, auditKey := key("seals sign-ins", cfg.TokenKeyARN), key("marks the record", cfg.AuditKeyARN)
+	sealer, auditKey := key("seals sign-ins", cfg.TokenKeyARN), key("marks the record", cfg.AuditKeyARN)
 	trail := dynamo.NewAudit(db, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return auditKey(ctx) })
 	auth := auth0.New(auth0.Config{
 		Issuer:      cfg.Issuer,
@@ -76,8 +76,8 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Issuer:     auth.Issuer(),
 		Connection: cfg.Connection,
 		Auth:       auth,
-		Vault:      &tokenvault.Vault{Exchanger: auth, Keeper: sessions, Okta: org, Box: box, Connection: cfg.Connection, Now: now},
-		Box:        box,
+		Vault:      &tokenvault.Vault{Exchanger: auth, Sessions: sessions, Okta: org, Sealer: sealer, Connection: cfg.Connection, Now: now},
+		Sealer:     sealer,
 		Sessions:   sessions,
 		Limits:     limits{dynamo.NewLimits(db, cfg.SessionTable)},
 		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},

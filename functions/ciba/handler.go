@@ -49,7 +49,7 @@ type handler struct {
 	approvals approvals
 	phone     phone
 	queue     line
-	box       func(context.Context) (*seal.Box, error)
+	sealer    func(context.Context) (*seal.Sealer, error)
 	marks     pipeline.Key // of approvals
 	door      pipeline.Door
 	log       *slog.Logger
@@ -59,7 +59,7 @@ type handler struct {
 func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
 		desk: c.Desk, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
-		queue: queue.New(c.AWS, p.QueueURL), box: c.Box, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
+		queue: queue.New(c.AWS, p.QueueURL), sealer: c.Sealer, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
 	}
 }
 
@@ -174,11 +174,11 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	box, err := h.box(ctx)
+	sealer, err := h.sealer(ctx)
 	if err != nil {
 		return err
 	}
-	sealed, err := box.Seal(started.AuthReqID, a.SealPurpose()...)
+	sealed, err := sealer.Seal(started.AuthReqID, a.SealPurpose()...)
 	if err != nil {
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}

@@ -10,17 +10,17 @@ import (
 
 // A token of some two kilobytes is opened at every call to Okta.
 func BenchmarkOpen(b *testing.B) {
-	box, err := seal.New(seal.GenerateKey())
+	sealer, err := seal.New(seal.GenerateKey())
 	if err != nil {
 		b.Fatal(err)
 	}
-	sealed, err := box.Seal(secret.New(strings.Repeat("t", 2000)), "session-1", "owner-1", "okta_token")
+	sealed, err := sealer.Seal(secret.New(strings.Repeat("t", 2000)), "session-1", "owner-1", "okta_token")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := box.Open(sealed, "session-1", "owner-1", "okta_token"); err != nil {
+		if _, err := sealer.Open(sealed, "session-1", "owner-1", "okta_token"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,12 +1,12 @@
-// Package seal encrypts what must rest in a table: refresh tokens, cached access tokens, auth_req_ids.
+// Package seal encrypts secrets that are stored in a table: refresh tokens, cached access tokens, auth_req_ids.
 //
-// Every sealed value is bound to names that say where it belongs (session, owner, purpose). Moved to another row, it
-// does not open. The cipher is AES-256-GCM with random 96-bit nonces (NIST SP 800-38D). It also marks what rests in
-// plain (HMAC-SHA-256), so that whoever may write a row cannot write what only the holders of the key may say.
+// Every sealed value is bound to the names of its place (session, owner, purpose). Copied to another row, it does not open.
+// The cipher is AES-256-GCM with random 96-bit nonces (NIST SP 800-38D). The package also authenticates values that are stored
+// in plain text with a mark (HMAC-SHA-256): write access to the table is not enough to make one.
 //
-// The keys come from a text kept in Secrets Manager, one a line, each derived with HKDF-SHA-256 (RFC 5869), so a
-// generated password serves as it is. The first key seals and marks; every one of them opens and verifies. A new line
-// above the others is therefore a rotation that loses nothing, and a line may go when nothing is left that it sealed.
+// The keys come from a text in Secrets Manager, one key a line. Each is derived with HKDF-SHA-256 (RFC 5869), so that a
+// generated password can be used as it is. The first key seals and marks; all of them open and verify. To rotate, add a line
+// at the top; remove an old line when nothing that it sealed is left.
 package seal
 
 import (
@@ -33,24 +33,24 @@ import (
 
 // Bounds of the text that holds the keys.
 const (
-	MinKeyLength = 32 // characters of a key
-	MaxKeys      = 32 // of one ring
+	MinKeyLength = 32 // characters
+	MaxKeys      = 32
 )
 
-// version leads every sealed value, so that a later cipher can tell the two apart.
+// version is the first byte of every sealed value, so that a later cipher can be told apart.
 const version = 1
 
-// ErrNotOpened says that a value was sealed under another key, for another place, or was changed since.
+// ErrNotOpened means that a value was sealed with another key or for another place, or was changed afterwards.
 var ErrNotOpened = errors.New("sealed value does not open here")
 
-// Box seals and opens values, and makes and verifies marks, under the keys of one ring. It is safe for concurrent use.
-type Box struct {
+// Sealer seals and opens values, and makes and verifies marks. It is safe for concurrent use.
+type Sealer struct {
 	ring *ring
-	// again returns the ring as it is stored now, which may be the one it is given; nil where it is not stored.
-	again func(*ring) *ring
+	// reload returns the ring that is stored now, which may be the one it is given. It is nil if the keys are not in a store.
+	reload func(*ring) *ring
 }
 
-// ring is one or more keys: the first seals and marks, all open and verify.
+// ring is a list of keys, the newest first.
 type ring struct {
 	text secret.String
 	keys []key
@@ -61,14 +61,14 @@ type key struct {
 	mac  []byte
 }
 
-// New derives a Box from a text with one key a line, the newest first. Blank lines do not count. A line that is too
-// short, a line that repeats another, and too many of them are errors, which name the line and never show it.
-func New(text secret.String) (*Box, error) {
+// New derives a Sealer from a text with one key a line, the newest first. Blank lines are ignored. A line that is too short, a
+// repeated line and too many lines are errors, which give the number of the line and never its text.
+func New(text secret.String) (*Sealer, error) {
 	r, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return &Box{ring: r}, nil
+	return &Sealer{ring: r}, nil
 }
 
 func parse(text secret.String) (*ring, error) {
@@ -120,8 +120,8 @@ func derive(text string) (k key, err error) {
 	return k, nil
 }
 
-// Seal encrypts plain for the place that binding names. An empty secret or an empty binding is refused.
-func (b *Box) Seal(plain secret.String, binding ...string) ([]byte, error) {
+// Seal encrypts plain, bound to the names in binding. An empty secret, no names or an empty name is an error.
+func (s *Sealer) Seal(plain secret.String, binding ...string) ([]byte, error) {
 	if plain.IsZero() {
 		return nil, errors.New("seal: nothing to seal")
 	}
@@ -129,11 +129,11 @@ func (b *Box) Seal(plain secret.String, binding ...string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.ring.keys[0].aead.Seal([]byte{version}, nil, []byte(plain.Reveal()), ad), nil //nolint:gosec // the AEAD draws the nonce itself
+	return s.ring.keys[0].aead.Seal([]byte{version}, nil, []byte(plain.Reveal()), ad), nil //nolint:gosec // the AEAD draws the nonce itself
 }
 
-// Open decrypts what [Box.Seal] made under a key of the ring and the same binding; anything else is [ErrNotOpened].
-func (b *Box) Open(sealed []byte, binding ...string) (secret.String, error) {
+// Open decrypts what [Sealer.Seal] made with one of the keys and the same binding. Anything else is [ErrNotOpened].
+func (s *Sealer) Open(sealed []byte, binding ...string) (secret.String, error) {
 	ad, err := join(binding)
 	if err != nil {
 		return secret.String{}, err
@@ -142,7 +142,7 @@ func (b *Box) Open(sealed []byte, binding ...string) (secret.String, error) {
 		return secret.String{}, ErrNotOpened
 	}
 	var plain []byte
-	opened := b.try(func(r *ring) bool {
+	opened := s.try(func(r *ring) bool {
 		for _, k := range r.keys {
 			if plain, err = k.aead.Open(nil, nil, sealed[1:], ad); err == nil {
 				return true
@@ -156,22 +156,22 @@ func (b *Box) Open(sealed []byte, binding ...string) (secret.String, error) {
 	return secret.New(string(plain)), nil
 }
 
-// Mark returns an HMAC-SHA-256 over names under the newest key: only who has the key can make it.
-func (b *Box) Mark(names ...string) ([]byte, error) {
+// Mark returns the HMAC-SHA-256 of names with the newest key. No names or an empty name is an error.
+func (s *Sealer) Mark(names ...string) ([]byte, error) {
 	text, err := join(names)
 	if err != nil {
 		return nil, err
 	}
-	return b.ring.keys[0].mark(text), nil
+	return s.ring.keys[0].mark(text), nil
 }
 
-// Verify says whether mark is the [Box.Mark] of names under a key of the ring. It compares in constant time.
-func (b *Box) Verify(mark []byte, names ...string) bool {
+// Verify reports whether mark is the [Sealer.Mark] of names with one of the keys. It compares in constant time.
+func (s *Sealer) Verify(mark []byte, names ...string) bool {
 	text, err := join(names)
 	if err != nil {
 		return false
 	}
-	return b.try(func(r *ring) bool {
+	return s.try(func(r *ring) bool {
 		fits := 0
 		for _, k := range r.keys {
 			fits |= subtle.ConstantTimeCompare(mark, k.mark(text))
@@ -186,19 +186,19 @@ func (k key) mark(text []byte) []byte {
 	return h.Sum(nil)
 }
 
-// try uses the ring, and once more the one that is stored by now if that is another.
-func (b *Box) try(use func(*ring) bool) bool {
-	if use(b.ring) {
+// try calls use with the ring. If that fails and the store holds another ring by now, it calls use with that one.
+func (s *Sealer) try(use func(*ring) bool) bool {
+	if use(s.ring) {
 		return true
 	}
-	if b.again == nil {
+	if s.reload == nil {
 		return false
 	}
-	r := b.again(b.ring)
-	return r != b.ring && use(r)
+	r := s.reload(s.ring)
+	return r != s.ring && use(r)
 }
 
-// join writes each name behind its length: ("a","bc") and ("ab","c") are different places.
+// join writes each name after its length, so that ("a","bc") and ("ab","c") differ.
 func join(names []string) ([]byte, error) {
 	if len(names) == 0 {
 		return nil, errors.New("seal: no binding")
@@ -214,101 +214,102 @@ func join(names []string) ([]byte, error) {
 	return out, nil
 }
 
-// GenerateKey makes a key text, for places without a secret store.
+// GenerateKey returns a random key text, for tests and the laptop run.
 func GenerateKey() secret.String { return secret.New(rand.Text() + rand.Text()) }
 
 const (
-	// rereadAfter is how old a ring may be when it is read again in passing, so that a new key is used for sealing soon
-	// after a rotation.
-	rereadAfter = 10 * time.Minute
-	// retryAfter is the least time between two readings for the sake of a value that does not open.
+	// refreshAfter is the age at which the keys are read again, so that a new key seals soon after a rotation.
+	refreshAfter = 10 * time.Minute
+	// retryAfter is the shortest time between two readings caused by a value that does not open.
 	retryAfter = time.Minute
 )
 
-// Keeper returns the Box of the keys in a stored text. The text is read when the Box is first needed and kept. It is
-// read again every ten minutes, beside the call that notices, and when a value does not open or a mark does not verify,
-// at most once a minute: so a function that is warm learns of a rotation. A reading that fails then changes nothing.
+// FromStore returns a function that gives the Sealer of the keys in a stored text. The text is read at the first call and kept. It is
+// read again every ten minutes, without making the caller wait, and when a value does not open or a mark does not verify, at most
+// once a minute: so a running process learns of a rotation. If such a later reading fails, the keys that are kept stay in use.
 //
-// Fetch must read the text where it is stored, not from a cache. Use completes "the key that …" in what people are told
-// if the first text that is read holds no key, which is an error of kind Internal. The clock is now.
-func Keeper(use string, fetch func(context.Context) (secret.String, error), now func() time.Time) func(context.Context) (*Box, error) {
-	k := &keeper{use: use, fetch: fetch, now: now}
-	return k.box
+// fetch must read the store itself, not a cache. use completes "the key that …" in the sentence of the error: the function
+// returns the error of fetch as it is, and a fault.Internal if the text holds no usable key.
+func FromStore(use string, fetch func(context.Context) (secret.String, error), now func() time.Time) func(context.Context) (*Sealer, error) {
+	k := &storedKeys{use: use, fetch: fetch, now: now}
+	return k.sealer
 }
 
-type keeper struct {
+// storedKeys keeps the newest ring that was read from the store.
+type storedKeys struct {
 	use   string
 	fetch func(context.Context) (secret.String, error)
 	now   func() time.Time
 
-	kept atomic.Pointer[ring]
-	read atomic.Int64 // when the text was last asked for, Unix nanoseconds
+	current atomic.Pointer[ring]
+	readAt  atomic.Int64 // when the text was last asked for, Unix nanoseconds
 
-	mu      sync.Mutex // held while a kept ring is read again
-	retried time.Time  // when that was last for the sake of a value
+	mu      sync.Mutex // held while the text is read again
+	retryAt time.Time  // when that was last done because a value did not open
 }
 
-func (k *keeper) box(ctx context.Context) (*Box, error) {
-	r := k.kept.Load()
+func (k *storedKeys) sealer(ctx context.Context) (*Sealer, error) {
+	r := k.current.Load()
 	switch {
 	case r == nil:
 		var err error
 		if r, err = k.load(ctx); err != nil {
 			return nil, err
 		}
-	case k.old():
+	case k.stale():
 		go k.refresh(context.WithoutCancel(ctx))
 	}
-	return &Box{ring: r, again: func(had *ring) *ring { return k.retry(ctx, had) }}, nil
+	return &Sealer{ring: r, reload: func(used *ring) *ring { return k.reload(ctx, used) }}, nil
 }
 
 // load reads the text and keeps its ring.
-func (k *keeper) load(ctx context.Context) (*ring, error) {
-	k.read.Store(k.now().UnixNano())
+func (k *storedKeys) load(ctx context.Context) (*ring, error) {
+	k.readAt.Store(k.now().UnixNano())
 	text, err := k.fetch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if r := k.kept.Load(); r != nil && r.text.Equal(text) {
+	if r := k.current.Load(); r != nil && r.text.Equal(text) {
 		return r, nil
 	}
 	r, err := parse(text)
 	if err != nil {
-		return nil, fault.New(fault.Internal, "Steward is not set up right: the key that "+k.use+" cannot be used. Please tell your administrator.", err)
+		return nil, fault.New(fault.Internal, "Steward is not set up correctly: the key that "+k.use+" cannot be used. Please tell your administrator.", err)
 	}
-	k.kept.Store(r)
+	k.current.Store(r)
 	return r, nil
 }
 
-func (k *keeper) old() bool { return k.now().UnixNano()-k.read.Load() >= int64(rereadAfter) }
+func (k *storedKeys) stale() bool { return k.now().UnixNano()-k.readAt.Load() >= int64(refreshAfter) }
 
-// refresh reads the text again where it is old, and nobody is reading it already.
-func (k *keeper) refresh(ctx context.Context) {
+// refresh reads the text again if it is stale and no other call is reading it.
+func (k *storedKeys) refresh(ctx context.Context) {
 	if !k.mu.TryLock() {
 		return
 	}
 	defer k.mu.Unlock()
-	if k.old() {
+	if k.stale() {
 		_, _ = k.load(ctx) // tried again in ten minutes
 	}
 }
 
-// retry returns the ring for one more try after had did not do.
-func (k *keeper) retry(ctx context.Context, had *ring) *ring {
+// reload returns the ring to try after used has failed: used itself if the store was read less than a minute ago for that reason,
+// cannot be read, or holds the same keys.
+func (k *storedKeys) reload(ctx context.Context, used *ring) *ring {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
-	if k.kept.Load() == had && now.Sub(k.retried) >= retryAfter {
-		k.retried = now
+	if k.current.Load() == used && now.Sub(k.retryAt) >= retryAfter {
+		k.retryAt = now
 		if r, err := k.load(ctx); err == nil {
 			return r
 		}
 	}
-	return k.kept.Load()
+	return k.current.Load()
 }
 
-// Digest is the SHA-256 in hexadecimal over each part behind its length, so that no two lists of parts share a form. It needs no key
-// and proves nothing by itself; [Box.Mark] over a digest does.
+// Digest returns the SHA-256, in hexadecimal, of the parts, each after its length, so that different lists have different digests.
+// Anybody can compute it; what needs the key is [Sealer.Mark] of a digest.
 func Digest(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {

@@ -14,7 +14,7 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-func box(t *testing.T, key string) *seal.Box {
+func sealer(t *testing.T, key string) *seal.Sealer {
 	t.Helper()
 	b, err := seal.New(secret.New(key))
 	if err != nil {
@@ -25,7 +25,7 @@ func box(t *testing.T, key string) *seal.Box {
 
 func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 	key := strings.Repeat("k", 40)
-	b := box(t, key)
+	b := sealer(t, key)
 	sealed, err := b.Seal(secret.New("canary-token"), "session-1", "owner-1", "refresh_token")
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +33,8 @@ func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 	if bytes.Contains(sealed, []byte("canary")) {
 		t.Fatal("the sealed value shows the plain text")
 	}
-	// The key survives a restart: a second box from the same text opens it.
-	if got, err := box(t, key).Open(sealed, "session-1", "owner-1", "refresh_token"); err != nil || got.Reveal() != "canary-token" {
+	// The key survives a restart: a second sealer from the same text opens it.
+	if got, err := sealer(t, key).Open(sealed, "session-1", "owner-1", "refresh_token"); err != nil || got.Reveal() != "canary-token" {
 		t.Fatalf("Open = %q, %v", got.Reveal(), err)
 	}
 	again, err := b.Seal(secret.New("canary-token"), "session-1", "owner-1", "refresh_token")
@@ -50,7 +50,7 @@ func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 		"another purpose": func() (secret.String, error) { return b.Open(sealed, "session-1", "owner-1", "okta_token") },
 		"shifted names":   func() (secret.String, error) { return b.Open(sealed, "session-1o", "wner-1", "refresh_token") },
 		"another key": func() (secret.String, error) {
-			return box(t, strings.Repeat("j", 40)).Open(sealed, "session-1", "owner-1", "refresh_token")
+			return sealer(t, strings.Repeat("j", 40)).Open(sealed, "session-1", "owner-1", "refresh_token")
 		},
 		"a changed byte": func() (secret.String, error) { return b.Open(flipped, "session-1", "owner-1", "refresh_token") },
 		"plain text": func() (secret.String, error) {
@@ -64,7 +64,7 @@ func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestUnusableKeysAndBindingsAreRefused(t *testing.T) {
 	many := make([]string, seal.MaxKeys+1)
 	for i := range many {
 		many[i] = seal.GenerateKey().Reveal()
@@ -81,8 +81,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: got %v, want an error that says %q and no key", name, err, tc.want)
 		}
 	}
-	box(t, "\n"+strings.Join(many[1:], "\r\n\n")+"\n")
-	b := box(t, seal.GenerateKey().Reveal())
+	sealer(t, "\n"+strings.Join(many[1:], "\r\n\n")+"\n")
+	b := sealer(t, seal.GenerateKey().Reveal())
 	if _, err := b.Seal(secret.String{}, "a"); err == nil {
 		t.Error("an empty secret was sealed")
 	}
@@ -94,10 +94,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestRing turns keys over: what older keys sealed or marked is still good, and the newest makes what is new.
-func TestRing(t *testing.T) {
+// TestOldKeysOpenAndNewestSeals turns keys over: what older keys sealed or marked is still good, and the newest makes what is new.
+func TestOldKeysOpenAndNewestSeals(t *testing.T) {
 	first, second, third := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
-	before, now := box(t, first), box(t, third+"\n"+second+"\n"+first+"\n")
+	before, now := sealer(t, first), sealer(t, third+"\n"+second+"\n"+first+"\n")
 	sealed, err := before.Seal(secret.New("canary"), "session-1")
 	if err != nil {
 		t.Fatal(err)
@@ -116,16 +116,16 @@ func TestRing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := box(t, third).Open(newer, "session-1"); err != nil {
+	if _, err := sealer(t, third).Open(newer, "session-1"); err != nil {
 		t.Errorf("the first key does not open what is sealed now: %v", err)
 	}
-	if newest, err := now.Mark("approved", "a-1"); err != nil || !box(t, third).Verify(newest, "approved", "a-1") || before.Verify(newest, "approved", "a-1") {
+	if newest, err := now.Mark("approved", "a-1"); err != nil || !sealer(t, third).Verify(newest, "approved", "a-1") || before.Verify(newest, "approved", "a-1") {
 		t.Errorf("what is marked now is not marked with the first key: %v", err)
 	}
 	for name, verified := range map[string]bool{
 		"another mark": now.Verify(mark[1:], "approved", "a-1"), "no mark": now.Verify(nil, "approved", "a-1"),
 		"other names": now.Verify(mark, "approved", "a-2"), "shifted names": now.Verify(mark, "approveda", "-1"), "no names": now.Verify(mark),
-		"a key that is gone": box(t, third+"\n"+second).Verify(mark, "approved", "a-1"),
+		"a key that is gone": sealer(t, third+"\n"+second).Verify(mark, "approved", "a-1"),
 	} {
 		if verified {
 			t.Errorf("%s verifies", name)
@@ -141,29 +141,29 @@ type stored struct {
 	now     time.Time
 }
 
-func (s *stored) keeper() func(context.Context) (*seal.Box, error) {
+func (s *stored) sealer() func(context.Context) (*seal.Sealer, error) {
 	fetch := func(context.Context) (secret.String, error) {
 		s.fetched++
 		return secret.New(s.text), s.err
 	}
-	return seal.Keeper("opens the tests", fetch, func() time.Time { return s.now })
+	return seal.FromStore("opens the tests", fetch, func() time.Time { return s.now })
 }
 
 // The text is fetched when first needed and once; one that holds no key is tried again, for somebody may have put it right.
-func TestKeeper(t *testing.T) {
+func TestStoredKeysAreFetchedOnce(t *testing.T) {
 	s := &stored{now: time.Now(), err: errors.New("away")}
-	keep := s.keeper()
-	if _, err := keep(t.Context()); !errors.Is(err, s.err) {
+	get := s.sealer()
+	if _, err := get(t.Context()); !errors.Is(err, s.err) {
 		t.Errorf("without a store: %v, want what the fetch says", err)
 	}
 	s.text, s.err = "canary-short", nil
-	_, err := keep(t.Context())
+	_, err := get(t.Context())
 	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Kind != fault.Internal || !strings.Contains(e.Say, "the key that opens the tests cannot be used") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("under a key that is too short: %v", err)
 	}
 	s.text = seal.GenerateKey().Reveal()
 	for range 3 {
-		if _, err := keep(t.Context()); err != nil {
+		if _, err := get(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,25 +172,25 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// TestWarmKeeper holds that a process that keeps a ring learns of a rotation when it meets a value of the new key, asks
+// TestRunningProcessLearnsOfARotation holds that a process that keeps a ring learns of a rotation when it meets a value of the new key, asks
 // at most once a minute for that, and is none the worse for a store that is away.
-func TestWarmKeeper(t *testing.T) {
+func TestRunningProcessLearnsOfARotation(t *testing.T) {
 	old, young := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
 	s := &stored{text: old, now: time.Now()}
-	keep := s.keeper()
-	warm, err := keep(t.Context())
+	get := s.sealer()
+	warm, err := get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := box(t, young).Seal(secret.New("canary"), "session-1")
+	sealed, err := sealer(t, young).Seal(secret.New("canary"), "session-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mark, err := box(t, young).Mark("approved")
+	mark, err := sealer(t, young).Mark("approved")
 	if err != nil {
 		t.Fatal(err)
 	}
-	opens := func(b *seal.Box) bool { _, err := b.Open(sealed, "session-1"); return err == nil }
+	opens := func(b *seal.Sealer) bool { _, err := b.Open(sealed, "session-1"); return err == nil }
 
 	if opens(warm) || warm.Verify(mark, "approved") || s.fetched != 2 {
 		t.Errorf("before the rotation: fetched %d times, want once more for two values that do not open", s.fetched)
@@ -199,14 +199,14 @@ func TestWarmKeeper(t *testing.T) {
 	if opens(warm) || s.fetched != 3 {
 		t.Errorf("it opens without the key, or fetched %d times", s.fetched)
 	}
-	if b, err := keep(t.Context()); err != nil || b == nil {
+	if b, err := get(t.Context()); err != nil || b == nil {
 		t.Errorf("a store that is away fails a call: %v", err)
 	}
 	s.now, s.err = s.now.Add(time.Minute), nil
 	if !warm.Verify(mark, "approved") || !opens(warm) || s.fetched != 4 {
 		t.Errorf("after the rotation: fetched %d times, want once for all that does not open", s.fetched)
 	}
-	now, err := keep(t.Context())
+	now, err := get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,13 +215,13 @@ func TestWarmKeeper(t *testing.T) {
 	}
 }
 
-// TestKeeperLooksAgain holds that the new key is soon the one that seals, although everything opens: after ten minutes the
+// TestStoredKeysAreReadAgain holds that the new key is soon the one that seals, although everything opens: after ten minutes the
 // text is read beside the call that notices, once.
-func TestKeeperLooksAgain(t *testing.T) {
+func TestStoredKeysAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, young := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
 		text, fetched := old, 0
-		keep := seal.Keeper("opens the tests", func(ctx context.Context) (secret.String, error) {
+		get := seal.FromStore("opens the tests", func(ctx context.Context) (secret.String, error) {
 			fetched++
 			time.Sleep(time.Second)
 			return secret.New(text), ctx.Err()
@@ -230,7 +230,7 @@ func TestKeeperLooksAgain(t *testing.T) {
 			t.Helper()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel() // the call is over before the text is there
-			b, err := keep(ctx)
+			b, err := get(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

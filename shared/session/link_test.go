@@ -10,7 +10,7 @@ import (
 )
 
 func TestLinkCode(t *testing.T) {
-	box, err := seal.New(seal.GenerateKey())
+	sealer, err := seal.New(seal.GenerateKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestLinkCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, at := session.ID("console-0f3a"), time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	code, err := session.LinkCode(box, id, at)
+	code, err := session.LinkCode(sealer, id, at)
 	if err != nil || len(code) != 9 {
 		t.Fatalf("LinkCode = %q, %v", code, err)
 	}
@@ -44,12 +44,12 @@ func TestLinkCode(t *testing.T) {
 		{"for an id that is none", "a#b", code, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := session.LinkCodeFits(box, c.id, c.typed, at.Add(c.after)); got != c.want {
+			if got := session.LinkCodeFits(sealer, c.id, c.typed, at.Add(c.after)); got != c.want {
 				t.Errorf("LinkCodeFits = %v, want %v", got, c.want)
 			}
 		})
 	}
-	if _, err := session.LinkCode(box, "login#x", at); err == nil {
+	if _, err := session.LinkCode(sealer, "login#x", at); err == nil {
 		t.Error("a code was made for what is no session id")
 	}
 }

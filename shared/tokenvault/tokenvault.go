@@ -40,8 +40,8 @@ type Exchanger interface {
 	DeleteConnectedAccount(ctx context.Context, me secret.String, id string) error
 }
 
-// Keeper keeps the sealed token in the session row, and whose it is.
-type Keeper interface {
+// Sessions writes what a session knows of the Okta account: the sealed token, and the account's id and login.
+type Sessions interface {
 	SaveOktaToken(ctx context.Context, id session.ID, sealed []byte, expires time.Time) error
 	SaveOktaUser(ctx context.Context, id session.ID, oktaUserID, login string) error
 	ForgetOkta(ctx context.Context, id session.ID) error
@@ -55,9 +55,9 @@ type Self interface {
 // Vault gives out tokens. It is safe for concurrent use.
 type Vault struct {
 	Exchanger  Exchanger
-	Keeper     Keeper
+	Sessions   Sessions
 	Okta       Self
-	Box        func(context.Context) (*seal.Box, error) // the key is fetched when first needed
+	Sealer     func(context.Context) (*seal.Sealer, error) // the key is fetched when first needed
 	Connection string
 	Now        func() time.Time
 }
@@ -69,15 +69,15 @@ func NotConnected(cause error) error {
 
 // SealRefreshToken seals an Auth0 refresh token for the session and the owner it will be stored with. A row whose subject,
 // e-mail address or mark of a verified address is changed afterwards does not open any more.
-func SealRefreshToken(box *seal.Box, id session.ID, owner session.Person, refresh secret.String) ([]byte, error) {
-	return box.Seal(refresh, binding(id, owner, purposeRefresh)...)
+func SealRefreshToken(sealer *seal.Sealer, id session.ID, owner session.Person, refresh secret.String) ([]byte, error) {
+	return sealer.Seal(refresh, binding(id, owner, purposeRefresh)...)
 }
 
 // OpenRefreshToken opens what [SealRefreshToken] sealed.
-func OpenRefreshToken(box *seal.Box, s session.Session) (secret.String, error) {
-	plain, err := box.Open(s.RefreshToken, binding(s.ID, s.Owner, purposeRefresh)...)
+func OpenRefreshToken(sealer *seal.Sealer, s session.Session) (secret.String, error) {
+	plain, err := sealer.Open(s.RefreshToken, binding(s.ID, s.Owner, purposeRefresh)...)
 	if errors.Is(err, seal.ErrNotOpened) {
-		return box.Open(s.RefreshToken, string(s.ID), string(s.Owner.Subject), purposeRefreshV1)
+		return sealer.Open(s.RefreshToken, string(s.ID), string(s.Owner.Subject), purposeRefreshV1)
 	}
 	return plain, err
 }
@@ -90,11 +90,11 @@ func binding(id session.ID, owner session.Person, purpose string) []string {
 // Verify returns an error of kind Internal unless the session row is as it was when its refresh token was sealed: same id, owner,
 // e-mail address and mark of a verified address.
 func (v *Vault) Verify(ctx context.Context, s session.Session) error {
-	box, err := v.Box(ctx)
+	sealer, err := v.Sealer(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := OpenRefreshToken(box, s); err != nil {
+	if _, err := OpenRefreshToken(sealer, s); err != nil {
 		return unreadable("refresh token", err)
 	}
 	return nil
@@ -105,32 +105,32 @@ func (v *Vault) Verify(ctx context.Context, s session.Session) error {
 // s then holds the person's Okta id and login. Errors: fault.Conflict if no account is connected, or another person's (a
 // [*WrongAccount]; it has been disconnected then); fault.Upstream if Auth0 or Okta cannot be asked.
 func (v *Vault) Token(ctx context.Context, s *session.Session) (secret.String, error) {
-	box, err := v.Box(ctx)
+	sealer, err := v.Sealer(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
 	// A row without a login was written by a version that did not compare accounts.
 	if len(s.OktaToken) > 0 && s.OktaUserID != "" && s.OktaLogin != "" && v.Now().Add(skew).Before(s.OktaExpires) {
-		token, err := box.Open(s.OktaToken, binding(s.ID, s.Owner, purposeOkta)...)
+		token, err := sealer.Open(s.OktaToken, binding(s.ID, s.Owner, purposeOkta)...)
 		if err != nil {
 			return secret.String{}, unreadable("cached okta token", err)
 		}
 		return token, nil
 	}
-	return v.exchange(ctx, box, s)
+	return v.exchange(ctx, sealer, s)
 }
 
 // Renew is [Vault.Token] without the cached one: Okta refused that, or time has passed since the person asked.
 func (v *Vault) Renew(ctx context.Context, s *session.Session) (secret.String, error) {
-	box, err := v.Box(ctx)
+	sealer, err := v.Sealer(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
-	return v.exchange(ctx, box, s)
+	return v.exchange(ctx, sealer, s)
 }
 
-func (v *Vault) exchange(ctx context.Context, box *seal.Box, s *session.Session) (secret.String, error) {
-	refresh, err := OpenRefreshToken(box, *s)
+func (v *Vault) exchange(ctx context.Context, sealer *seal.Sealer, s *session.Session) (secret.String, error) {
+	refresh, err := OpenRefreshToken(sealer, *s)
 	if err != nil {
 		return secret.String{}, unreadable("refresh token", err)
 	}
@@ -146,11 +146,11 @@ func (v *Vault) exchange(ctx context.Context, box *seal.Box, s *session.Session)
 	}
 	expires := v.Now().Add(got.ExpiresIn)
 	if v.Now().Add(skew).Before(expires) {
-		sealed, err := box.Seal(got.AccessToken, binding(s.ID, s.Owner, purposeOkta)...)
+		sealed, err := sealer.Seal(got.AccessToken, binding(s.ID, s.Owner, purposeOkta)...)
 		if err != nil {
 			return secret.String{}, fmt.Errorf("seal okta token: %w", err)
 		}
-		if err := v.Keeper.SaveOktaToken(ctx, s.ID, sealed, expires); err != nil {
+		if err := v.Sessions.SaveOktaToken(ctx, s.ID, sealed, expires); err != nil {
 			return secret.String{}, err
 		}
 	}
@@ -166,12 +166,12 @@ func (v *Vault) identify(ctx context.Context, s *session.Session, token secret.S
 	}
 	known := s.OktaUserID != "" && s.OktaLogin != ""
 	if wrong, ok := errors.AsType[*WrongAccount](CheckAccount(s.Owner, v.Connection, me)); ok {
-		return wrong.fault(errors.Join(v.Keeper.ForgetOkta(ctx, s.ID), v.Disconnect(ctx, *s)))
+		return wrong.fault(errors.Join(v.Sessions.ForgetOkta(ctx, s.ID), v.Disconnect(ctx, *s)))
 	}
 	if known && s.OktaUserID == string(me.ID) && s.OktaLogin == me.Login {
 		return nil
 	}
-	if err := v.Keeper.SaveOktaUser(ctx, s.ID, string(me.ID), me.Login); err != nil {
+	if err := v.Sessions.SaveOktaUser(ctx, s.ID, string(me.ID), me.Login); err != nil {
 		return err
 	}
 	s.OktaUserID, s.OktaLogin = string(me.ID), me.Login
@@ -212,11 +212,11 @@ func (v *Vault) Disconnect(ctx context.Context, s session.Session) error {
 
 // accounts lists what is connected at v.Connection, with a My Account token of the session's own person.
 func (v *Vault) accounts(ctx context.Context, s session.Session, scopes ...auth0.MyAccountScope) (secret.String, []auth0.ConnectedAccount, error) {
-	box, err := v.Box(ctx)
+	sealer, err := v.Sealer(ctx)
 	if err != nil {
 		return secret.String{}, nil, err
 	}
-	refresh, err := OpenRefreshToken(box, s)
+	refresh, err := OpenRefreshToken(sealer, s)
 	if err != nil {
 		return secret.String{}, nil, unreadable("refresh token", err)
 	}

@@ -90,18 +90,18 @@ func begin(t *testing.T) (*auth, *tokenvault.Vault, *session.Session) {
 	return a, v, s
 }
 
-func beginWith(t *testing.T, owner session.Person) (*auth, *tokenvault.Vault, *session.Session, *seal.Box) {
+func beginWith(t *testing.T, owner session.Person) (*auth, *tokenvault.Vault, *session.Session, *seal.Sealer) {
 	t.Helper()
-	box, err := seal.New(seal.GenerateKey())
+	sealer, err := seal.New(seal.GenerateKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &session.Session{ID: session.NewID(), Owner: owner}
-	if s.RefreshToken, err = tokenvault.SealRefreshToken(box, s.ID, s.Owner, secret.New("refresh-1")); err != nil {
+	if s.RefreshToken, err = tokenvault.SealRefreshToken(sealer, s.ID, s.Owner, secret.New("refresh-1")); err != nil {
 		t.Fatal(err)
 	}
 	a := &auth{answer: auth0.Federated{AccessToken: secret.New("okta-1"), ExpiresIn: time.Hour}, saved: s}
-	return a, &tokenvault.Vault{Exchanger: a, Keeper: a, Okta: a, Connection: "okta-corp", Now: func() time.Time { return now }, Box: func(context.Context) (*seal.Box, error) { return box, nil }}, s, box
+	return a, &tokenvault.Vault{Exchanger: a, Sessions: a, Okta: a, Connection: "okta-corp", Now: func() time.Time { return now }, Sealer: func(context.Context) (*seal.Sealer, error) { return sealer, nil }}, s, sealer
 }
 
 func wants(t *testing.T, got secret.String, err error, want string) {
@@ -190,10 +190,10 @@ func TestAPersonWithoutAnAddress(t *testing.T) {
 // Rows of the version before were sealed for session, subject and purpose alone. They open until their sessions end, and
 // neither kind opens as the other.
 func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
-	a, v, s, box := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001", Email: "alice@example.com", EmailVerified: true})
+	a, v, s, sealer := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001", Email: "alice@example.com", EmailVerified: true})
 	old := func(plain, purpose string) []byte {
 		t.Helper()
-		sealed, err := box.Seal(secret.New(plain), string(s.ID), string(s.Owner.Subject), purpose)
+		sealed, err := sealer.Seal(secret.New(plain), string(s.ID), string(s.Owner.Subject), purpose)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
 	if len(a.refresh) != 1 || a.refresh[0] != "refresh-0@okta-corp" {
 		t.Errorf("exchanged %q", a.refresh)
 	}
-	if _, err := box.Open(s.OktaToken, string(s.ID), string(s.Owner.Subject), "okta_token"); err == nil {
+	if _, err := sealer.Open(s.OktaToken, string(s.ID), string(s.Owner.Subject), "okta_token"); err == nil {
 		t.Error("a new token is sealed as the version before did")
 	}
 	s.OktaToken = old("okta-0", "okta_token v2")
@@ -318,7 +318,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("no key", func(t *testing.T) {
 		_, v, s := begin(t)
-		v.Box = func(context.Context) (*seal.Box, error) { return nil, fault.New(fault.Internal, "no key", nil) }
+		v.Sealer = func(context.Context) (*seal.Sealer, error) { return nil, fault.New(fault.Internal, "no key", nil) }
 		for _, call := range []func(context.Context, *session.Session) (secret.String, error){v.Token, v.Renew} {
 			if _, err := call(t.Context(), s); fault.KindOf(err) != fault.Internal {
 				t.Errorf("got %v", err)

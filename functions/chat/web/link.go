@@ -70,11 +70,11 @@ func (a *App) linked(w http.ResponseWriter, r *http.Request) {
 
 // bind stores the console's session as one of this login.
 func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code string) error {
-	box, err := a.Box(ctx)
+	sealer, err := a.Sealer(ctx)
 	if err != nil {
 		return err
 	}
-	if !session.LinkCodeFits(box, id, strings.TrimSpace(code), a.Now()) {
+	if !session.LinkCodeFits(sealer, id, strings.TrimSpace(code), a.Now()) {
 		return fault.New(fault.Rejected, "This is not the code the test window shows now. Please ask there again and type the new one.", errors.New("link code does not fit"))
 	}
 	_, refresh, err := a.refreshToken(ctx, l)

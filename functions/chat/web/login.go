@@ -78,7 +78,7 @@ func (a *App) newFlow() flow {
 }
 
 func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose ...string) error {
-	box, err := a.Box(r.Context())
+	sealer, err := a.Sealer(r.Context())
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose .
 	if err != nil {
 		return fmt.Errorf("encode flow: %w", err)
 	}
-	sealed, err := box.Seal(secret.New(string(plain)), append([]string{"chat flow"}, purpose...)...)
+	sealed, err := sealer.Seal(secret.New(string(plain)), append([]string{"chat flow"}, purpose...)...)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string
 	if err != nil {
 		return flow{}, errFlow
 	}
-	box, err := a.Box(r.Context())
+	sealer, err := a.Sealer(r.Context())
 	if err != nil {
 		return flow{}, err
 	}
@@ -113,7 +113,7 @@ func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string
 	if err != nil {
 		return flow{}, errFlow
 	}
-	plain, err := box.Open(sealed, append([]string{"chat flow"}, purpose...)...)
+	plain, err := sealer.Open(sealed, append([]string{"chat flow"}, purpose...)...)
 	if err != nil {
 		return flow{}, errFlow
 	}
@@ -329,11 +329,11 @@ func (a *App) replace(ctx context.Context, old, by session.Login) error {
 
 // openSession stores the session l.Current, with the refresh token sealed for it.
 func (a *App) openSession(ctx context.Context, l session.Login, front session.Front, refresh secret.String) error {
-	box, err := a.Box(ctx)
+	sealer, err := a.Sealer(ctx)
 	if err != nil {
 		return err
 	}
-	sealed, err := tokenvault.SealRefreshToken(box, l.Current, l.Owner, refresh)
+	sealed, err := tokenvault.SealRefreshToken(sealer, l.Current, l.Owner, refresh)
 	if err != nil {
 		return fmt.Errorf("seal refresh token: %w", err)
 	}
@@ -351,11 +351,11 @@ func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Sessio
 	if !s.Live(a.Now()) || s.Owner.Subject != l.Owner.Subject {
 		return s, secret.String{}, session.NotSignedIn(errors.New("the login's session is not live"))
 	}
-	box, err := a.Box(ctx)
+	sealer, err := a.Sealer(ctx)
 	if err != nil {
 		return s, secret.String{}, err
 	}
-	refresh, err := tokenvault.OpenRefreshToken(box, s)
+	refresh, err := tokenvault.OpenRefreshToken(sealer, s)
 	if err != nil {
 		return s, secret.String{}, fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", err)
 	}

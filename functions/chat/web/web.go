@@ -112,7 +112,7 @@ type Config struct {
 	Connection string                                  // the Okta connection at Auth0
 	Auth       Auth
 	Vault      Vault
-	Box        func(context.Context) (*seal.Box, error)
+	Sealer     func(context.Context) (*seal.Sealer, error)
 	Sessions   Sessions
 	Limits     Limits
 	Approvals  Approvals

@@ -133,7 +133,7 @@ func app(t *testing.T, change ...func(*Config)) (*App, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	base := &url.URL{Scheme: "https", Host: "steward.example"}
-	box, err := seal.New(secret.New(strings.Repeat("k", 40)))
+	sealer, err := seal.New(secret.New(strings.Repeat("k", 40)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func app(t *testing.T, change ...func(*Config)) (*App, *bytes.Buffer) {
 		Auth:     noAuth{},
 		Sessions: sessions{login: person(session.Person{Subject: "oidc|okta-corp|00u1", Email: "alice@example.com", Name: "Alice Adams"})},
 		Vault:    vault(func() (secret.String, error) { return secret.New("token"), nil }),
-		Box:      func(context.Context) (*seal.Box, error) { return box, nil },
+		Sealer:   func(context.Context) (*seal.Sealer, error) { return sealer, nil },
 		Limits:   limits{}, Approvals: approvals{}, Activity: trail{}, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return when },
 	}
 	for _, f := range change {

@@ -90,7 +90,7 @@ type Clients struct {
 	Sessions  *dynamo.Sessions
 	Approvals *dynamo.Approvals
 	Audit     audit.Recorder
-	Box       Key // seals sign-ins and tokens
+	Sealer    Key // seals sign-ins and tokens
 	AuditKey  Key // marks audit entries
 	Door      Door
 
@@ -99,13 +99,13 @@ type Clients struct {
 	keys    []Key // all that were made, see [Clients.key]
 }
 
-// Key gives the box of one of Steward's keys, read when it is first needed.
-type Key = func(context.Context) (*seal.Box, error)
+// Key gives the sealer of one of Steward's keys, read when it is first needed.
+type Key = func(context.Context) (*seal.Sealer, error)
 
 // key is the key in the secret with that ARN; use completes "the key that …". All keys that have been made when the first person calls are read then,
 // side by side.
 func (c *Clients) key(use, arn string) Key {
-	k := seal.Keeper(use, func(ctx context.Context) (secret.String, error) { return c.secrets.Fresh(ctx, arn) }, c.now)
+	k := seal.FromStore(use, func(ctx context.Context) (secret.String, error) { return c.secrets.Fresh(ctx, arn) }, c.now)
 	c.keys = append(c.keys, k)
 	return k
 }
@@ -138,15 +138,15 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		secrets:   secrets,
 		now:       now,
 	}
-	c.Box = c.key("seals sign-ins", cfg.TokenKeySecretARN)
+	c.Sealer = c.key("seals sign-ins", cfg.TokenKeySecretARN)
 	c.AuditKey = c.key("marks the record", cfg.AuditKeySecretARN)
 	trail := dynamo.NewAudit(table, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return c.AuditKey(ctx) })
 	limits := dynamo.NewLimits(table, cfg.SessionTable)
 	c.Audit = trail
-	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Box: c.Box, Now: now}
+	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Sealer: c.Sealer, Now: now}
 	c.Desk = &access.Desk{
 		Sessions:   c.Sessions,
-		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Keeper: c.Sessions, Okta: c.Okta, Box: c.Box, Connection: cfg.Auth0Connection, Now: now},
+		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Sessions: c.Sessions, Okta: c.Okta, Sealer: c.Sealer, Connection: cfg.Auth0Connection, Now: now},
 		Authorizer: fga.NewClient(lambdainvoke.New(awsCfg), cfg.AuthorizerName),
 		Claim:      cfg.FGAUserClaim,
 		Now:        now,

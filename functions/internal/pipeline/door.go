@@ -18,7 +18,7 @@ import (
 type Door struct {
 	Base    func(context.Context) (*url.URL, error) // nil where the function does not know the app's address
 	Linking bool
-	Box     func(context.Context) (*seal.Box, error)
+	Sealer  func(context.Context) (*seal.Sealer, error)
 	Now     func() time.Time
 }
 
@@ -38,9 +38,9 @@ func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) err
 	say := fmt.Sprintf("Nobody is signed in here. Please sign in at %s and ask there.", base)
 	if d.Linking && event.Agent.Alias == testAlias {
 		id, idErr := session.ParseID(event.SessionID)
-		box, boxErr := d.Box(ctx)
-		if idErr == nil && boxErr == nil {
-			if code, codeErr := session.LinkCode(box, id, d.Now()); codeErr == nil {
+		sealer, sealErr := d.Sealer(ctx)
+		if idErr == nil && sealErr == nil {
+			if code, codeErr := session.LinkCode(sealer, id, d.Now()); codeErr == nil {
 				page := base.JoinPath("link")
 				page.RawQuery = url.Values{"session": {string(id)}}.Encode()
 				say = fmt.Sprintf("Nobody is signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)

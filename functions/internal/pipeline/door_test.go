@@ -17,12 +17,12 @@ import (
 
 // In the console's test window nobody is signed in: the answer says where to, and holds a code only where linking is on.
 func TestDoorTellsWhereToSignIn(t *testing.T) {
-	box, err := seal.New(seal.GenerateKey())
+	sealer, err := seal.New(seal.GenerateKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	code, err := session.LinkCode(box, "console-1", at)
+	code, err := session.LinkCode(sealer, "console-1", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestDoorTellsWhereToSignIn(t *testing.T) {
 		{"another refusal", true, base, "TSTALIASID", fault.New(fault.Denied, "You may not.", nil), []string{"You may not."}, []string{code, "sign in"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			door := pipeline.Door{Base: c.base, Linking: c.linking, Box: func(context.Context) (*seal.Box, error) { return box, nil }, Now: func() time.Time { return at }}
+			door := pipeline.Door{Base: c.base, Linking: c.linking, Sealer: func(context.Context) (*seal.Sealer, error) { return sealer, nil }, Now: func() time.Time { return at }}
 			event := actiongroup.Event{SessionID: "console-1", Agent: actiongroup.Agent{Alias: c.alias}}
 			got := door.Words(t.Context(), event, c.err)
 			if fault.KindOf(got) != fault.KindOf(c.err) {

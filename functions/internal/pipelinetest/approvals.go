@@ -42,9 +42,9 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	must(w.T, queue.New(w.clients.AWS, w.Env["APPROVAL_QUEUE_URL"]).Send(ctx, approval.Message{SessionID: id, ApprovalID: a.ID}, 6*time.Second))
 	started, err := (&ciba.Client{Auth0: w.clients.Auth0}).Start(ctx, pipeline.Question(a, now))
 	must(w.T, err)
-	box, err := w.clients.Box(ctx)
+	sealer, err := w.clients.Sealer(ctx)
 	must(w.T, err)
-	sealed, err := box.Seal(started.AuthReqID, a.SealPurpose()...)
+	sealed, err := sealer.Seal(started.AuthReqID, a.SealPurpose()...)
 	must(w.T, err)
 	must(w.T, w.clients.Approvals.SaveRequest(ctx, &a, sealed, started.Interval, now.Add(started.Expiry)))
 	return a

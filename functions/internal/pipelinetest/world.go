@@ -243,11 +243,11 @@ func (w *World) SignInOnly(name string, length time.Duration) session.ID {
 	w.T.Helper()
 	refresh := w.Auth0.SignIn(ClientID, email(name))
 	w.keep("refresh_token", refresh)
-	box, err := w.clients.Box(w.T.Context())
+	sealer, err := w.clients.Sealer(w.T.Context())
 	must(w.T, err)
 	id := session.NewID()
 	owner := session.Person{Subject: Subject(name), Email: email(name), EmailVerified: true, Name: name}
-	sealed, err := tokenvault.SealRefreshToken(box, id, owner, secret.New(refresh))
+	sealed, err := tokenvault.SealRefreshToken(sealer, id, owner, secret.New(refresh))
 	must(w.T, err)
 	now := w.Now()
 	must(w.T, w.clients.Sessions.PutSession(w.T.Context(), session.Session{

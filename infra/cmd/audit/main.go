@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) e
 	if err != nil {
 		return fmt.Errorf("the audit key %s cannot be read; the credentials need secretsmanager:GetSecretValue: %w", src.key, err)
 	}
-	box, err := seal.New(text)
+	sealer, err := seal.New(text)
 	if err != nil {
 		return fmt.Errorf("the audit key %s: %w", src.key, err)
 	}
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) e
 	if len(entries) == 0 {
 		return errors.New("there are no entries to verify")
 	}
-	report, err := audit.Verify(box, entries)
+	report, err := audit.Verify(sealer, entries)
 	if err != nil {
 		return fmt.Errorf("the chain is broken at %w", err)
 	}

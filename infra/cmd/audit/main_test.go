@@ -49,11 +49,11 @@ func begin(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.db = dynamodb.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")})
-	box, err := seal.New(key)
+	sealer, err := seal.New(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trail := dynamo.NewAudit(w.db, "steward-audit", func(context.Context) (audit.Marker, error) { return box, nil })
+	trail := dynamo.NewAudit(w.db, "steward-audit", func(context.Context) (audit.Marker, error) { return sealer, nil })
 	at := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 	for i := range 8 {
 		at = at.Add(time.Minute)

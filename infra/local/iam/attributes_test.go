@@ -64,9 +64,9 @@ func newTables(t *testing.T) *tables {
 	}})))
 	t.Cleanup(server.Close)
 	w.url = server.URL
-	box, err := seal.New(seal.GenerateKey())
+	sealer, err := seal.New(seal.GenerateKey())
 	w.must(err)
-	w.trail = box
+	w.trail = sealer
 	return w
 }
 

@@ -366,7 +366,7 @@ func testLimits(t *testing.T, l *dynamo.Limits) {
 	}
 }
 
-func testAudit(t *testing.T, trail *dynamo.Audit, key *seal.Box, another func() *dynamo.Audit) {
+func testAudit(t *testing.T, trail *dynamo.Audit, key *seal.Sealer, another func() *dynamo.Audit) {
 	var want []audit.Entry
 	add := func(trail *dynamo.Audit, i int, subject session.Subject) audit.Entry {
 		at := start.Add(time.Duration(i) * time.Minute)
