@@ -1,7 +1,7 @@
 // Command audit verifies the audit trail: that no entry was altered, put in or taken out of the middle of its subject's chain.
 // `make audit` calls it.
 //
-//	audit [-local build/local.json | -stack steward-dev | -export FILE -key SECRET]
+//	audit [-local build/local.env.json | -stack steward-dev | -export FILE -key SECRET]
 //
 // Without a flag it reads the table of the run of `make local` that is under way. An export is DynamoDB JSON: the lines of an
 // export to S3, as they are or gunzipped, or what `aws dynamodb scan` and `query` print. The key is in Secrets Manager: whoever
@@ -60,7 +60,7 @@ type source struct {
 
 func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) error {
 	flags := flag.NewFlagSet("audit", flag.ContinueOnError)
-	local := flags.String("local", "build/local.json", "verify the local run that wrote this file")
+	local := flags.String("local", "build/local.env.json", "verify the local run that wrote this file")
 	stack := flags.String("stack", "", "verify the table of this CloudFormation stack, such as steward-dev")
 	export := flags.String("export", "", "verify this file of DynamoDB JSON instead of a table")
 	key := flags.String("key", "", "name or ARN of the secret that holds the audit key; default: that of the run or stack")

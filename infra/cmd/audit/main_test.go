@@ -44,8 +44,8 @@ func begin(t *testing.T) *world {
 	})
 	endpoint := httptest.NewServer(server)
 	t.Cleanup(func() { endpoint.Close(); server.Close() })
-	w := &world{t: t, file: filepath.Join(t.TempDir(), "local.json")}
-	if err := os.WriteFile(w.file, fmt.Appendf(nil, `{"aws":%q}`, endpoint.URL), 0o600); err != nil {
+	w := &world{t: t, file: filepath.Join(t.TempDir(), "local.env.json")}
+	if err := os.WriteFile(w.file, fmt.Appendf(nil, `{"AWS_ENDPOINT_URL":%q,"AUDIT_TABLE_NAME":"steward-audit","AUDIT_KEY_SECRET_ARN":"steward/audit-key"}`, endpoint.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.db = dynamodb.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")})

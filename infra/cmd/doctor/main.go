@@ -1,7 +1,7 @@
 // Command doctor tries each link between Steward, Auth0, FGA, Okta and AWS the way the functions do, and names the setting that is
 // wrong: `make doctor` calls it.
 //
-//	doctor [-config steward.yaml] [-local build/local.json | -stack steward-dev] [-ciba] [-json]
+//	doctor [-config steward.yaml] [-local build/local.env.json | -stack steward-dev] [-ciba] [-json]
 //
 // Without -local or -stack it examines the run of `make local` that is under way. steward.yaml, if there is one, adds what only the
 // tenant's own settings show. The exit code is 1 when something is wrong, 2 when nothing could be examined.
@@ -43,7 +43,7 @@ func main() {
 func run(ctx context.Context, args []string, env config.Lookup, out, log io.Writer) (wrong int, err error) {
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	path := flags.String("config", "steward.yaml", "the file of `make setup`; it may be absent")
-	local := flags.String("local", "build/local.json", "examine the local run that wrote this file")
+	local := flags.String("local", "build/local.env.json", "examine the local run that wrote this file")
 	stack := flags.String("stack", "", "examine this CloudFormation stack, such as steward-dev")
 	ring := flags.Bool("ciba", false, "ring the tester's phone")
 	asJSON := flags.Bool("json", false, "write JSON")
@@ -71,7 +71,6 @@ func run(ctx context.Context, args []string, env config.Lookup, out, log io.Writ
 		store := plan.SecretsManager{Client: secretsmanager.NewFromConfig(cfg)}
 		s.Secrets.Manager = func(ctx context.Context, id string) (secret.String, error) { return store.Value(ctx, id) }
 	}
-	s.Runtime = s.Env["AGENT_RUNTIME"]
 	report := check.Run(ctx, s)
 	if *asJSON {
 		err = report.JSON(out)

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +65,7 @@ type Options struct {
 	Logs   io.Writer          // a copy of what the functions write
 	Log    *slog.Logger       // what the run itself has to say
 
-	// StateFile is written when all is ready and removed at the end; "" writes none.
+	// StateFile and beside it [EnvironmentFile] are written when all is ready and removed at the end; "" writes neither.
 	StateFile string
 }
 
@@ -166,8 +168,10 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 		f.closers = append(f.closers, ports[i].Close)
 	}
 	if opts.StateFile != "" {
-		if err := os.Remove(opts.StateFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("remove the old %s: %w", opts.StateFile, err)
+		for _, path := range []string{opts.StateFile, EnvironmentFile(opts.StateFile)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, fmt.Errorf("remove the old %s: %w", path, err)
+			}
 		}
 	}
 	f.ChatURL, f.Auth0URL, f.OktaURL = ports[0].url(), ports[1].url(), ports[2].url()
@@ -328,7 +332,7 @@ func (f *Fleet) startLambda() (err error) {
 		functions = append(functions, runtimeapi.Function{Name: fn.Name, Bootstrap: bootstrap, Env: env, MemoryMB: fn.MemoryMB, Timeout: fn.Timeout})
 	}
 	o := f.opts.Lambda
-	o.Region, o.Account, o.Env = region, account, map[string]string{"AWS_ENDPOINT_URL": f.AWSURL}
+	o.Region, o.Account, o.Env = region, account, f.endpoint()
 	o.Logs, o.Log = runtimeapi.NewLogs(f.opts.Logs), f.log
 	if f.Lambda, err = runtimeapi.New(o, functions...); err != nil {
 		return fmt.Errorf("start the Lambda service: %w", err)
@@ -389,13 +393,36 @@ func (f *Fleet) ready(ctx context.Context) error {
 	return nil
 }
 
+// EnvironmentFile returns the path of the file beside a state file that holds the environment of all functions together, with
+// AWS_ENDPOINT_URL. It holds addresses, names and ids, and no secret. `make doctor` and `make audit` read it.
+func EnvironmentFile(stateFile string) string {
+	return strings.TrimSuffix(stateFile, ".json") + ".env.json"
+}
+
+// writeState writes both files, the state last: whoever finds it finds the other too.
 func (f *Fleet) writeState() error {
-	body, err := json.Marshal(f.State())
+	all := map[string]string{}
+	for _, fn := range f.opts.Fleet.Functions {
+		env, err := f.environment(fn)
+		if err != nil {
+			return err
+		}
+		maps.Copy(all, env)
+	}
+	maps.Copy(all, f.endpoint())
+	return errors.Join(f.writeFile(EnvironmentFile(f.opts.StateFile), all), f.writeFile(f.opts.StateFile, f.State()))
+}
+
+// endpoint is what every function is given besides its own environment.
+func (f *Fleet) endpoint() map[string]string { return map[string]string{"AWS_ENDPOINT_URL": f.AWSURL} }
+
+// writeFile writes a value as JSON for this user alone, at once, and removes the file when the run ends.
+func (f *Fleet) writeFile(path string, value any) error {
+	body, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("describe the run: %w", err)
 	}
 	body = append(body, '\n')
-	path := f.opts.StateFile
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,7 +199,8 @@ func TestFleetDrivesTheRun(t *testing.T) {
 
 func TestStateFileAndReset(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "build", "local.json")
-	f, err := run.Start(t.Context(), run.Options{Bin: bin, StateFile: path})
+	var secrets sync.Map
+	f, err := run.Start(t.Context(), run.Options{Bin: bin, StateFile: path, Secret: func(value string) { secrets.Store(value, true) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +217,24 @@ func TestStateFileAndReset(t *testing.T) {
 			t.Errorf("%s is missing in %s", key, raw)
 		}
 	}
+	environment := run.EnvironmentFile(path)
+	if info, err := os.Stat(environment); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%s: got %v, %v, want a file for this user alone", environment, info, err)
+	}
+	if raw, err = os.ReadFile(environment); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"AWS_ENDPOINT_URL", "AUTH0_CLIENT_ID", "AUDIT_KEY_SECRET_ARN", "FGA_STORE_ID"} {
+		if !strings.Contains(string(raw), key) {
+			t.Errorf("%s is missing in %s", key, raw)
+		}
+	}
+	secrets.Range(func(secret, _ any) bool {
+		if strings.Contains(string(raw), secret.(string)) {
+			t.Errorf("the secret %.6s… is in %s", secret, environment)
+		}
+		return true
+	})
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		if res := get(t, strings.Replace(f.ControlURL, "localhost", host, 1)+"/stats"); res.StatusCode != http.StatusOK {
 			t.Errorf("%s: got %d", host, res.StatusCode)
@@ -237,8 +257,10 @@ func TestStateFileAndReset(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("%s is still there: %v", path, err)
+	for _, path := range []string{path, environment} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
 	}
 }
 

@@ -85,22 +85,22 @@ func TestSetupCommand(t *testing.T) {
 	}
 }
 
-// TestLocalRun: doctor finds the run of `make local` well, by what the run says of itself; with steward.local.yaml it sees the tenant's
+// TestLocalRun: doctor finds the run of `make local` well, by the environment that the run wrote, whichever agent runtime that has; with steward.local.yaml it sees the tenant's
 // settings too, setup adopts what is there, and a broken setting makes the exit code 1.
 func TestLocalRun(t *testing.T) {
 	bins, state := t.TempDir(), filepath.Join(t.TempDir(), "local.json")
 	if err := run.Build(t.Context(), bins, nil); err != nil {
 		t.Fatal(err)
 	}
-	fleet, err := run.Start(t.Context(), run.Options{Bin: bins, StateFile: state})
+	fleet, err := run.Start(t.Context(), run.Options{Bin: bins, StateFile: state, AgentRuntime: "harness"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = fleet.Close() })
-	doctor, setup := build(t, "doctor"), build(t, "setup")
+	doctor, setup, state := build(t, "doctor"), build(t, "setup"), run.EnvironmentFile(state)
 
 	out, exit := execute(t, doctor, "", nil, "-local", state, "-config", "none.yaml")
-	if exit != 0 || !strings.Contains(out, "26 ok, 0 wrong") {
+	if exit != 0 || !strings.Contains(out, "26 ok, 0 wrong") || !strings.Contains(out, "the agent runs on a harness") {
 		t.Errorf("doctor: exit %d:\n%s", exit, out)
 	}
 

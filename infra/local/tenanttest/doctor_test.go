@@ -94,7 +94,7 @@ func (in *installation) examine(t *testing.T) check.Report {
 		in.deployed["APPROVAL_QUEUE_URL"] = server.QueueURL("https://aws.test", "approvals")
 	}
 	s := &check.Subject{
-		Env: in.deployed, Runtime: in.deployed["AGENT_RUNTIME"], AWS: &cfg, File: &in.file, Patient: in.patient, CIBA: true,
+		Env: in.deployed, AWS: &cfg, File: &in.file, Patient: in.patient, CIBA: true,
 		Secrets: tenant.Secrets{
 			Env:     func(k string) (string, bool) { v, ok := in.env[k]; return v, ok },
 			Manager: plan.SecretsManager{Client: secretsmanager.NewFromConfig(cfg)}.Value,

@@ -167,7 +167,7 @@ func approvalQueue(ctx context.Context, s *Subject) verdict {
 // agentAlias compares what the alias runs with what the repository says: an alias does not follow its agent by itself.
 func agentAlias(ctx context.Context, s *Subject) verdict {
 	switch {
-	case s.Runtime == "harness":
+	case s.Env["AGENT_RUNTIME"] == "harness":
 		return skip("the agent runs on a harness, which has no alias")
 	case s.AWS == nil:
 		return skip(noAWS)

@@ -102,7 +102,6 @@ func (r Report) JSON(out io.Writer) error {
 // Subject is what is examined, and from where.
 type Subject struct {
 	Env     map[string]string // the environment of all functions, by key
-	Runtime string            // classic or harness
 	AWS     *aws.Config       // nil where there is no account at hand
 	File    *tenant.File      // nil without steward.yaml
 	Secrets tenant.Secrets

@@ -33,7 +33,7 @@ var ulids = []string{"FGA_STORE_ID", "FGA_MODEL_ID"}
 func (s *Subject) complete(belongs func(string) bool) verdict {
 	var missing, bad []string
 	for _, fn := range fleet.Steward().Functions {
-		for _, e := range fn.Keys(cmp.Or(s.Runtime, "classic")) {
+		for _, e := range fn.Keys(cmp.Or(s.Env["AGENT_RUNTIME"], "classic")) {
 			value := s.Env[e.Key]
 			switch {
 			case !belongs(e.Key):

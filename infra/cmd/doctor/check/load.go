@@ -17,31 +17,16 @@ import (
 	"github.com/steward-iam/steward/shared/config"
 )
 
-// Local is what the functions of a `make local` run are given, out of build/local.json, and where its AWS is.
-func Local(path string) (env map[string]string, endpoint string, err error) {
+// Local returns what the functions of a `make local` run are given: the file build/local.env.json, which the run writes.
+func Local(path string) (env map[string]string, err error) {
 	raw, err := os.ReadFile(path) //nolint:gosec // the run's own file
 	if err != nil {
-		return nil, "", fmt.Errorf("no local run is under way: %w", err)
+		return nil, fmt.Errorf("no local run is under way: %w", err)
 	}
-	var run struct {
-		Chat, Auth0, Okta, FGA, AWS string
-		Store                       string `json:"fga_store_id"`
-		Model                       string `json:"fga_model_id"`
+	if err := json.Unmarshal(raw, &env); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if err := json.Unmarshal(raw, &run); err != nil {
-		return nil, "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return map[string]string{ //nolint:gosec // names of secrets, no values
-		"AUTH0_ISSUER_URL": run.Auth0 + "/", "AUTH0_CLIENT_ID": "steward-local", "AUTH0_CLIENT_SECRET_ARN": "steward/auth0-client-secret",
-		"AUTH0_CONNECTION_NAME": "okta-corp", "OKTA_ORG_URL": run.Okta,
-		"FGA_API_URL": run.FGA, "FGA_STORE_ID": run.Store, "FGA_MODEL_ID": run.Model, "FGA_TOKEN_ISSUER_URL": run.FGA,
-		"FGA_AUDIENCE": run.FGA + "/", "FGA_CLIENT_ID": "steward-fga", "FGA_CLIENT_SECRET_ARN": "steward/fga-client-secret", "FGA_USER_CLAIM": "email", "APPROVALS_MESSAGE": "sentence",
-		"FGA_AUTHORIZER_FUNCTION_NAME": "fga-authorizer",
-		"SESSION_TABLE_NAME":           "bedrock-sessions", "AUDIT_TABLE_NAME": "steward-audit", "TOKEN_KEY_SECRET_ARN": "steward/token-key",
-		"APPROVAL_KEY_SECRET_ARN": "steward/approval-key", "AUDIT_KEY_SECRET_ARN": "steward/audit-key",
-		"APPROVAL_QUEUE_URL": run.AWS + "/000000000000/steward-approvals", "APP_BASE_URL": run.Chat,
-		"AGENT_RUNTIME": "classic", "BEDROCK_AGENT_ID": "STEWARDLAP", "BEDROCK_AGENT_ALIAS_ID": "LAPTOPRUN1",
-	}, run.AWS, nil
+	return env, nil
 }
 
 // Deployed is what the functions of a stack are given: their own environment, all keys together.
@@ -82,13 +67,12 @@ func Deployed(ctx context.Context, cfg aws.Config, stack string) (map[string]str
 func Environment(ctx context.Context, local, stack, region string, env config.Lookup) (vars map[string]string, cfg aws.Config, ok bool, err error) {
 	lookup := env
 	if stack == "" {
-		var endpoint string
-		if vars, endpoint, err = Local(local); err != nil {
+		if vars, err = Local(local); err != nil {
 			return nil, cfg, false, fmt.Errorf("%w\nStart one with `make local`, or name a deployed stack with STACK=steward-dev", err)
 		}
 		lookup = func(key string) (string, bool) {
 			if key == "AWS_ENDPOINT_URL" {
-				return endpoint, true
+				return vars[key], true
 			}
 			return env(key)
 		}

@@ -67,14 +67,14 @@ func TestNothing(t *testing.T) {
 
 // TestLocal wants a run's file, and says where it looked.
 func TestLocal(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "local.json")
-	if _, _, err := check.Local(path); err == nil || !strings.Contains(err.Error(), "no local run") {
+	path := filepath.Join(t.TempDir(), "local.env.json")
+	if _, err := check.Local(path); err == nil || !strings.Contains(err.Error(), "no local run") {
 		t.Errorf("%v", err)
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := check.Local(path); err == nil {
+	if _, err := check.Local(path); err == nil {
 		t.Error("half a file passes")
 	}
 }
