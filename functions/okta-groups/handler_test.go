@@ -15,6 +15,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -400,7 +401,11 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 	}
 	t.Run("vault empty", func(t *testing.T) {
 		w := start(t)
-		wants(t, w.ask(w.SignInOnly("alice", time.Hour), "list_user_groups"), "conflict", "Your Okta account is not connected yet.", "Connect Okta")
+		reply := w.ask(w.SignInOnly("alice", time.Hour), "list_user_groups")
+		wants(t, reply, "conflict", "Your Okta account is not connected yet.", "Connect Okta")
+		if reply.Action != fault.ConnectOkta {
+			t.Errorf("action %q", reply.Action)
+		}
 	})
 }
 

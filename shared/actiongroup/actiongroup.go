@@ -83,6 +83,26 @@ type TextBody struct {
 	Body string `json:"body"`
 }
 
+// attributeAction is the prompt session attribute that holds what mends a refusal. Prompt session attributes are part of the answer's
+// wire format and last for one turn; the model does not see them, as the instruction has no place for them.
+const attributeAction = "steward_action"
+
+// WithAction returns the answer with what a person can do in the page to mend it.
+func (r Response) WithAction(action fault.Action) Response {
+	if action == fault.NoAction {
+		return r
+	}
+	attributes := map[string]string{attributeAction: string(action)}
+	maps.Copy(attributes, r.PromptSessionAttributes)
+	r.PromptSessionAttributes = attributes
+	return r
+}
+
+// Action is what a person can do in the page to mend a refusal.
+func (r Response) Action() fault.Action {
+	return fault.Action(r.PromptSessionAttributes[attributeAction])
+}
+
 // Text is the answer's text.
 func (r Response) Text() string { return r.Response.FunctionResponse.ResponseBody["TEXT"].Body }
 
@@ -184,6 +204,8 @@ func (e Event) Answer(text string) Response { return e.respond("", text) }
 func (e Event) Reprompt(text string) Response { return e.respond("REPROMPT", text) }
 
 func (e Event) respond(state, text string) Response {
+	attributes := maps.Clone(e.PromptSessionAttributes)
+	delete(attributes, attributeAction) // of an earlier call in the same turn
 	return Response{
 		MessageVersion: messageVersion,
 		Response: ResponseBody{
@@ -196,7 +218,7 @@ func (e Event) respond(state, text string) Response {
 		},
 		// Returned as they came: whether the service keeps what is left out is not documented.
 		SessionAttributes:       maps.Clone(e.SessionAttributes),
-		PromptSessionAttributes: maps.Clone(e.PromptSessionAttributes),
+		PromptSessionAttributes: attributes,
 	}
 }
 

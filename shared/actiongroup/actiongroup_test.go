@@ -58,6 +58,26 @@ func TestDecodeAndAnswer(t *testing.T) {
 	}
 }
 
+func TestTheActionOfAnAnswerIsAField(t *testing.T) {
+	e := actiongroup.Event{PromptSessionAttributes: map[string]string{"now": "2026-03-01"}}
+	refused := e.Reprompt("Not connected.").WithAction(fault.ConnectOkta)
+	b, err := json.Marshal(refused)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got actiongroup.Response
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Action() != fault.ConnectOkta || got.PromptSessionAttributes["now"] == "" {
+		t.Errorf("action %q, attributes %v", got.Action(), got.PromptSessionAttributes)
+	}
+	e.PromptSessionAttributes = got.PromptSessionAttributes // as the service sends them back in the same turn
+	if next := e.Answer("Done."); next.Action() != fault.NoAction || next.PromptSessionAttributes["now"] == "" {
+		t.Errorf("the next answer has the action %q, attributes %v", next.Action(), next.PromptSessionAttributes)
+	}
+}
+
 func TestCall(t *testing.T) {
 	type params = []actiongroup.Parameter
 	one := func(name, value string) params { return params{{Name: name, Type: "string", Value: value}} }

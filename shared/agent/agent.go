@@ -60,6 +60,7 @@ type Trace struct {
 	InputTokens  int
 	OutputTokens int
 	Duration     time.Duration // of the model's or the tool's work, where known
+	Action       fault.Action  // of StepReprompt: what mends the refusal. Classic does not pass it on
 }
 
 // Parameter is one argument of a tool call, in the order the agent gave it.

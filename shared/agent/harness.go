@@ -235,7 +235,7 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 		done.Step = StepFailure
 		result = use.failed("The tool failed. Whether it had an effect is not known; say so, and do not try again.")
 	case state == "REPROMPT":
-		done.Step, done.Text = StepReprompt, clip(response.Text(), maxTraceText)
+		done.Step, done.Text, done.Action = StepReprompt, clip(response.Text(), maxTraceText), response.Action()
 		result = use.failed(response.Text())
 	default:
 		done.Text = clip(response.Text(), maxTraceText)

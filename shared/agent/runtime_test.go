@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -195,7 +196,7 @@ func TestAnswersByCallingAFunction(t *testing.T) {
 func TestARefusalIsSaid(t *testing.T) {
 	each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, _ *bedrocktest.Server, fns *functions) {
 		fns.answer = func(e actiongroup.Event) (actiongroup.Response, error) {
-			return e.Reprompt("You may not do that."), nil
+			return e.Reprompt("You may not do that.").WithAction(fault.ConnectOkta), nil
 		}
 		h := listen(t.Context(), rt, ask("list my groups"))
 		if h.err != nil || h.text != "You may not do that." {
@@ -203,6 +204,10 @@ func TestARefusalIsSaid(t *testing.T) {
 		}
 		if steps := h.steps(); steps[len(steps)-1] != agent.StepReprompt {
 			t.Errorf("steps %v", steps)
+		}
+		offered := slices.ContainsFunc(h.trace, func(e agent.Trace) bool { return e.Step == agent.StepReprompt && e.Action == fault.ConnectOkta })
+		if _, harness := rt.(*agent.Harness); harness && !offered {
+			t.Errorf("the action of the answer is lost: %+v", h.trace)
 		}
 	})
 }

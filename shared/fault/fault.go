@@ -29,11 +29,21 @@ const (
 	Internal        Kind = "internal"        // our own mistake or configuration
 )
 
+// Action is what a person can do in the page to mend a fault, where there is a button for it.
+type Action string
+
+// The actions.
+const (
+	NoAction    Action = ""
+	ConnectOkta Action = "connect_okta" // connect the Okta account, for the first time or again
+)
+
 // Error is an outcome with something to say.
 type Error struct {
-	Kind Kind
-	Say  string // for the outside alone: what was wrong and what to do; may name what the person asked for
-	Err  error  // the cause, for the log
+	Kind   Kind
+	Say    string // for the outside alone: what was wrong and what to do; may name what the person asked for
+	Err    error  // the cause, for the log
+	Action Action // what mends it, if the page has a button for that
 }
 
 // New makes an Error; cause may be nil.
@@ -59,6 +69,21 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return Internal
+}
+
+// WithAction returns a copy of e that offers the action.
+func (e *Error) WithAction(action Action) *Error {
+	offering := *e
+	offering.Action = action
+	return &offering
+}
+
+// ActionOf is the action of the first *Error in err's chain; [NoAction] if there is none.
+func ActionOf(err error) Action {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Action
+	}
+	return NoAction
 }
 
 // ours says which kinds are worth an alarm: not the caller's mistakes, not a person's decisions.

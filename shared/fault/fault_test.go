@@ -44,7 +44,11 @@ func TestAnswerTellsTheOutsideOnlyFixedWords(t *testing.T) {
 	if got := fault.New(fault.Conflict, "“canary@example.com” does not name one person.", nil).Error(); strings.Contains(got, "canary") || !strings.Contains(got, "conflict") {
 		t.Errorf("without a cause the log shows %q, want the kind and nothing of the sentence", got)
 	}
-	if fault.KindOf(nil) != "" {
-		t.Error("nil has a kind")
+	if fault.KindOf(nil) != "" || fault.ActionOf(nil) != fault.NoAction {
+		t.Error("nil has a kind or an action")
+	}
+	plain := fault.New(fault.Conflict, "Not connected.", nil)
+	if wrapped := fmt.Errorf("token: %w", plain.WithAction(fault.ConnectOkta)); fault.ActionOf(wrapped) != fault.ConnectOkta || plain.Action != fault.NoAction {
+		t.Errorf("actions %q and %q", fault.ActionOf(wrapped), plain.Action)
 	}
 }

@@ -159,7 +159,10 @@ func Fault(err error) error {
 	if !ok {
 		return err
 	}
-	kind, say := fault.Upstream, "Okta gave an answer that makes no sense. Please try again later."
+	kind, say, action := fault.Upstream, "Okta gave an answer that makes no sense. Please try again later.", fault.NoAction
+	if e.Kind == KindToken || e.Kind == KindScope {
+		action = fault.ConnectOkta
+	}
 	switch e.Kind {
 	case KindToken:
 		kind, say = fault.Unauthenticated, "Okta does not accept your connection any more. Please connect Okta again."
@@ -190,5 +193,5 @@ func Fault(err error) error {
 	if e.unknown {
 		say += " Whether the change was made is not known; please look before you repeat it."
 	}
-	return fault.New(kind, say, err)
+	return fault.New(kind, say, err).WithAction(action)
 }

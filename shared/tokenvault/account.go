@@ -60,7 +60,8 @@ func (e *WrongAccount) fault(disconnected error) error {
 	e.Disconnected = disconnected == nil
 	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", label.Quote(e.Account.Login, 120), label.Quote(e.Needed, 120))
 	if disconnected != nil {
-		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected))
+		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected)).
+			WithAction(fault.ConnectOkta)
 	}
-	return fault.New(fault.Conflict, say+" I disconnected it. Please connect your own Okta account.", e)
+	return fault.New(fault.Conflict, say+" I disconnected it. Please connect your own Okta account.", e).WithAction(fault.ConnectOkta)
 }

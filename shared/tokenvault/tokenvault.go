@@ -64,7 +64,8 @@ type Vault struct {
 
 // NotConnected is the answer where the vault holds no Okta account of the person.
 func NotConnected(cause error) error {
-	return fault.New(fault.Conflict, "Your Okta account is not connected yet. Open the chat page and choose “Connect Okta”, then ask again.", cause)
+	return fault.New(fault.Conflict, "Your Okta account is not connected yet. Open the chat page and choose “Connect Okta”, then ask again.", cause).
+		WithAction(fault.ConnectOkta)
 }
 
 // SealRefreshToken seals an Auth0 refresh token for the session and the owner it will be stored with. A row whose subject,

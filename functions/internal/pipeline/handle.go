@@ -35,7 +35,7 @@ func Handle(ctx context.Context, log *slog.Logger, door Door, payload []byte, pa
 	}
 	if err != nil {
 		say, _ := fault.Answer(ctx, About(log, err), door.Words(ctx, event, err))
-		return event.Reprompt(say), nil
+		return event.Reprompt(say).WithAction(fault.ActionOf(err)), nil
 	}
 	return event.Answer(text), nil
 }

@@ -44,6 +44,7 @@ import (
 	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
+	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/fga/model"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
@@ -343,6 +344,7 @@ type Reply struct {
 	Text     string
 	Reprompt bool
 	Kind     string // fault kind; "" where all went well
+	Action   fault.Action
 }
 
 // Event is the call of a function with parameters given as name, value, name, value.
@@ -392,7 +394,7 @@ func (w *World) SendRaw(ctx context.Context, handle Handle, payload []byte, e ac
 		w.T.Errorf("response state %q", body.ResponseState)
 	}
 	w.clean("an answer", text.Body)
-	r := Reply{Text: text.Body, Reprompt: body.ResponseState != "", Kind: w.journal.kind()}
+	r := Reply{Text: text.Body, Reprompt: body.ResponseState != "", Kind: w.journal.kind(), Action: response.Action()}
 	if r.Reprompt != (r.Kind != "") {
 		w.T.Errorf("reprompt is %t, the log says %q: %s", r.Reprompt, r.Kind, r.Text)
 	}
