@@ -12,7 +12,7 @@ import (
 // entry is what the trail is to say of a state that an approval reached.
 func entry(a approval.Approval, result audit.Result) audit.Entry {
 	e := audit.Entry{
-		Kind: audit.Outcome, Permission: audit.Allowed, Result: result, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Party.Recorded(),
+		Kind: audit.Outcome, Permission: audit.Allowed, Result: result, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Member.Recorded(),
 		Args: a.Args, ApprovalID: a.ID, DecisionID: a.DecisionID(), OktaRequestID: a.OktaRequestID,
 	}
 	if result == audit.Approved {

@@ -48,9 +48,9 @@ func (e executor) Do(ctx context.Context, a approval.Approval) (string, okta.Met
 	case "reset_factors":
 		meta, err = e.okta.ResetFactors(ctx, user)
 	case "add_to_group":
-		meta, err = e.okta.AddToGroup(ctx, group, okta.UserID(a.Party.ID))
+		meta, err = e.okta.AddToGroup(ctx, group, okta.UserID(a.Member.ID))
 	case "remove_from_group":
-		meta, err = e.okta.RemoveFromGroup(ctx, group, okta.UserID(a.Party.ID))
+		meta, err = e.okta.RemoveFromGroup(ctx, group, okta.UserID(a.Member.ID))
 	case "create_group":
 		_, meta, err = e.okta.CreateGroup(ctx, a.Args["name"], a.Args["description"])
 	case "rename_group":
@@ -63,15 +63,15 @@ func (e executor) Do(ctx context.Context, a approval.Approval) (string, okta.Met
 		meta, err = e.okta.DeleteGroup(ctx, group)
 	case "assign_app":
 		if toGroup(a) {
-			meta, err = e.okta.AssignGroupToApp(ctx, app, okta.GroupID(a.Party.ID))
+			meta, err = e.okta.AssignGroupToApp(ctx, app, okta.GroupID(a.Member.ID))
 		} else {
-			meta, err = e.okta.AssignUserToApp(ctx, app, okta.UserID(a.Party.ID))
+			meta, err = e.okta.AssignUserToApp(ctx, app, okta.UserID(a.Member.ID))
 		}
 	case "unassign_app":
 		if toGroup(a) {
-			meta, err = e.okta.UnassignGroupFromApp(ctx, app, okta.GroupID(a.Party.ID))
+			meta, err = e.okta.UnassignGroupFromApp(ctx, app, okta.GroupID(a.Member.ID))
 		} else {
-			meta, err = e.okta.UnassignUserFromApp(ctx, app, okta.UserID(a.Party.ID))
+			meta, err = e.okta.UnassignUserFromApp(ctx, app, okta.UserID(a.Member.ID))
 		}
 	default:
 		return "", meta, fmt.Errorf("no code for operation %q", a.Operation)
@@ -79,7 +79,7 @@ func (e executor) Do(ctx context.Context, a approval.Approval) (string, okta.Met
 	return said, meta, err
 }
 
-func toGroup(a approval.Approval) bool { return a.Party.Type == string(catalogue.TargetGroup) }
+func toGroup(a approval.Approval) bool { return a.Member.Type == string(catalogue.TargetGroup) }
 
 // Effective looks whether a shows in Okta. What leaves no state behind, such as sessions that were ended, is unseen.
 func (e executor) Effective(ctx context.Context, a approval.Approval) (effect, error) {
@@ -91,7 +91,7 @@ func (e executor) Effective(ctx context.Context, a approval.Approval) (effect, e
 	}
 	switch a.Operation {
 	case "add_to_group", "remove_from_group":
-		in, _, err := e.okta.IsMember(ctx, okta.GroupID(a.Target.ID), okta.UserID(a.Party.ID))
+		in, _, err := e.okta.IsMember(ctx, okta.GroupID(a.Target.ID), okta.UserID(a.Member.ID))
 		return seen(in == (a.Operation == "add_to_group"), err)
 	case "create_group":
 		g, _, err := e.okta.ResolveGroup(ctx, a.Args["name"])
@@ -136,10 +136,10 @@ func (e executor) Effective(ctx context.Context, a approval.Approval) (effect, e
 
 func (e executor) assigned(ctx context.Context, a approval.Approval) (bool, error) {
 	if toGroup(a) {
-		has, _, err := e.okta.GroupHasApp(ctx, okta.AppID(a.Target.ID), okta.GroupID(a.Party.ID))
+		has, _, err := e.okta.GroupHasApp(ctx, okta.AppID(a.Target.ID), okta.GroupID(a.Member.ID))
 		return has, err
 	}
-	got, _, err := e.okta.UserAppAssignment(ctx, okta.AppID(a.Target.ID), okta.UserID(a.Party.ID))
+	got, _, err := e.okta.UserAppAssignment(ctx, okta.AppID(a.Target.ID), okta.UserID(a.Member.ID))
 	return got == okta.Direct, err
 }
 

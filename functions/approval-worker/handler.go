@@ -34,7 +34,7 @@ type approvals interface {
 	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
 	Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error
 	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error
-	Ring(ctx context.Context, owner session.Subject, now time.Time) error
+	CountPush(ctx context.Context, owner session.Subject, now time.Time) error
 	TakeTurn(ctx context.Context, a *approval.Approval, now time.Time, interval time.Duration) error
 }
 
@@ -286,7 +286,7 @@ func (h *handler) askAgain(ctx context.Context, a *approval.Approval, m approval
 	if left < minRepush || a.Pushes >= maxPushes {
 		return h.end(ctx, a, m, approval.Failed, "The answer from your phone was lost, so nothing was changed. Please ask again.")
 	}
-	err := h.approvals.Ring(ctx, a.Owner, h.now()) // a repeated push counts as well
+	err := h.approvals.CountPush(ctx, a.Owner, h.now()) // a repeated push counts as well
 	var started ciba.Started
 	if err == nil {
 		started, err = h.phone.Start(ctx, pipeline.Question(*a, h.now()))

@@ -97,11 +97,11 @@ func changes() []change {
 		onUser("clear_sessions", oktatest.Dave, "dave", "user.session.clear", true, func(s oktatest.UserState) bool { return s.Sessions == 0 }),
 		onUser("reset_factors", oktatest.Dave, "dave", "user.mfa.factor.reset_all", true, func(s oktatest.UserState) bool { return s.Factors == 0 }),
 		{
-			Approval: approval.Approval{Operation: "add_to_group", Target: contractors, Party: dave}, twice: true, event: "group.user_membership.add",
+			Approval: approval.Approval{Operation: "add_to_group", Target: contractors, Member: dave}, twice: true, event: "group.user_membership.add",
 			shows: func(w *world) bool { return w.Okta.IsMember(oktatest.Contractors, oktatest.Dave) },
 		},
 		{
-			Approval: approval.Approval{Operation: "remove_from_group", Target: group(oktatest.Engineering, "Engineering"), Party: user(oktatest.Alice, "alice")}, twice: true, event: "group.user_membership.remove",
+			Approval: approval.Approval{Operation: "remove_from_group", Target: group(oktatest.Engineering, "Engineering"), Member: user(oktatest.Alice, "alice")}, twice: true, event: "group.user_membership.remove",
 			shows: func(w *world) bool { return !w.Okta.IsMember(oktatest.Engineering, oktatest.Alice) },
 		},
 		{
@@ -116,9 +116,9 @@ func changes() []change {
 			Approval: approval.Approval{Operation: "delete_group", Target: finance}, twice: true, event: "group.lifecycle.delete",
 			shows: func(w *world) bool { return w.Okta.GroupName(oktatest.Finance) == "" },
 		},
-		{Approval: approval.Approval{Operation: "assign_app", Target: figma, Party: dave}, twice: true, event: "application.user_membership.add", shows: hasApp},
+		{Approval: approval.Approval{Operation: "assign_app", Target: figma, Member: dave}, twice: true, event: "application.user_membership.add", shows: hasApp},
 		{
-			Approval: approval.Approval{Operation: "unassign_app", Target: figma, Party: dave}, twice: true, event: "application.user_membership.remove",
+			Approval: approval.Approval{Operation: "unassign_app", Target: figma, Member: dave}, twice: true, event: "application.user_membership.remove",
 			setUp: func(t testing.TB, w *world) {
 				token := secret.New(w.Okta.MintToken(oktatest.Frank, auth0test.DefaultScopes, time.Hour))
 				if _, err := w.okta.(executor).okta.AssignUserToApp(okta.WithToken(t.Context(), token), oktatest.Figma, oktatest.Dave); err != nil {
@@ -128,17 +128,17 @@ func changes() []change {
 			shows: func(w *world) bool { return !hasApp(w) },
 		},
 		{
-			Approval: approval.Approval{Operation: "assign_app", Target: figma, Party: finance}, twice: true, event: "group.application_assignment.add",
+			Approval: approval.Approval{Operation: "assign_app", Target: figma, Member: finance}, twice: true, event: "group.application_assignment.add",
 			shows: func(w *world) bool { return w.Okta.GroupIsAssigned(oktatest.Figma, oktatest.Finance) },
 		},
 		{
-			Approval: approval.Approval{Operation: "unassign_app", Target: salesforce, Party: support}, twice: true, event: "group.application_assignment.remove",
+			Approval: approval.Approval{Operation: "unassign_app", Target: salesforce, Member: support}, twice: true, event: "group.application_assignment.remove",
 			shows: func(w *world) bool { return !w.Okta.GroupIsAssigned(oktatest.Salesforce, oktatest.Support) },
 		},
 	}
 }
 
-func (c change) name() string { return c.Operation + " " + c.Party.Type }
+func (c change) name() string { return c.Operation + " " + c.Member.Type }
 
 // times is how often Okta did it, by its own log.
 func (c change) times(w *world) (n int) {
@@ -188,8 +188,8 @@ func TestEveryOperationIsCarriedOut(t *testing.T) {
 				t.Error("the used auth_req_id was kept")
 			}
 			pipelinetest.WantTrail(t, w.Trail("frank"),
-				audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Result: audit.Approved, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Party.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID()},
-				audit.Entry{Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Done, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Party.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID(), OktaRequestID: request.RequestID},
+				audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Result: audit.Approved, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Member.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID()},
+				audit.Entry{Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Done, Operation: c.Operation, Object: c.Target.Recorded(), Member: c.Member.Recorded(), Args: c.Args, ApprovalID: a.ID, DecisionID: a.DecisionID(), OktaRequestID: request.RequestID},
 			)
 		})
 	}

@@ -80,7 +80,7 @@ func said(w *world, who string, call []string) audit.Entry {
 // asked is the decision entry of an approval.
 func asked(a approval.Approval) audit.Entry {
 	return audit.Entry{
-		Kind: audit.Decision, Permission: audit.Allowed, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Party.Recorded(), Args: maps.Clone(a.Args), ApprovalID: a.ID,
+		Kind: audit.Decision, Permission: audit.Allowed, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Member.Recorded(), Args: maps.Clone(a.Args), ApprovalID: a.ID,
 		Reason: a.Reason,
 	}
 }

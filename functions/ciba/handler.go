@@ -29,7 +29,7 @@ type approvals interface {
 	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
 	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
 	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error
-	Ring(ctx context.Context, owner session.Subject, now time.Time) error
+	CountPush(ctx context.Context, owner session.Subject, now time.Time) error
 }
 
 // phone sends the push.
@@ -126,7 +126,7 @@ func (h *handler) ask(ctx context.Context, who access.Actor, call actiongroup.Ca
 		Front:     who.Session.Front,
 		Operation: call.Operation.ID,
 		Target:    wanted.target,
-		Party:     wanted.party,
+		Member:    wanted.party,
 		Args:      wanted.args,
 		Reason:    call.Arg(catalogue.ParamReason),
 		ExpiresAt: now.Add(ciba.Expiry).Truncate(time.Second),
@@ -165,7 +165,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 		func() error {
 			return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, firstPoll)
 		},
-		func() error { return h.approvals.Ring(ctx, a.Owner, h.now()) },
+		func() error { return h.approvals.CountPush(ctx, a.Owner, h.now()) },
 	)
 	if err != nil {
 		return err

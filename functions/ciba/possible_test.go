@@ -117,7 +117,7 @@ func TestANewNameIsSeenAsItIs(t *testing.T) {
 		"two blanks":          {[]string{"action", "create", "group", "Design  Team"}, invisible},
 		"a blank of its own":  {[]string{"action", "rename", "group", "Finance", "new_name", "Design\u00a0Team"}, invisible},
 		"a soft hyphen":       {[]string{"action", "rename", "group", "Finance", "new_name", "Trea\u00adsure"}, invisible},
-		"an emoji":            {[]string{"action", "create", "group", "Party", "description", "\U0001F389"}, "Okta does not take emoji"},
+		"an emoji":            {[]string{"action", "create", "group", "Member", "description", "\U0001F389"}, "Okta does not take emoji"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -169,7 +169,7 @@ func TestEveryArgumentAndBothPartiesAreShown(t *testing.T) {
 					wants(t, w.ask(w.SignIn("frank"), f.Name, args...), "", "Sent to the phone")
 					a, push := w.Approvals("frank")[0], w.Pushes("frank")[0]
 					shown := slices.Collect(func(yield func(string) bool) {
-						_ = yield(a.Target.Label) && (a.Party.ID == "" || yield(a.Party.Label))
+						_ = yield(a.Target.Label) && (a.Member.ID == "" || yield(a.Member.Label))
 					})
 					for key, v := range a.Args {
 						if shown = append(shown, v); !strings.Contains(string(push.Details), `"`+key+`"`) {

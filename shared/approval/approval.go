@@ -74,7 +74,7 @@ type Approval struct {
 	Front     session.Front     // through which it was asked for
 	Operation string            // catalogue id, such as reset_password
 	Target    Ref               // what it is done to
-	Party     Ref               // who is added, removed, assigned
+	Member    Ref               // who is added, removed, assigned
 	Args      map[string]string // what else decides the effect: new_name, description
 	ExpiresAt time.Time
 	Digest    string // over all of the above but the labels and the front
@@ -118,7 +118,7 @@ func (a *Approval) Withdraw(signedOut bool) {
 func (a Approval) Sum() string {
 	parts := []string{
 		"steward approval v1", a.ID, string(a.SessionID), string(a.Owner), a.Operation,
-		a.Target.Type, a.Target.ID, a.Party.Type, a.Party.ID,
+		a.Target.Type, a.Target.ID, a.Member.Type, a.Member.ID,
 		a.ExpiresAt.UTC().Format(time.RFC3339),
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.Args)) {
@@ -151,7 +151,7 @@ func (a Approval) Shown(now time.Time) Status {
 
 // Key names the change itself, whoever's approval and whenever: two requests with one key ask for the same thing.
 func (a Approval) Key() string {
-	same := Approval{Owner: a.Owner, Operation: a.Operation, Target: Ref{Type: a.Target.Type, ID: a.Target.ID}, Party: Ref{Type: a.Party.Type, ID: a.Party.ID}, Args: a.Args}
+	same := Approval{Owner: a.Owner, Operation: a.Operation, Target: Ref{Type: a.Target.Type, ID: a.Target.ID}, Member: Ref{Type: a.Member.Type, ID: a.Member.ID}, Args: a.Args}
 	if a.Target.ID == "" {
 		same.Args = maps.Clone(a.Args)
 		if same.Args == nil {

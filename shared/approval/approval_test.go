@@ -24,7 +24,7 @@ var (
 func sample() approval.Approval {
 	return approval.Approval{
 		ID: "id-1", SessionID: "session-1", Owner: "oidc|okta-corp|00u1", Operation: "add_to_group",
-		Target: approval.Ref{Type: "okta_group", ID: "00g1", Label: "Engineering"}, Party: approval.Ref{Type: "okta_user", ID: "00u2", Label: "dave"},
+		Target: approval.Ref{Type: "okta_group", ID: "00g1", Label: "Engineering"}, Member: approval.Ref{Type: "okta_user", ID: "00u2", Label: "dave"},
 		Args: map[string]string{"description": "d"}, ExpiresAt: at.Add(5 * time.Minute), Status: approval.Pending, CreatedAt: at,
 	}
 }
@@ -92,14 +92,14 @@ func TestTheDigestBindsWhatIsApproved(t *testing.T) {
 		"Operation":   func(a *approval.Approval) { a.Operation = "remove_from_group" },
 		"Target.Type": func(a *approval.Approval) { a.Target.Type = "okta_user" },
 		"Target.ID":   func(a *approval.Approval) { a.Target.ID = "00g2" },
-		"Party.Type":  func(a *approval.Approval) { a.Party.Type = "okta_group" },
-		"Party.ID":    func(a *approval.Approval) { a.Party.ID = "00u3" },
+		"Member.Type": func(a *approval.Approval) { a.Member.Type = "okta_group" },
+		"Member.ID":   func(a *approval.Approval) { a.Member.ID = "00u3" },
 		"Args.value":  func(a *approval.Approval) { a.Args = map[string]string{"description": "e"} },
 		"Args.key":    func(a *approval.Approval) { a.Args = map[string]string{"new_name": "d"} },
 		"Args.more":   func(a *approval.Approval) { a.Args = map[string]string{"description": "d", "x": ""} },
 		"ExpiresAt":   func(a *approval.Approval) { a.ExpiresAt = a.ExpiresAt.Add(time.Second) },
 		"moved between fields": func(a *approval.Approval) {
-			a.Target.ID, a.Party.Type = a.Target.ID+"okta", strings.TrimPrefix(a.Party.Type, "okta")
+			a.Target.ID, a.Member.Type = a.Target.ID+"okta", strings.TrimPrefix(a.Member.Type, "okta")
 		},
 	}
 	a := sample()
@@ -143,7 +143,7 @@ func TestKeyNamesTheChange(t *testing.T) {
 		"owner":     func(a *approval.Approval) { a.Owner = "other" },
 		"operation": func(a *approval.Approval) { a.Operation = "remove_from_group" },
 		"target":    func(a *approval.Approval) { a.Target.ID = "00g2" },
-		"party":     func(a *approval.Approval) { a.Party.ID = "00u3" },
+		"member":    func(a *approval.Approval) { a.Member.ID = "00u3" },
 		"args":      func(a *approval.Approval) { a.Args = nil },
 	} {
 		b := a

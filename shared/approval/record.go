@@ -9,7 +9,7 @@ import (
 // act is what all audit entries of a share.
 func (a Approval) act() audit.Act {
 	return audit.Act{
-		Subject: a.Owner, Front: a.Front, Session: a.SessionID, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Party.Recorded(), Args: a.Args,
+		Subject: a.Owner, Front: a.Front, Session: a.SessionID, Operation: a.Operation, Object: a.Target.Recorded(), Member: a.Member.Recorded(), Args: a.Args,
 		ApprovalID: a.ID, Reason: a.Reason,
 	}
 }

@@ -71,14 +71,14 @@ const (
 	ArgDescription = "description" // of a group to be created or renamed
 )
 
-// Names are the names that say what is changed, for the places of the operation's phrase: both parties and every argument.
-func Names(target, party Ref, args map[string]string) []label.Name {
+// Names are the names that say what is changed, for the places of the operation's phrase: target, member and every argument.
+func Names(target, member Ref, args map[string]string) []label.Name {
 	var names []label.Name
 	if target.ID != "" {
 		names = append(names, target.name("target"))
 	}
-	if party.ID != "" {
-		names = append(names, party.name("party"))
+	if member.ID != "" {
+		names = append(names, member.name("party"))
 	}
 	for _, key := range slices.Sorted(maps.Keys(args)) {
 		names = append(names, argument(key, args[key]))
@@ -102,13 +102,13 @@ const (
 
 // Sentence says what an operation does to these objects with these arguments. It is the one sentence that the page shows,
 // the phone is sent, and the record keeps: every name in it whole, and two different changes never in the same words.
-func Sentence(operation string, target, party Ref, args map[string]string) string {
-	return sentence(operation, Names(target, party, args), full)
+func Sentence(operation string, target, member Ref, args map[string]string) string {
+	return sentence(operation, Names(target, member, args), full)
 }
 
 // Brief is the sentence of a with long names cut, for answers and facts that a model reads.
 func (a Approval) Brief() string {
-	return sentence(a.Operation, Names(a.Target, a.Party, a.Args), brief)
+	return sentence(a.Operation, Names(a.Target, a.Member, a.Args), brief)
 }
 
 func sentence(operation string, names []label.Name, limit int) string {

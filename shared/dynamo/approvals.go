@@ -41,7 +41,7 @@ func encodeApproval(a approval.Approval) item {
 		ownerKey: string(a.Owner), "front": string(a.Front), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary, "reason": a.Reason,
 		"status": string(a.Status), "result": a.Result, "okta_request": a.OktaRequestID,
 		"target_type": a.Target.Type, "target_id": a.Target.ID, "target_label": a.Target.Label,
-		"party_type": a.Party.Type, "party_id": a.Party.ID, "party_label": a.Party.Label,
+		"party_type": a.Member.Type, "party_id": a.Member.ID, "party_label": a.Member.Label,
 	} {
 		put(it, name, value)
 	}
@@ -73,7 +73,7 @@ func decodeApproval(it item) approval.Approval {
 		Permission:  audit.Permission(getText(it, "permission")),
 		SignedOut:   getFlag(it, "signed_out"),
 		Target:      approval.Ref{Type: getText(it, "target_type"), ID: getText(it, "target_id"), Label: getText(it, "target_label")},
-		Party:       approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
+		Member:      approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
 		Args:        map[string]string{},
 		ExpiresAt:   getMoment(it, "expires_at"),
 		Digest:      getText(it, "digest"),
@@ -314,9 +314,9 @@ func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Ti
 	return nil
 }
 
-// Ring counts a push to the owner's phone; kind Conflict where it has rung too often within a minute. Each write stores a random
+// CountPush counts a push to the owner's phone; kind Conflict where it has rung too often within a minute. Each write stores a random
 // token, so that an SDK retry of one that succeeded is recognised as such and not counted twice.
-func (s *Approvals) Ring(ctx context.Context, owner session.Subject, now time.Time) error {
+func (s *Approvals) CountPush(ctx context.Context, owner session.Subject, now time.Time) error {
 	token := rand.Text()
 	// Most pushes are the first in a while, and begin to count anew.
 	c := change{

@@ -42,7 +42,7 @@ func Question(a approval.Approval, now time.Time) ciba.Request {
 	return ciba.Request{
 		Subject: string(a.Owner),
 		Message: ciba.Message{
-			Operation: a.Operation, Phrase: approval.Phrase(a.Operation), Names: approval.Names(a.Target, a.Party, a.Args), Code: a.Code,
+			Operation: a.Operation, Phrase: approval.Phrase(a.Operation), Names: approval.Names(a.Target, a.Member, a.Args), Code: a.Code,
 		},
 		Instruction: a.Summary,
 		Expiry:      a.Deadline().Sub(now).Truncate(time.Second),

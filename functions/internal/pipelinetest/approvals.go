@@ -29,7 +29,7 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	a := change
 	a.ID, a.SessionID, a.Owner = approval.NewID(now), id, Subject(name)
 	a.ExpiresAt, a.Code, a.Status, a.CreatedAt, a.ChangedAt = now.Add(ciba.Expiry).UTC().Truncate(time.Second), approval.NewCode(), approval.Pending, now, now
-	a.Summary = approval.Sentence(a.Operation, a.Target, a.Party, a.Args)
+	a.Summary = approval.Sentence(a.Operation, a.Target, a.Member, a.Args)
 	a.Front = session.FrontChat
 	key, err := w.Phone().ApprovalKey(w.clients)(ctx)
 	must(w.T, err)

@@ -107,7 +107,7 @@ var (
 	login = session.Login{Key: "key", Owner: owner, Current: "session-1", Sessions: []session.ID{"session-1"}, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}
 	asked = approval.Approval{
 		ID: "a-1", SessionID: "session-1", Owner: owner.Subject, Front: session.FrontChat, Operation: "add_to_group",
-		Target: approval.Ref{Type: "okta_group", ID: "00g1", Label: "Finance"}, Party: approval.Ref{Type: "okta_user", ID: "00u2", Label: "erin"},
+		Target: approval.Ref{Type: "okta_group", ID: "00g1", Label: "Finance"}, Member: approval.Ref{Type: "okta_user", ID: "00u2", Label: "erin"},
 		Args: map[string]string{"description": "d"}, ExpiresAt: at.Add(time.Hour), Digest: "d", AskedMAC: []byte("m"), Code: "K7Q2", Summary: "s", Reason: "r", Status: approval.Pending,
 		CreatedAt: at, ChangedAt: at, Interval: 5 * time.Second,
 	}
@@ -171,8 +171,8 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	record(ciba)
 	done, cancelled := create(ciba, "done"), create(ciba, "cancelled")
 	failed := create(ciba, "failed")
-	w.must(ciba.approvals.Ring(ctx, owner.Subject, at))
-	w.must(ciba.approvals.Ring(ctx, owner.Subject, at))
+	w.must(ciba.approvals.CountPush(ctx, owner.Subject, at))
+	w.must(ciba.approvals.CountPush(ctx, owner.Subject, at))
 	w.must(ciba.approvals.SaveRequest(ctx, done, []byte("sealed"), time.Second, at))
 	failed.Result = "It could not be sent."
 	w.must(ciba.approvals.Move(ctx, failed, approval.Failed, at))
@@ -182,7 +182,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 
 	oktaAccount(worker)
 	record(worker)
-	w.must(worker.approvals.Ring(ctx, owner.Subject, at))
+	w.must(worker.approvals.CountPush(ctx, owner.Subject, at))
 	w.must(worker.approvals.SaveRequest(ctx, done, []byte("sealed"), time.Second, at))
 	w.must(worker.approvals.TakeTurn(ctx, done, at, time.Second))
 	done.ApprovedMAC = []byte("m")

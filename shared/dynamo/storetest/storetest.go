@@ -49,7 +49,7 @@ func Run(t *testing.T, client *dynamodb.Client) {
 	t.Run("of many workers one claims", func(t *testing.T) { testClaim(t, approvals) })
 	t.Run("of many workers one polls", func(t *testing.T) { testTurns(t, approvals) })
 	t.Run("moves", func(t *testing.T) { testMoves(t, approvals) })
-	t.Run("pushes are counted", func(t *testing.T) { testRing(t, approvals) })
+	t.Run("pushes are counted", func(t *testing.T) { testCountPush(t, approvals) })
 	t.Run("audit", func(t *testing.T) { testAudit(t, trail(), key, trail) })
 	t.Run("limits", func(t *testing.T) { testLimits(t, dynamo.NewLimits(client, sessionTable)) })
 }
@@ -325,11 +325,11 @@ func testMoves(t *testing.T, s *dynamo.Approvals) {
 	}
 }
 
-func testRing(t *testing.T, s *dynamo.Approvals) {
+func testCountPush(t *testing.T, s *dynamo.Approvals) {
 	owner := session.Subject(rand.Text())
 	rung := 0
 	for range 10 {
-		if err := s.Ring(t.Context(), owner, start); err == nil {
+		if err := s.CountPush(t.Context(), owner, start); err == nil {
 			rung++
 		} else {
 			wantKind(t, "too many pushes", fault.Conflict, err)
@@ -338,8 +338,8 @@ func testRing(t *testing.T, s *dynamo.Approvals) {
 	if rung < 1 || rung > 4 {
 		t.Errorf("%d pushes within a minute, want 1 to 4: Auth0 refuses the sixth", rung)
 	}
-	must(t, s.Ring(t.Context(), owner, start.Add(61*time.Second)))
-	must(t, s.Ring(t.Context(), session.Subject(rand.Text()), start)) // another person's phone
+	must(t, s.CountPush(t.Context(), owner, start.Add(61*time.Second)))
+	must(t, s.CountPush(t.Context(), session.Subject(rand.Text()), start)) // another person's phone
 }
 
 func testLimits(t *testing.T, l *dynamo.Limits) {
