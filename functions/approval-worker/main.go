@@ -1,4 +1,5 @@
-// The function approval-worker waits, in the background, for what people approve on their phones, and carries it out.
+// The function approval-worker polls Auth0 until a person has answered the push, and then carries out what they
+// approved.
 package main
 
 import (

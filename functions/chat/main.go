@@ -1,4 +1,5 @@
-// Chat is the web app: sign in, connect Okta, ask, watch approvals, read one's own audit trail.
+// The function chat is the web app: sign in, connect Okta, talk to the agent, follow approvals, read one's own audit
+// trail.
 //
 // It is a plain http.Handler behind a Lambda function URL with response streaming. Package web holds all of what a
 // browser sees; here it is put together from the configuration.

@@ -1,5 +1,5 @@
-// The function ciba is the agent's action group for elevated changes: it checks, asks the person's phone, and answers
-// at once. Carrying the change out is approval-worker's part.
+// The function ciba is the agent's action group for changes: it checks, sends the push for approval, and answers at
+// once. Carrying the change out is approval-worker's part.
 package main
 
 import (

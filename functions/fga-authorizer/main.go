@@ -1,4 +1,4 @@
-// The function fga-authorizer answers one question for all the others: may this user do this to that?
+// The function fga-authorizer asks OpenFGA or Auth0 FGA whether a user may do something to an object.
 //
 // It alone holds the credentials of OpenFGA / Auth0 FGA. Its callers invoke it directly with a list of checks and get a
 // decision for each, in the same order:

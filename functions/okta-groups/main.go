@@ -1,5 +1,5 @@
-// The function okta-groups is the agent's action group for reading Okta: groups, members, people, and what the person
-// who is signed in may do.
+// The function okta-groups is the agent's action group for reading Okta: groups, members, users, and one's own
+// permissions.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Package cost reckons what the stack costs at rest and per question, and writes the page that says so
-// (shared/docs/cost.md). Memory and functions come from infra/fleet, what stands around comes from the golden template,
-// durations from the bench; only prices and the shape of a question are written down here.
+// Package cost computes what the stack costs at rest and per question, and writes shared/docs/cost.md. Memory and
+// functions come from infra/fleet, what stands around comes from the golden template, durations from the bench; only
+// prices and the shape of a question are written down here.
 package cost
 
 import (

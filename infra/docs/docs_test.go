@@ -1,5 +1,5 @@
-// Package docs_test keeps the documents true: what can be generated is (and `make golden` rewrites it), and what is only
-// pointed at exists, be it a file, a test, a make target or an alarm.
+// Package docs_test keeps the documents true: it generates what can be generated, and checks that every file, test,
+// make target and alarm they name exists.
 package docs_test
 
 import (
@@ -55,7 +55,7 @@ var generated = regexp.MustCompile(`(?s)<!-- generated: ([a-z-]+) -->\n(.*?)<!--
 // TestGenerated holds every generated part to what it is generated from.
 func TestGenerated(t *testing.T) {
 	parts := map[string]func(*testing.T) string{
-		"catalogue": catalogueTable, "targets": targets, "settings": settingsTable, "functions": functionsTable, "environment": environment,
+		"catalogue": catalogueTable, "targets": targets, "settings": settingsTable, "functions": functionsTable, "environment": environment, "packages": packages,
 	}
 	seen := map[string]bool{}
 	for name, text := range documents(t) {

@@ -3,7 +3,13 @@ package docs_test
 import (
 	"errors"
 	"fmt"
+	"go/doc"
+	"go/parser"
+	"go/token"
 	"maps"
+	"os"
+	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -202,3 +208,48 @@ func TestLaptopEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// packages is the map of the packages: the folder of each, and the first sentence of its package comment.
+func packages(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("| Folder | Package |\n|---|---|\n")
+	for _, module := range []string{"functions", "shared", "infra"} {
+		comments := map[string]string{}
+		err := filepath.WalkDir(filepath.Join(root, module), func(name string, d os.DirEntry, err error) error {
+			if d != nil && d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if err != nil || filepath.Ext(name) != ".go" {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				return err
+			}
+			dir, _ := filepath.Rel(root, filepath.Dir(name))
+			dir = filepath.ToSlash(dir)
+			text := new(doc.Package).Synopsis(file.Doc.Text())
+			if text == "" && comments[dir] == "" {
+				comments[dir] = ""
+			} else if text != "" && comments[dir] != "" {
+				t.Errorf("%s has two package comments: %q and %q", dir, comments[dir], text)
+			} else if text != "" {
+				comments[dir] = text
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range slices.Sorted(maps.Keys(comments)) {
+			if m := packageComment.FindStringSubmatch(comments[dir]); m != nil && len(m[2]) < 160 && strings.TrimSuffix(m[1], "_test") == path.Base(dir) {
+				fmt.Fprintf(&b, "| `%s` | %s%s |\n", dir, strings.ToUpper(m[2][:1]), cell(m[2][1:]))
+			} else {
+				t.Errorf("%s: the package comment begins %q, want the folder's name and one sentence, such as `Package seal encrypts …`", dir, comments[dir])
+			}
+		}
+	}
+	return b.String()
+}
+
+var packageComment = regexp.MustCompile(`^(?:Package|Command|The function) (\S+) (?:is )?(.+)\.$`)

@@ -1,6 +1,4 @@
-// Package fleet is the one description of Steward's functions: what each is called, what it is given, how long it may
-// take and what it may touch. infra/stack reads it as CloudFormation and infra/local runs it on one computer, so what
-// runs on a laptop is what is deployed.
+// Package fleet describes the Lambda functions: the name, environment, limits and permissions of each.
 package fleet
 
 import "time"

@@ -1,4 +1,4 @@
-// Local runs Steward on this computer: no account, no network, no Docker.
+// Command local runs Steward on this computer: no account, no network, no Docker.
 //
 //	go run ./infra/local [-build]                          the run itself, until ^C; -build compiles the functions first
 //	go run ./infra/local invoke FUNCTION EVENT.json        sends an event to a function of the run under way

@@ -1,5 +1,5 @@
-// Package settings reads what a deployment is asked to be: the context of cdk.json and of the command line, as typed
-// values, with every fault named at once and before anything is synthesized.
+// Package settings reads the context of cdk.json and of the command line as typed values, and names every fault at
+// once.
 //
 // cdk.json holds one object for each stage, under the stage's name; a key given on the command line (`-c key=value`)
 // goes before it. The package imports neither the CDK nor an SDK, so that whatever deploys can ask it first.

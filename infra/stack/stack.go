@@ -1,5 +1,5 @@
-// Package stack is the fleet as CloudFormation: functions, tables, queue, key, secrets, one agent runtime, alarms and
-// a dashboard.
+// Package stack defines the fleet as CloudFormation: functions, tables, queue, key, secrets, one agent runtime, alarms
+// and a dashboard.
 //
 // It is written in first-level constructs: each policy says what infra/fleet says and no more, no construct brings
 // custom resources or managed policies along, and every logical id is the id written here.

@@ -1,5 +1,5 @@
-// Package tenant reads steward.yaml: what an installation of Steward needs from an Auth0 tenant, an Okta org and an FGA
-// store, in one typed file. The commands setup and doctor both start from it.
+// Package tenant reads steward.yaml: what an installation needs from an Auth0 tenant, an Okta org and an FGA store. The
+// commands setup and doctor both start from it.
 //
 // The file holds no secrets, only where each one is ([Ref]). All faults are named at once, each with its line: keys that do
 // not exist, values of the wrong shape, and anything that looks like a secret in clear.

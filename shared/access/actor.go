@@ -1,4 +1,5 @@
-// Package actor knows the person on whose behalf a function works, and what they may do.
+// Package access admits a principal: it reads the stored session, asks fga-authorizer for permission, and gives the
+// session's own Okta token.
 //
 // Who it is comes from the stored session alone; whether they may comes from fga-authorizer; and the token Okta sees is
 // that same session's. The three are one value, so that one person's permission can never meet another's token:

@@ -1,4 +1,4 @@
-// Package actiongroup is the wire between a Bedrock agent and our functions, and the catalogue of what travels on it.
+// Package actiongroup decodes and encodes what a Bedrock agent and an action group's function send each other.
 //
 // The event and the answer are those of Amazon Bedrock Agents for action groups defined with function details
 // ("Configure Lambda functions to send information that an Amazon Bedrock agent elicits from the user"). The chat

@@ -1,4 +1,4 @@
-// Package agent talks to the Bedrock agent on behalf of one signed-in person.
+// Package agent sends one signed-in person's messages to the Bedrock agent and streams its answers.
 //
 // One interface, [Runtime], has two implementations over the two services an agent can run on:
 //

@@ -1,5 +1,5 @@
-// Package agentdef is what the agent is told and given: its instruction and its tools, as the two Bedrock runtimes want
-// them declared. All of it is read from the catalogue of package actiongroup; nothing about a function is said here.
+// Package agentdef declares the agent's instruction and tools as each Bedrock runtime wants them, from the catalogue.
+// All of it is read from the catalogue of package actiongroup; nothing about a function is said here.
 //
 //   - [ActionGroups] is the function schema of an agent of Amazon Bedrock Agents Classic (`AWS::Bedrock::Agent`).
 //   - [Tools] is the list of inline functions of an AgentCore harness (`AWS::BedrockAgentCore::Harness`).

@@ -1,4 +1,4 @@
-// Package approval holds elevated changes between the asking and the doing.
+// Package approval defines an approval of a change: its digest, its states, and the guarded transitions between them.
 //
 // An Approval is bound by a digest to who asked, what is to be done, to which ids, with which arguments, and until when.
 // Its life is a state machine; every move is one conditional write, so that of two workers, or of a worker and a person

@@ -1,5 +1,5 @@
-// Package auth0 speaks to an Auth0 tenant: sign-in by authorization code with PKCE (RFC 6749, RFC 7636, OpenID Connect
-// Core), refresh, revocation (RFC 7009), the Token Vault exchange, and Connected Accounts of the My Account API.
+// Package auth0 is the client of an Auth0 tenant: sign-in, refresh, revocation, Token Vault exchange, Connected
+// Accounts.
 //
 // Discovery and the usual checks of an id_token are go-oidc's work; keys are fetched and claims are decoded here, exactly. The token endpoint is called by hand, since an error's status, code and
 // Retry-After decide together what it means: Auth0 uses access_denied for a wrong secret (401), a policy (403), a rate

@@ -1,5 +1,4 @@
-// Package awsclient is how Steward's functions reach AWS: the SDK's default configuration over a transport that is safe for
-// long answers, and [Client], a signed call for the services of which we need a call or two.
+// Package awsconfig loads the AWS configuration of the functions, with a transport that is safe for long answers.
 //
 // The generated client of a service builds a description of all its operations before main, up to 3 ms of every cold
 // start. Client sends one request as such a client would: to the endpoint that the configuration names, signed with

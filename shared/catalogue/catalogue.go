@@ -1,5 +1,5 @@
-// Package catalogue is what the agent can do: its functions, their parameters and the operations behind them. The schema of the
-// agent, the tools of the harness, dispatch, validation and the documents are read from it.
+// Package catalogue lists what the agent can do: its functions, their parameters and the operations behind them. The
+// schema of the agent, the tools of the harness, dispatch, validation and the documents are read from it.
 package catalogue
 
 import (

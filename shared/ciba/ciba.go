@@ -1,5 +1,5 @@
-// Package ciba asks a person on their phone: Client-Initiated Backchannel Authentication (OpenID Connect CIBA Core 1.0)
-// in poll mode, as Auth0 offers it.
+// Package ciba asks a person on their phone for approval: Client-Initiated Backchannel Authentication (OpenID Connect
+// CIBA Core 1.0) in poll mode.
 //
 // Start sends the push and answers at once; Poll asks once how it stands. Nobody waits here: who polls again, and when,
 // is the caller's affair, told by [Answer.Interval].

@@ -1,4 +1,4 @@
-// Package config turns an environment into typed values, naming every fault at once.
+// Package config reads environment variables as typed values, and names every fault at once.
 //
 //	r := config.Read(os.LookupEnv)
 //	cfg := Config{Table: r.String("SESSION_TABLE_NAME"), Issuer: r.URL("AUTH0_ISSUER_URL")}

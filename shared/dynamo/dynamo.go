@@ -1,4 +1,4 @@
-// Package dynamo is the home of stored things: sessions, logins, approvals and the audit trail, in two DynamoDB tables.
+// Package dynamo stores sessions, logins, approvals and the audit trail in DynamoDB.
 //
 //	sessions   session_id (partition) + item (sort), index by-owner (owner + item), time-to-live ttl
 //	           <session id>      session            the signed-in person, sealed tokens

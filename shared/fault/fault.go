@@ -1,4 +1,4 @@
-// Package fault keeps what the outside is told apart from what we know.
+// Package fault defines errors that hold a fixed sentence for people beside the cause, which only the log sees.
 //
 // An [Error] carries a fixed sentence for a person (and for the model, which repeats what it reads) beside the cause,
 // which goes to the log alone. Whatever is not an *Error is answered with a neutral sentence and a reference id under

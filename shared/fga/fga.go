@@ -1,4 +1,4 @@
-// Package fga asks whether a user may do something to an object (relationship checks, OpenFGA and Auth0 FGA).
+// Package fga asks the function fga-authorizer whether a user may do something to an object.
 //
 // Nothing here talks to OpenFGA itself. A function builds checks and puts them to the fga-authorizer function, which
 // alone holds the credentials:

@@ -1,4 +1,4 @@
-// Package label shows names that other people chose: logins, names of groups and apps, descriptions.
+// Package label makes names that other people chose safe to show: invisible characters removed, quoted, and told apart.
 //
 // Such a name is data to whoever reads it, a person or a model, and two different things must not look the same.
 // [Clean] takes away what cannot be seen, [Quote] puts a name into quotation marks, [Mark] is a short mark of an id to

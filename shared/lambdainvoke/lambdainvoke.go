@@ -1,4 +1,4 @@
-// Package lambdainvoke calls a Lambda function directly and waits for its answer.
+// Package lambdainvoke invokes a Lambda function directly and waits for its answer.
 //
 // It repeats a call only where the function cannot have run: AWS throttled the call before it, or no connection came
 // about. Whatever breaks later is reported and left to the caller, for whom a second run may be a second effect.

@@ -1,4 +1,4 @@
-// Package okta does Okta IAM work with the token of the person who asks.
+// Package okta reads and changes users, groups and apps of an Okta org, with the token of the person who asks.
 //
 // The requests are those of github.com/okta/okta-sdk-golang/v5. One SDK client
 // is made once, over a [http.RoundTripper] of ours that owns the wire:

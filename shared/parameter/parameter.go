@@ -1,5 +1,4 @@
-// Package parameter reads one value from AWS Systems Manager Parameter Store: the address of the app, which is known only
-// after the deployment has made it.
+// Package parameter reads one value from AWS Systems Manager Parameter Store.
 //
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
 package parameter

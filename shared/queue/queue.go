@@ -1,4 +1,4 @@
-// Package queue puts approvals into the SQS queue that approval-worker reads.
+// Package queue sends approvals to the SQS queue that approval-worker reads.
 package queue
 
 import (

@@ -1,4 +1,4 @@
-// Package seal encrypts secrets that are stored in a table: refresh tokens, cached access tokens, auth_req_ids.
+// Package seal encrypts the secrets that are stored in a table: refresh tokens, cached access tokens, auth_req_ids.
 //
 // Every sealed value is bound to the names of its place (session, owner, purpose). Copied to another row, it does not open.
 // The cipher is AES-256-GCM with random 96-bit nonces (NIST SP 800-38D). The package also authenticates values that are stored

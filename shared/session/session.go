@@ -1,4 +1,4 @@
-// Package session says who is signed in.
+// Package session defines the session of a signed-in person, and the browser's login that it belongs to.
 //
 // A login gives two secrets, and neither can be used in the other's place. The browser holds a cookie, an opaque random
 // text; the table knows only its hash. The agent holds a session id, which names the stored session that functions read.

@@ -1,4 +1,4 @@
-// Package tokenvault turns a session into the person's own access token at Okta.
+// Package tokenvault turns a session into the person's own access token at Okta, from Auth0's Token Vault.
 //
 // Auth0's Token Vault keeps the Okta tokens; we hold one only between two uses. A token is exchanged when it is needed,
 // compared with who signed in, kept sealed in the session row until shortly before it expires, and exchanged anew when Okta

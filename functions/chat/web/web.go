@@ -1,4 +1,4 @@
-// Package web is Steward's page and its HTTP interface.
+// Package web serves Steward's page and its HTTP API.
 //
 //	GET  /                          the page; signed out it invites to sign in
 //	GET  /login, /callback          authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636), OpenID Connect

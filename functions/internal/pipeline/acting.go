@@ -1,5 +1,5 @@
-// Package acting is what the functions that act for a person have in common: their configuration and their clients,
-// made once a process.
+// Package pipeline carries a call of the agent through its steps, from decoding to the answer, and holds the
+// configuration and clients that the functions share.
 package pipeline
 
 import (

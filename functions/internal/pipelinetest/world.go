@@ -1,6 +1,5 @@
-// Package actingtest is the world in which the functions that act for a person are tested: an AWS account, an Auth0
-// tenant, an Okta org and an authorization store, each in this process and each behind a [Door], with the demo people
-// and their grants.
+// Package pipelinetest sets up AWS, Auth0, Okta and an authorization store in this process, with the demo people, to
+// test the functions against.
 //
 //	w := actingtest.Start(t)
 //	alice := w.SignIn("alice")

@@ -1,5 +1,4 @@
-// Command audit verifies the audit trail: that no entry was altered, put in or taken out of the middle of its subject's chain.
-// `make audit` calls it.
+// Command audit verifies that no entry of the audit trail was altered, added or removed. `make audit` calls it.
 //
 //	audit [-local build/local.env.json | -stack steward-dev | -export FILE -key SECRET]
 //

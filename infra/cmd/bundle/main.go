@@ -1,6 +1,6 @@
-// Command bundle packs build/<function>/bootstrap into build/<function>.zip, the way Lambda wants it: one executable at
-// the top. The same binary gives the same bytes whoever packs it and whenever, so an unchanged function keeps its asset
-// hash and is not deployed again.
+// Command bundle packs build/<function>/bootstrap into build/<function>.zip, the form in which Lambda takes it. The
+// same binary gives the same bytes whoever packs it and whenever, so an unchanged function keeps its asset hash and is
+// not deployed again.
 package main
 
 import (

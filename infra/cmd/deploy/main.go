@@ -1,5 +1,4 @@
-// Command deploy brings the stack into an AWS account, or out of it: `make deploy`, `make diff`, `make destroy`,
-// `make secrets` and `make rotate` call it.
+// Command deploy creates, updates or removes the stack in an AWS account, and fills and rotates its secrets.
 //
 // Before the CDK's command line is started it asks the account what would make a deployment fail half-way, and says
 // what to do in a sentence: example values in cdk.json, no Node.js, no credentials, no region, an account that is not

@@ -1,5 +1,5 @@
-// Command doctor tries each link between Steward, Auth0, FGA, Okta and AWS the way the functions do, and names the setting that is
-// wrong: `make doctor` calls it.
+// Command doctor tries each link between Steward, Auth0, FGA, Okta and AWS as the functions do, and names the setting
+// that is wrong.
 //
 //	doctor [-config steward.yaml] [-local build/local.env.json | -stack steward-dev] [-ciba] [-json]
 //

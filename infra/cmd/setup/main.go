@@ -1,5 +1,5 @@
-// Command setup brings an Auth0 tenant and an FGA store to the state that steward.yaml describes, and says what is left to do in
-// Okta: `make setup` calls it.
+// Command setup brings an Auth0 tenant and an FGA store to the state that steward.yaml describes, and lists what is
+// left to do in Okta.
 //
 //	setup [-config steward.yaml] [-yes] [-plan]
 //

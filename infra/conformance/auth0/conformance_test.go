@@ -1,6 +1,6 @@
-// Package auth0_test runs Auth0's JavaScript SDK (npm @auth0/auth0-auth-js, pinned in package-lock.json) against shared/fake/auth0test: a
-// client we did not write must find nothing odd in our tenant. What the SDK sends to /bc-authorize is pinned in
-// testdata/bc-authorize.json, so that our own client can be compared with it.
+// Package auth0_test runs Auth0's JavaScript SDK against shared/fake/auth0test, to show that the fake behaves as that
+// SDK expects. What the SDK sends to /bc-authorize is pinned in testdata/bc-authorize.json, so that our own client can
+// be compared with it.
 //
 // It needs node, npm and, the first time, the npm registry. Without them it is skipped, except where CI=true.
 package auth0_test

@@ -1,6 +1,5 @@
-// Package bedrock_test runs the AWS SDK for JavaScript (npm @aws-sdk/client-bedrock-agent-runtime and
-// @aws-sdk/client-bedrock-agentcore, pinned in package-lock.json) against shared/fake/bedrocktest: clients we did not write
-// must find nothing odd in our agent runtimes.
+// Package bedrock_test runs the AWS SDK for JavaScript against shared/fake/bedrocktest, to show that the fake behaves
+// as that SDK expects.
 //
 // It needs node, npm and, the first time, the npm registry. Without them it is skipped, except where CI=true.
 package bedrock_test

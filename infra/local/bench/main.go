@@ -1,5 +1,5 @@
-// Bench measures the shipped functions on this computer and compares them with what cannot be avoided: the start of a bare
-// function, and the longest chain of calls that a read needs. It prints a table and writes build/bench.json.
+// Command bench measures cold starts and latency of the shipped functions, compares them with the bars, and writes
+// build/bench.json. It prints a table and writes build/bench.json.
 //
 //nolint:forbidigo // a command: the terminal is its output
 package main

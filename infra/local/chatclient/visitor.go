@@ -1,5 +1,5 @@
-// Package visitor is a person in front of the chat without a browser: signs in at the Auth0 fake, talks, looks at approvals. Tests and
-// the benchmark of the laptop run use it.
+// Package chatclient drives the chat over HTTP as a browser would: it signs in, sends messages and follows approvals.
+// Tests and the benchmark of the laptop run use it.
 package chatclient
 
 import (

@@ -1,5 +1,5 @@
-// Package control is the port beside the fakes: what was received, whose phone rang, what shall go wrong. It is for tests and for
-// people who look behind the curtain; nothing of the fleet calls it.
+// Package control serves the control port of the laptop run: which requests and pushes there were, and which requests shall fail. It
+// is for tests and for people who look closer; no function calls it.
 //
 //	GET    /pushes               the pushes sent so far; POST /pushes/{id} {"decision":"approve|deny"} answers one
 //	GET    /requests?service=    what auth0, okta, fga or aws received, in order; without service, all of it

@@ -1,5 +1,6 @@
-// Package e2e tells whole stories against the laptop run: the shipped binaries, the real OpenFGA, the fakes, and in front of them a
-// real browser. Every test starts a fleet of its own on free ports; all share one build of the functions and one Chromium.
+// Package e2e tests whole flows against the laptop run: the shipped binaries, the real OpenFGA, the fakes, and a real
+// browser in front of them. Every test starts a fleet of its own on free ports; all share one build of the functions
+// and one Chromium.
 package e2e
 
 import (

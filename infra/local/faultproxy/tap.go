@@ -1,4 +1,5 @@
-// Package tap stands in front of the fakes: it keeps what they received, in order, and makes chosen requests go wrong.
+// Package faultproxy stands in front of the fakes: it keeps a journal of the requests they received, and makes chosen
+// requests fail.
 //
 // What it keeps holds no secret: a bearer token, a client secret or a code appears as the beginning of its SHA-256, so that one can
 // see whether two requests carried the same one, and bodies are kept field by field where the fields are known.

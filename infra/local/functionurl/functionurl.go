@@ -1,5 +1,4 @@
-// Package functionurl plays a Lambda function URL with invoke mode RESPONSE_STREAM: it turns an HTTP request into the event
-// the function gets, and the function's stream back into an HTTP answer, each chunk as it comes.
+// Package functionurl serves a Lambda function over HTTP as a function URL with invoke mode RESPONSE_STREAM does.
 //
 //	{"statusCode":200,"headers":{…},"cookies":[…]} 00 00 00 00 00 00 00 00 body…
 //	└────────────── prelude ─────────────────────┘ └──── 8 NUL ─────────┘

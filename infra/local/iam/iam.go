@@ -1,4 +1,4 @@
-// Package iam holds every function of the laptop run to its role.
+// Package iam refuses the calls of AWS that a function of the laptop run has no permission for.
 //
 // It stands in front of the AWS fakes. A call that is signed with a function's access key becomes what IAM would be asked, one
 // or several actions on resources, and is refused in the service's own words unless the role has them all; what has no name here

@@ -1,6 +1,6 @@
-// Package openfga runs the real OpenFGA server inside this process: its own code, its own HTTP API, an in-memory store
-// seeded with the model and the demo grants of Steward. In front of it stands the part that Auth0 FGA adds: a token
-// endpoint (POST /oauth/token, client credentials) and a check of the bearer token.
+// Package openfga runs the real OpenFGA server in this process, with the model and the demo tuples in an in-memory
+// store. In front of it stands the part that Auth0 FGA adds: a token endpoint (POST /oauth/token, client credentials)
+// and a check of the bearer token.
 //
 //	ln ── bearer check ── grpc-gateway ── (bufconn) ── gRPC ── OpenFGA ── memory
 //	   └─ /oauth/token

@@ -1,4 +1,4 @@
-// Package run is Steward on one computer: the shipped binaries, and around them everything they talk to.
+// Package run starts Steward on one computer: the shipped binaries, and every system they talk to.
 //
 //	browser ──▶ chat port ─ function URL ─▶ chat ──▶ aws port ─ InvokeAgent ─▶ okta-groups, ciba ──▶ auth0, okta, fga ports
 //	                                                    │                        │

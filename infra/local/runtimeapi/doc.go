@@ -1,5 +1,5 @@
-// Package runtimeapi plays AWS Lambda for binaries on this computer: it starts a function's shipped bootstrap, answers the
-// Runtime API it polls, and gives callers what Invoke and InvokeWithResponseStream would.
+// Package runtimeapi runs a function's shipped bootstrap as AWS Lambda does: it starts processes, serves the Runtime
+// API and answers Invoke.
 //
 //	caller ── Invoke ──▶ Lambda ── next ──▶ bootstrap      GET  /2018-06-01/runtime/invocation/next
 //	                        ▲                  │

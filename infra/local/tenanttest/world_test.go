@@ -1,4 +1,4 @@
-// Package setuptest tries setup and doctor against the fakes and the real OpenFGA server, which lives in this module.
+// Package tenanttest tests setup and doctor against the fakes and the real OpenFGA server, which lives in this module.
 package tenanttest
 
 import (

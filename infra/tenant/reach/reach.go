@@ -1,5 +1,4 @@
-// Package reach is how setup and doctor reach other people's APIs: patient with rate limits, plain http for a fake on this
-// computer, and clear about what was in the way.
+// Package reach is the HTTP client of setup and doctor: it waits out rate limits and explains network errors.
 package reach
 
 import (

@@ -1,5 +1,4 @@
-// Package storetest is what the store promises, as a test that any DynamoDB can be put under: our own emulator in every
-// run, moto's server in CI, a real table for those who have one.
+// Package storetest tests the store's contract against any DynamoDB: the emulator, moto's server, or a real table.
 package storetest
 
 import (

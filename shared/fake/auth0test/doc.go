@@ -1,5 +1,5 @@
-// Package auth0test is a faithful Auth0 tenant over HTTP: the paths, status codes, headers and error bodies of the real one,
-// for tests (Start, StartTLS) and for the fleet on a laptop.
+// Package auth0test is a fake Auth0 tenant over HTTP, with the real one's paths, status codes, headers and error
+// bodies.
 //
 //	browser ──/authorize──▶ login page ──code──▶ app ──/oauth/token──▶ tokens           OpenID Connect, RFC 7636 PKCE
 //	app ──/oauth/token (refresh, audience /me/)──▶ My Account token                     multi-resource refresh token

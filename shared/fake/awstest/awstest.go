@@ -1,7 +1,5 @@
-// Package awstest plays the few AWS endpoints our functions call, truthfully
-// enough that unmodified AWS SDK clients cannot tell the difference in what we
-// use: DynamoDB, SQS, Secrets Manager, SSM GetParameter and Lambda Invoke, all
-// on one port, the way AWS_ENDPOINT_URL expects them.
+// Package awstest is a fake of the AWS endpoints that the functions call, faithful enough for unmodified AWS SDK
+// clients.
 //
 //	POST /                                       X-Amz-Target names service and operation (AWS JSON 1.0 and 1.1)
 //	POST /2015-03-31/functions/NAME/invocations  Lambda Invoke

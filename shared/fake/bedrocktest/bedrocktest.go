@@ -1,4 +1,5 @@
-// Package bedrocktest is Amazon Bedrock's two agent runtimes over HTTP, for tests and for the run on a laptop.
+// Package bedrocktest is a fake of Amazon Bedrock's two agent runtimes over HTTP, with a rule-based planner as the
+// model.
 //
 // It serves InvokeAgent of Bedrock Agents Classic and InvokeHarness (with StopRuntimeSession) of AgentCore to unmodified
 // SDKs: their paths, headers, errors and event-stream framing. In place of a language model stands a [Model]; the default

@@ -1,4 +1,4 @@
-// Package fgatest plays OpenFGA for tests that must not compile the real server (it is 600 packages).
+// Package fgatest is a fake OpenFGA for tests that must not compile the real server, which has 600 packages.
 //
 // [Fake] answers the HTTP API's check and batch-check out of tuples and the repository's own model, refuses what the
 // server refuses with the server's codes, and can be told to fail. It can also stand in for the fga-authorizer function

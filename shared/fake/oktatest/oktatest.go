@@ -1,4 +1,4 @@
-// Package oktatest is a faithful fake of one Okta organisation, over HTTP.
+// Package oktatest is a fake Okta org over HTTP.
 //
 // It answers the Management API paths under /api/v1 for users, groups, apps and
 // the System Log the way Okta does, and refuses what Okta refuses:

@@ -1,4 +1,4 @@
-// Package model holds the authorization model of Steward and what is needed to seed and test a store with it.
+// Package model embeds Steward's authorization model and the data to seed and test a store with it.
 //
 // model.fga is the source; model.json is the same model in the form the OpenFGA API takes, so that nothing that writes
 // it needs the DSL's parser. After a change of model.fga:

@@ -1,4 +1,4 @@
-// Package openfga speaks to OpenFGA and to Auth0 FGA through the vendor's SDK.
+// Package openfga is the client of OpenFGA and Auth0 FGA, over the vendor's SDK.
 //
 // It is imported by the fga-authorizer function alone; everybody else asks that function through package fga. What the
 // SDK (github.com/openfga/go-sdk v0.8.2) would do by itself and must not do here is taken from it:

@@ -1,4 +1,4 @@
-// Package check tries each link of an installation the way the functions do, and names the setting that is wrong.
+// Package check tries each link of an installation as the functions do, and names the setting that is wrong.
 //
 // [Run] works through a list of checks. One that needs another which failed is not tried: it would only repeat the fault in other
 // words. So one wrong setting gives one finding, with the exact place to change it. Nothing is changed anywhere; the one check that

@@ -1,4 +1,4 @@
-// Bare is the least a Go function can be: what every cold start is compared with.
+// Command bare is the smallest Lambda function in Go, with which cold starts are compared.
 package main
 
 import "github.com/aws/aws-lambda-go/lambda"

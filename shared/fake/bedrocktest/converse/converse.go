@@ -1,5 +1,5 @@
-// Package converse puts a real Bedrock model behind the fake runtimes, through the Converse API: the agent's instruction
-// as system prompt and the catalogue as tools. What it is given is what the fake gives any model: the conversation.
+// Package converse connects a real Bedrock model to the fake runtimes, through the Converse API. What it is given is
+// what the fake gives any model: the conversation.
 //
 // Wire: API reference of Converse (bedrock-runtime 2023-09-30); user guide, "Call a tool with the Converse API".
 package converse

@@ -1,6 +1,5 @@
-// Package oktaspec holds exchanges with Okta, ours and the fake's, against the
-// OpenAPI document Okta publishes (2024.06.1). The document comes with the
-// okta-sdk-golang module, so it is in the module cache and needs no network.
+// Package oktaspec checks exchanges with Okta, ours and the fake's, against the OpenAPI document that Okta publishes
+// (2024.06.1). The document comes with the okta-sdk-golang module, so it is in the module cache and needs no network.
 //
 // Where live answers are known to differ from the document, the difference is a
 // named waiver; everything else is an error of the test.
