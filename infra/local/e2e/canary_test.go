@@ -172,11 +172,7 @@ func story(t *testing.T, f *run.Fleet) {
 	alice, bob := signIn(t, f, "alice@example.com"), signIn(t, f, "bob@example.com")
 	say := func(v *chatclient.Visitor, message string) chatclient.Answer {
 		t.Helper()
-		a, err := v.Say(t.Context(), message)
-		if err != nil {
-			t.Errorf("%s: %v", message, err)
-		}
-		return a
+		return answer(t, v, message)
 	}
 	say(alice, "What are my Okta groups?") // not connected
 	for _, v := range []*chatclient.Visitor{alice, bob} {

@@ -143,16 +143,6 @@ func TestAskingForAChangeFails(t *testing.T) {
 	}
 }
 
-// say is an answer's text; errors of the conversation are part of it.
-func say(t *testing.T, v *chatclient.Visitor, message string) string {
-	t.Helper()
-	a, err := v.Say(t.Context(), message)
-	if err != nil {
-		t.Fatalf("%s: %v", message, err)
-	}
-	return a.Text + strings.Join(a.Errors, " ")
-}
-
 // TestWhoMayWhat asks for everything the catalogue has as somebody with one tuple, and as somebody with none.
 func TestWhoMayWhat(t *testing.T) {
 	f := start(t, run.Options{})

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/steward-iam/steward/infra/local/chatclient"
@@ -50,8 +51,8 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 			t.Error(err)
 		}
 		for call, allowed := range f.Roles.Calls() {
-			if !allowed {
-				t.Errorf("%s may not %s on %s", call.Function, call.Action, call.Resource)
+			if !allowed && opts.Fleet.Functions == nil {
+				t.Errorf("%s may not %s on %s; of attributes it named %q, see infra/fleet/attributes.go", call.Function, call.Action, call.Resource, f.Roles.Attributes()[call])
 			}
 		}
 		if t.Failed() {
@@ -68,6 +69,38 @@ func signIn(t *testing.T, f *run.Fleet, email string) *chatclient.Visitor {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// answer is what the agent answers, which must be without errors.
+func answer(t *testing.T, v *chatclient.Visitor, message string) chatclient.Answer {
+	t.Helper()
+	a, err := v.Say(t.Context(), message)
+	if err != nil || len(a.Errors) > 0 {
+		t.Fatalf("%s: got %+v, %v", message, a, err)
+	}
+	return a
+}
+
+// say is the text of an answer, errors included.
+func say(t *testing.T, v *chatclient.Visitor, message string) string {
+	t.Helper()
+	a, err := v.Say(t.Context(), message)
+	if err != nil {
+		t.Fatalf("%s: %v", message, err)
+	}
+	return a.Text + strings.Join(a.Errors, " ")
+}
+
+// approve approves the newest push, and waits until the change is done.
+func approve(t *testing.T, f *run.Fleet, v *chatclient.Visitor, id string) {
+	t.Helper()
+	pushes := f.Tenant.Pushes()
+	if err := f.Tenant.Decide(pushes[len(pushes)-1].ID, "approve"); err != nil {
+		t.Fatal(err)
+	}
+	if end, err := v.Await(t.Context(), id); err != nil || end.Status != "done" {
+		t.Fatalf("got %+v, %v, want it done", end, err)
+	}
 }
 
 // post sends JSON and returns the answer, which must be a success.

@@ -1,4 +1,4 @@
-package run_test
+package e2e
 
 import (
 	"net/http"
@@ -55,21 +55,15 @@ func TestEveryAccessIsNeeded(t *testing.T) {
 		t.Run(runtime, func(t *testing.T) {
 			t.Parallel()
 			f := start(t, run.Options{AgentRuntime: runtime, PollInterval: time.Second})
-			bob := signIn(t, f, "bob")
-			say(t, bob, "What are my Okta groups?")
+			bob := signIn(t, f, "bob@example.com")
+			answer(t, bob, "What are my Okta groups?")
 			ask := func() chatclient.Approval {
 				t.Helper()
-				a := say(t, bob, "Reset the password of dave@example.com")
+				a := answer(t, bob, "Reset the password of dave@example.com")
 				if len(a.Approvals) != 1 {
 					t.Fatalf("got %+v, want one approval", a)
 				}
 				return a.Approvals[0]
-			}
-			end := func(id, want string) {
-				t.Helper()
-				if a, err := bob.Await(t.Context(), id); err != nil || a.Status != want {
-					t.Fatalf("got %+v, %v, want %s", a, err, want)
-				}
 			}
 			changed := ask()
 			for begun := time.Now(); !polled(f); time.Sleep(50 * time.Millisecond) { // in vain: the worker puts the message back
@@ -77,22 +71,18 @@ func TestEveryAccessIsNeeded(t *testing.T) {
 					t.Fatal("nobody polls for the answer of the phone")
 				}
 			}
-			if err := f.Tenant.Decide(f.Tenant.Pushes()[0].ID, "approve"); err != nil {
-				t.Fatal(err)
-			}
-			end(changed.ID, "done")
-			say(t, bob, "Did it work?")
+			approve(t, f, bob, changed.ID)
+			answer(t, bob, "Did it work?")
 			cancelled := ask()
-			if err := bob.JSON(t.Context(), http.MethodPost, "/api/approvals/"+cancelled.ID+"/cancel", nil, nil); err != nil {
-				t.Fatal(err)
+			call := func(method, path string) {
+				t.Helper()
+				if err := bob.JSON(t.Context(), method, path, nil, nil); err != nil {
+					t.Fatal(err)
+				}
 			}
-			end(cancelled.ID, "cancelled")
-			if err := bob.JSON(t.Context(), http.MethodGet, "/api/activity", nil, nil); err != nil {
-				t.Fatal(err)
-			}
-			if err := bob.JSON(t.Context(), http.MethodPost, "/logout", nil, nil); err != nil {
-				t.Fatal(err)
-			}
+			call(http.MethodPost, "/api/approvals/"+cancelled.ID+"/cancel")
+			call(http.MethodGet, "/api/activity")
+			call(http.MethodPost, "/logout")
 
 			want := map[iam.Call]bool{}
 			for _, fn := range fleet.Steward().Functions {
@@ -130,7 +120,7 @@ func TestARoleThatLacksACall(t *testing.T) {
 	}
 	t.Run("call", func(t *testing.T) {
 		f := start(t, run.Options{Fleet: without(fleet.OktaGroups, fleet.ResourceAuthorizer)})
-		a, _ := signIn(t, f, "alice").Say(t.Context(), "What are my Okta groups?")
+		a, _ := signIn(t, f, "alice@example.com").Say(t.Context(), "What are my Okta groups?")
 		refused := iam.Call{Function: fleet.OktaGroups, Permission: iam.Permission{Action: "lambda:InvokeFunction", Resource: where(f, fleet.ResourceAuthorizer)}}
 		if allowed, called := f.Roles.Calls()[refused]; !called || allowed || strings.Contains(a.Text, "Engineering") {
 			t.Errorf("got %q, called %v, allowed %v, want it refused and no groups", a.Text, called, allowed)
