@@ -81,14 +81,14 @@ func TestTheWrongAccountIsDisconnected(t *testing.T) {
 	}
 
 	w.forward(time.Second)
-	page := b.get(b.consent("approve", bob)).wants(t, 409, `data-testid="wrong-account"`, "<bdi>"+bob+"</bdi>", "<bdi>"+alice+"</bdi>", "disconnected again", `href="/"`, `data-testid="ref"`)
+	page := b.get(b.consent("approve", bob)).wants(t, 409, `data-testid="wrong-account"`, "<bdi>"+bob+"</bdi>", "<bdi>"+alice+"</bdi>", "I disconnected it", `href="/"`, `data-testid="ref"`)
 	if strings.Contains(page.body, oktatest.Bob) {
 		t.Error("the page shows an id")
 	}
 	if n := b.cached(); n != 0 {
 		t.Errorf("%d sessions remember an account", n)
 	}
-	b.get("/").wants(t, 200, `data-testid="connect-card"`, "None is connected")
+	b.get("/").wants(t, 200, `data-testid="connect-card"`, "Not connected")
 	for _, r := range w.okta.Requests() {
 		if r.Actor == oktatest.Bob && (r.Method != "GET" || r.Path != "/api/v1/users/me") {
 			t.Errorf("with bob's token: %s %s", r.Method, r.Path)
@@ -105,7 +105,7 @@ func TestTheWrongAccountIsDisconnected(t *testing.T) {
 }
 
 // Where Okta cannot be asked whose account it is, nothing says that it is the person's; it is found out later.
-func TestAnAccountThatOktaCannotTell(t *testing.T) {
+func TestUnverifiedAccountIsNotUsed(t *testing.T) {
 	for name, person := range map[string]string{"one's own": alice, "another's": bob} {
 		t.Run(name, func(t *testing.T) {
 			w := begin(t)
@@ -113,7 +113,7 @@ func TestAnAccountThatOktaCannotTell(t *testing.T) {
 			b.location(b.get(b.consent("approve", alice)))
 			w.forward(time.Second)
 			w.okta.AddFault(oktatest.Fault{Match: "/users/me", Status: 503})
-			b.get(b.consent("approve", person)).wants(t, 502, "could not be found out", `data-testid="ref"`)
+			b.get(b.consent("approve", person)).wants(t, 502, "could not find out whose it is", `data-testid="ref"`)
 			if n := b.cached(); n != 0 {
 				t.Errorf("%d sessions remember an account that nobody has compared", n)
 			}
@@ -121,7 +121,7 @@ func TestAnAccountThatOktaCannotTell(t *testing.T) {
 			if len(got) != 2 || got[1].Result != audit.Unknown || got[1].Object.ID != "" || len(got[1].Reference) != 10 {
 				t.Errorf("record %+v", got)
 			}
-			b.get("/").wants(t, 200, "Reconnect Okta", "could not be asked")
+			b.get("/").wants(t, 200, "Reconnect Okta", "could not ask Okta")
 			w.okta.ClearFaults()
 			w.forward(time.Second)
 			if person == alice {
@@ -140,7 +140,7 @@ func TestDisconnect(t *testing.T) {
 		t.Errorf("signed out, /disconnect leads to %s", to)
 	}
 	b := w.browser().signIn(alice)
-	b.get("/").wants(t, 200, "You can disconnect it at any time, in the account menu.")
+	b.get("/").wants(t, 200, "You can disconnect it at any time in the account menu.")
 	account := func() (a struct {
 		Okta, Login string
 		Since       time.Time

@@ -563,7 +563,7 @@ func TestLoginExpires(t *testing.T) {
 	b := w.browser().signIn(alice)
 	w.forward(8*time.Hour + time.Second)
 	b.get("/api/approvals").wants(t, 401)
-	b.get("/").wants(t, 200, `data-testid="signed-out"`, "has ended")
+	b.get("/").wants(t, 200, `data-testid="signed-out"`, "has expired")
 	b.get("/").wants(t, 200, `data-testid="signed-out"`)
 }
 
@@ -609,7 +609,7 @@ func TestCallbackRefuses(t *testing.T) {
 		})
 	}
 	t.Run("without the cookie of the beginning", func(t *testing.T) {
-		w.browser().get(back(w.browser()).String()).wants(t, 401, "started in another browser")
+		w.browser().get(back(w.browser()).String()).wants(t, 401, "in another browser")
 	})
 	t.Run("too late", func(t *testing.T) {
 		b := w.browser()
@@ -657,7 +657,7 @@ func TestConnectOkta(t *testing.T) {
 	b.signIn(alice)
 	b.get("/").wants(t, 200, `data-testid="connect"`, `data-testid="connect-card"`)
 
-	b.get(b.consent("deny", alice)).wants(t, 403, "was not connected", `data-testid="ref"`)
+	b.get(b.consent("deny", alice)).wants(t, 403, "Okta is not connected", `data-testid="ref"`)
 
 	back := b.consent("approve", alice)
 	other := w.browser().signIn(bob)
@@ -708,8 +708,8 @@ func TestConsoleLinking(t *testing.T) {
 	b.get("/link?session=%3Cscript%3E").wants(t, 400)
 	b.get("/link").wants(t, 400)
 	b.get("/link?session="+string(console)).wants(t, 200, alice, `data-testid="link-code"`, `value="301234567890123"`)
-	post(b, console, "AAAA-AAAA").wants(t, 422, "not the code")
-	post(b, "another-session", code(console)).wants(t, 422, "not the code")
+	post(b, console, "AAAA-AAAA").wants(t, 422, "shows another code")
+	post(b, "another-session", code(console)).wants(t, 422, "shows another code")
 	post(b, console, code(console), "Origin", "https://evil.example").wants(t, 403)
 	if _, err := w.sessions.Session(t.Context(), console); err == nil {
 		t.Fatal("linked without its code")
@@ -773,11 +773,11 @@ func TestQuestionsAreLimited(t *testing.T) {
 	post(`{"message":"hi"}`, "text/plain").wants(t, 415, "application/json")
 	post(`{"message":"hi"}`, "").wants(t, 415)
 	post(`{"message":"`, "application/json").wants(t, 400, `"ref"`)
-	post(`{"message":" \u0000\n"}`, "application/json").wants(t, 400, "no question")
+	post(`{"message":" \u0000\n"}`, "application/json").wants(t, 400, "message is empty")
 	post(`["hi"]`, "application/json").wants(t, 400)
-	post(`{"message":"`+strings.Repeat("x", 8193)+`"}`, "application/json").wants(t, 413, "too long", "8 KB")
-	post(`{"message":"`+strings.Repeat("x", 100<<10)+`"}`, "application/json").wants(t, 413, "too long")
-	post(strings.Repeat("x", 3<<20), "application/json").wants(t, 413, "too long")
+	post(`{"message":"`+strings.Repeat("x", 8193)+`"}`, "application/json").wants(t, 413, "longer than 8 KB")
+	post(`{"message":"`+strings.Repeat("x", 100<<10)+`"}`, "application/json").wants(t, 413, "longer than")
+	post(strings.Repeat("x", 3<<20), "application/json").wants(t, 413, "longer than")
 	b.get("/api/chat").wants(t, 405)
 	b.get("/api/nothing").wants(t, 404, `"message"`)
 	b.get("/nothing").wants(t, 404, "no such page")
@@ -848,10 +848,10 @@ func TestCancel(t *testing.T) {
 	b.do(http.MethodPost, "/api/approvals/..%2F..%2Fx/cancel", "").wants(t, 404)
 	b.do(http.MethodPost, path, "").wants(t, 200, `"status":"cancelled"`)
 	b.do(http.MethodPost, path, "").wants(t, 409, "cancelled already")
-	b.get("/api/activity").wants(t, 200, `you cancelled it before it was carried out`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
+	b.get("/api/activity").wants(t, 200, `you cancelled it before I began`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
 }
 
-func TestTheAgentFails(t *testing.T) {
+func TestAgentFailuresAreAnswered(t *testing.T) {
 	for name, f := range map[string]bedrocktest.Fault{
 		"before": {Exception: bedrocktest.Exception{Code: "AccessDeniedException", Status: 403, Message: "canary: user secret-arn"}},
 		"within": {Exception: bedrocktest.Exception{Code: "internalServerException", Status: 500}, InStream: true, AfterChunks: 1},
@@ -903,7 +903,7 @@ func TestBaseURLFromTheParameter(t *testing.T) {
 	}
 }
 
-func TestBaseURLIsNotThereYet(t *testing.T) {
+func TestMissingBaseURLIsAnswered(t *testing.T) {
 	w := begin(t, func(env map[string]string) {
 		delete(env, "APP_BASE_URL")
 		env["APP_BASE_URL_PARAMETER"] = "/steward/other"
@@ -944,8 +944,8 @@ func TestFunctionURL(t *testing.T) {
 	}
 }
 
-// TestTextIsNotHeldBack: each piece is in the browser's hands before the next one is made.
-func TestTextIsNotHeldBack(t *testing.T) {
+// TestTextIsStreamedAtOnce: each piece is in the browser's hands before the next one is made.
+func TestTextIsStreamedAtOnce(t *testing.T) {
 	w := begin(t)
 	w.bedrock = bedrocktest.New(bedrocktest.Options{Invoke: w.invoke, ChunkDelay: 60 * time.Millisecond, ChunkBytes: 8})
 	slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -16,7 +16,7 @@ import (
 // tooMany wants a refusal that says when to try again, and returns that time.
 func (b *browser) tooMany(got answer) time.Duration {
 	b.t.Helper()
-	got.wants(b.t, 429, "That is a lot at once. Please ")
+	got.wants(b.t, 429, "You are asking too often. Please ")
 	seconds, err := strconv.Atoi(got.Header.Get("Retry-After"))
 	if err != nil || seconds < 1 {
 		b.t.Errorf("Retry-After %q", got.Header.Get("Retry-After"))
@@ -68,7 +68,7 @@ func TestQuestionsOfAPersonAreCounted(t *testing.T) {
 	one.get("/api/approvals").wants(t, 200)
 }
 
-func TestWhatNeedsAHandIsCounted(t *testing.T) {
+func TestNewChatsConnectionsAndCodesAreCounted(t *testing.T) {
 	for name, try := range map[string]func(b *browser) answer{
 		"new chats":  func(b *browser) answer { return b.do(http.MethodPost, "/api/chat/new", "") },
 		"connect":    func(b *browser) answer { return b.get("/connect") },

@@ -55,9 +55,9 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// TestLostAnswers runs a person's way through the chat once for every write on it, and each time loses the answer to that write.
+// TestRetriedWritesAreDoneOnce runs a person's way through the chat once for every write on it, and each time loses the answer to that write.
 // Nothing of it may show.
-func TestLostAnswers(t *testing.T) {
+func TestRetriedWritesAreDoneOnce(t *testing.T) {
 	way := func(t *testing.T, w *world) {
 		b := w.browser().signIn(alice)
 		w.forward(time.Second)
@@ -99,8 +99,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestACancelWithoutItsRecord: what is cancelled is cancelled, and nobody says that it is not. The record is written with the next try.
-func TestACancelWithoutItsRecord(t *testing.T) {
+// TestCancelIsRecordedAfterAFailedWrite: what is cancelled is cancelled, and nobody says that it is not. The record is written with the next try.
+func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
 	a := w.ask(t.Context(), b.login().Current, aliceSub)

@@ -124,8 +124,8 @@ func TestAnotherPersonSignsInInTheSameBrowser(t *testing.T) {
 	}
 }
 
-// TestAnotherSiteStartsNothing goes through all GET routes as a link, a picture or a frame of another site would.
-func TestAnotherSiteStartsNothing(t *testing.T) {
+// TestOtherSitesCannotStartAFlow goes through all GET routes as a link, a picture or a frame of another site would.
+func TestOtherSitesCannotStartAFlow(t *testing.T) {
 	w := begin(t, func(env map[string]string) { env["CONSOLE_LINKING"] = "on" })
 	b := w.browser().signIn(alice)
 	b.ask("Reset the password of bob@example.com").wants(t, 200, "event: approval")
@@ -168,7 +168,7 @@ func TestOnlyTheConfiguredConnectionSignsIn(t *testing.T) {
 	w := begin(t)
 	b := w.browser()
 	for _, name := range []string{"google-oauth2", "Okta-Corp", "%20", "okta-corp%00"} {
-		b.get("/login?connection="+name).wants(t, 400, "its own Okta connection only")
+		b.get("/login?connection="+name).wants(t, 400, "own Okta connection only")
 	}
 	if to := b.location(b.get("/login?connection=okta-corp")); u2(t, to).Query().Get("connection") != "okta-corp" {
 		t.Errorf("leads to %s", to)
@@ -203,8 +203,8 @@ func (w *world) calls(f func()) (n int) {
 	return len(w.auth0.Requests()) - before
 }
 
-// TestJunkCallbacksCallNobody: a callback without its flow makes no call of Auth0, and one with its flow makes them once.
-func TestJunkCallbacksCallNobody(t *testing.T) {
+// TestInvalidCallbacksCallNoService: a callback without its flow makes no call of Auth0, and one with its flow makes them once.
+func TestInvalidCallbacksCallNoService(t *testing.T) {
 	w := begin(t)
 	b := w.browser()
 	u := u2(t, b.authorize(b.location(b.get("/login")), alice))
@@ -248,8 +248,8 @@ func (b *browser) consent(decision, person string) string {
 	return b.location(b.do(http.MethodPost, b.auth0.URL+"/connected-accounts/connect", form.Encode(), "Content-Type", "application/x-www-form-urlencoded"))
 }
 
-// TestOneTurnALogin: while an answer is being made, the login has no second one; when it is over, or its process has died, it has.
-func TestOneTurnALogin(t *testing.T) {
+// TestALoginHasOneRunningTurn: while an answer is being made, the login has no second one; when it is over, or its process has died, it has.
+func TestALoginHasOneRunningTurn(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
 	entered, leave := make(chan struct{}), make(chan struct{})

@@ -218,7 +218,7 @@ func TestAuthCodeURL(t *testing.T) {
 }
 
 // access_denied means four things; status, code and description tell which.
-func TestWhatARefusalMeans(t *testing.T) {
+func TestRefusalsByStatusAndCode(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status int
 		header http.Header
@@ -303,7 +303,7 @@ func TestTheExchangeHasItsDocumentedFields(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNone(t *testing.T) {
+func TestUnusableAnswersAreUpstreamFaults(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"HTML": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/html")

@@ -73,7 +73,7 @@ func (r *rotation) refresh(t *testing.T) error {
 	return err
 }
 
-func TestAChangedClientSecretIsReadAnew(t *testing.T) {
+func TestChangedClientSecretIsReadAgain(t *testing.T) {
 	for name, change := range map[string]func(*auth0test.Options){
 		"access_denied":  func(*auth0test.Options) {},
 		"invalid_client": func(o *auth0test.Options) { o.InvalidClient = true },
@@ -112,7 +112,7 @@ func TestAChangedClientSecretIsReadAnew(t *testing.T) {
 	}
 }
 
-func TestCallsThatComeTogetherReadTheSecretOnce(t *testing.T) {
+func TestConcurrentCallsReadTheSecretOnce(t *testing.T) {
 	r := rotating(t, func(*auth0test.Options) {})
 	r.atAuth0("changed-1")
 	r.store("changed-1")

@@ -22,7 +22,7 @@ func (stuck) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // A tenant that takes a call and never answers holds nobody up for long, also where the caller set no limit.
-func TestACallEndsByItself(t *testing.T) {
+func TestCallsTimeOut(t *testing.T) {
 	usual := http.DefaultTransport
 	defer func() { http.DefaultTransport = usual }()
 	http.DefaultTransport = stuck{}

@@ -233,7 +233,7 @@ func TestOutcomes(t *testing.T) {
 }
 
 // A tenant may wait for a shorter time than it is asked to; the caller's clock must know.
-func TestAShorterExpiryIsTold(t *testing.T) {
+func TestShorterExpiryIsReturned(t *testing.T) {
 	p := start(t, func(o *auth0test.Options) { o.PushExpiry = 40 * time.Second })
 	s := p.push()
 	if s.Expiry != 40*time.Second {

@@ -64,7 +64,7 @@ func TestBindingMessage(t *testing.T) {
 }
 
 // twins are pairs of changes that a reader, or a phone's alphabet, might take for one another.
-func TestDifferentChangesNeverLookTheSame(t *testing.T) {
+func TestDifferentChangesHaveDifferentMessages(t *testing.T) {
 	const user, group, app = catalogue.TargetUser, catalogue.TargetGroup, catalogue.TargetApp
 	names := []string{
 		"Finance", "finance", "Finance.", "Finance ", "\u202eFinance", "Fin\u200bance", "Finance\u200b", "Finance\ufe0f", "Fin\u0430nce", "Ｆinance", "Finance #AAAA", "Finance #AAAA ",
@@ -135,7 +135,7 @@ func TestDifferentChangesNeverLookTheSame(t *testing.T) {
 }
 
 // Names made of look-alikes, invisible characters and what a phone's alphabet lacks, the same ones each time.
-func TestGeneratedLookAlikesNeverLookTheSame(t *testing.T) {
+func TestGeneratedLookAlikesHaveDifferentMessages(t *testing.T) {
 	parts := []string{
 		"a", "\u0430", "\u00e4", "a\u0308", "\uff41", " ", "\u00a0", "\u200b", "\u202e", "\ufe0f", "-", "\u2013", "_", "@", " at ", "-at-", "&", "/", ".", "..", "#", "to", "group", "\u05d0", "\u8ca1",
 		strings.Repeat("long-", 9),

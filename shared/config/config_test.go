@@ -11,7 +11,7 @@ func env(m map[string]string) config.Lookup {
 	return func(k string) (string, bool) { v, ok := m[k]; return v, ok }
 }
 
-func TestEveryFaultIsNamedAtOnce(t *testing.T) {
+func TestAllFaultsAreReported(t *testing.T) {
 	r := config.Read(env(map[string]string{"BLANK": " ", "RUNTIME": "modern", "URL": "http://example.com"}))
 	r.String("MISSING")
 	r.String("BLANK")

@@ -11,7 +11,7 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 )
 
-func TestAnswerTellsTheOutsideOnlyFixedWords(t *testing.T) {
+func TestAnswerSaysFixedSentencesOnly(t *testing.T) {
 	cause := errors.New("dial tcp 10.0.0.7: canary-cause")
 	for _, c := range []struct {
 		name  string

@@ -23,7 +23,7 @@ func sealer(t *testing.T, key string) *seal.Sealer {
 	return b
 }
 
-func TestSealedValuesOpenOnlyWhereTheyBelong(t *testing.T) {
+func TestSealedValuesOpenInTheirPlaceOnly(t *testing.T) {
 	key := strings.Repeat("k", 40)
 	b := sealer(t, key)
 	sealed, err := b.Seal(secret.New("canary-token"), "session-1", "owner-1", "refresh_token")

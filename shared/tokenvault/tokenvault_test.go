@@ -111,7 +111,7 @@ func wants(t *testing.T, got secret.String, err error, want string) {
 	}
 }
 
-func TestOneExchangeServesUntilShortlyBeforeTheEnd(t *testing.T) {
+func TestTokenIsCachedUntilShortlyBeforeItExpires(t *testing.T) {
 	a, v, s := begin(t)
 	for range 3 {
 		got, err := v.Token(t.Context(), s)
@@ -133,7 +133,7 @@ func TestOneExchangeServesUntilShortlyBeforeTheEnd(t *testing.T) {
 	}
 }
 
-func TestATokenThatEndsSoonIsUsedButNotKept(t *testing.T) {
+func TestTokenThatExpiresSoonIsNotCached(t *testing.T) {
 	a, v, s := begin(t)
 	a.answer.ExpiresIn = 50 * time.Second
 	got, err := v.Token(t.Context(), s)
@@ -144,7 +144,7 @@ func TestATokenThatEndsSoonIsUsedButNotKept(t *testing.T) {
 }
 
 // What was sealed for one session and one person opens nowhere else: never another's token, never a guess.
-func TestSealedTokensStayWhereTheyBelong(t *testing.T) {
+func TestSealedTokensOpenInTheirRowOnly(t *testing.T) {
 	_, v, s := begin(t)
 	if _, err := v.Token(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestSealedTokensStayWhereTheyBelong(t *testing.T) {
 }
 
 // Without an e-mail address, as with FGA_USER_CLAIM=sub, the tokens are sealed and opened all the same.
-func TestAPersonWithoutAnAddress(t *testing.T) {
+func TestPersonWithoutAnEmail(t *testing.T) {
 	_, v, s, _ := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001"})
 	for range 2 {
 		got, err := v.Token(t.Context(), s)
@@ -189,7 +189,7 @@ func TestAPersonWithoutAnAddress(t *testing.T) {
 
 // Rows of the version before were sealed for session, subject and purpose alone. They open until their sessions end, and
 // neither kind opens as the other.
-func TestWhatTheVersionBeforeSealedStillOpens(t *testing.T) {
+func TestTokensSealedByVersion1Open(t *testing.T) {
 	a, v, s, sealer := beginWith(t, session.Person{Subject: "oidc|okta-corp|00ualice000000000001", Email: "alice@example.com", EmailVerified: true})
 	old := func(plain, purpose string) []byte {
 		t.Helper()
@@ -278,7 +278,7 @@ func TestAccountAndDisconnect(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
+func TestFaultOfEachFailure(t *testing.T) {
 	refused := func(status int, code string) error {
 		return fmt.Errorf("exchange: %w", &auth0.Error{Status: status, Code: code})
 	}

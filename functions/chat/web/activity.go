@@ -8,18 +8,19 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/session"
 )
 
 const (
 	maxActivity = 50  // acts shown at most
-	maxEntries  = 120 // entries read for them: a change has up to three
+	maxEntries  = 120 // entries read: a change has up to three
 )
 
-// item is one act of a person as their activity shows it: all entries of an approval, or of a decision, together.
+// item is one line of the activity: all audit entries of an approval, or of a decision.
 type item struct {
 	At          time.Time `json:"at"` // of its latest entry
 	Sentence    string    `json:"sentence"`
-	Steps       []moment  `json:"steps,omitempty"` // of a change, in order; the page tells the times in the zone of whoever reads
+	Steps       []moment  `json:"steps,omitempty"` // of a change, in order; the page shows the times in the reader's time zone
 	Operation   string    `json:"operation"`
 	Title       string    `json:"title"`
 	Target      string    `json:"target"`
@@ -32,24 +33,16 @@ type item struct {
 	IDs         []string  `json:"ids"` // of its entries, oldest first
 }
 
-// moment is something that happened on the way, and when.
+// moment is one step of a change.
 type moment struct {
 	What string    `json:"what"`
 	At   time.Time `json:"at"`
 }
 
-func (a *App) activity(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if err == nil {
-		err = a.using.check(l.Key, a.Now())
-	}
-	var entries []audit.Entry
-	if err == nil {
-		entries, err = a.Activity.BySubject(r.Context(), l.Owner.Subject, maxEntries)
-	}
+func (a *App) activity(w http.ResponseWriter, r *http.Request, l session.Login) error {
+	entries, err := a.Activity.BySubject(r.Context(), l.Owner.Subject, maxEntries)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	acts := actsOf(entries)
 	items := make([]item, min(len(acts), maxActivity))
@@ -57,12 +50,13 @@ func (a *App) activity(w http.ResponseWriter, r *http.Request) {
 		items[i] = acts[i].item()
 	}
 	writeJSON(w, http.StatusOK, items)
+	return nil
 }
 
-// act is the entries of one act, oldest first.
+// act is the audit entries of one item, oldest first.
 type act []audit.Entry
 
-// actsOf groups entries, which come newest first, by what they belong to. The act with the newest entry is the first.
+// actsOf groups entries by approval, or else by decision. Both entries and acts are newest first.
 func actsOf(entries []audit.Entry) []act {
 	index := map[string]int{}
 	var acts []act
@@ -87,7 +81,7 @@ func (a act) last() audit.Entry { return a[len(a)-1] }
 func (a act) item() item {
 	last := a.last()
 	it := item{
-		At: last.At, Sentence: a.sentence(), Operation: last.Operation, Title: sentence(last.Operation),
+		At: last.At, Sentence: a.sentence(), Operation: last.Operation, Title: operationName(last.Operation),
 		Target: shownName(cmp.Or(last.Object.Label, last.Object.ID)), Member: shownName(cmp.Or(last.Member.Label, last.Member.ID)),
 		Decision: string(last.Permission), Outcome: string(last.Result), Approval: last.ApprovalID,
 	}
@@ -99,14 +93,14 @@ func (a act) item() item {
 			it.Steps = append(it.Steps, moment{"approved on your phone", e.At})
 		case audit.Done:
 			it.Steps = append(it.Steps, moment{"done", e.At})
-		default: // the sentence says it
+		default: // the sentence says the rest
 		}
 	}
 	return it
 }
 
-// sentence turns an id such as "reset_password" into "Reset password".
-func sentence(id string) string {
+// operationName turns an id such as "reset_password" into "Reset password".
+func operationName(id string) string {
 	words := strings.ReplaceAll(strings.ReplaceAll(id, "_", " "), "okta", "Okta")
 	if words == "" {
 		return ""

@@ -15,8 +15,8 @@ import (
 
 func at(minutes int) time.Time { return when.Add(time.Duration(minutes) * time.Minute) }
 
-// TestActivityTellsOneSentenceAnAct: the entries of one approval, or of one read, are one item.
-func TestActivityTellsOneSentenceAnAct(t *testing.T) {
+// TestActivityHasOneSentenceAnAct: the entries of one approval, or of one read, are one item.
+func TestActivityHasOneSentenceAnAct(t *testing.T) {
 	erin, engineering := audit.Ref{Type: "okta_user", ID: "00u5", Label: "erin@example.com"}, audit.Ref{Type: "okta_group", ID: "00g1", Label: "Engineering"}
 	add := func(id string, minutes int, kind audit.Kind, result audit.Result, okta string) audit.Entry {
 		return audit.Entry{
@@ -44,7 +44,7 @@ func TestActivityTellsOneSentenceAnAct(t *testing.T) {
 			Approval: "ap1", OktaRequest: "req1", IDs: []string{"1", "2", "5"},
 		},
 		{
-			At: at(3), Sentence: "You asked to search for people; something that Steward needs did not answer.", Operation: "find_users", Title: "Find users",
+			At: at(3), Sentence: "You asked to search for people; a system that I need did not answer.", Operation: "find_users", Title: "Find users",
 			Decision: "allowed", Outcome: "upstream", Reference: "ABCDEFGHIJ", IDs: []string{"3", "4"},
 		},
 	}
@@ -62,20 +62,20 @@ func TestSentencesOfActivity(t *testing.T) {
 	const asked = "You asked to suspend the account of dave@example.com"
 	for want, e := range map[string]audit.Entry{
 		asked + "; you were not allowed to.":                                          suspend(audit.Denied, "denied", ""),
-		asked + "; whether you may could not be checked.":                             suspend(audit.Unchecked, "upstream", ""),
+		asked + "; I could not check whether you may.":                                suspend(audit.Unchecked, "upstream", ""),
 		asked + "; nothing by that name was found.":                                   suspend(audit.Unchecked, "not_found", ""),
 		asked + "; it was not possible.":                                              suspend(audit.Allowed, "conflict", ""),
 		asked + "; Okta did not allow it.":                                            suspend(audit.Allowed, "denied", ""),
 		asked + ". It waits for your phone.":                                          suspend(audit.Allowed, audit.None, "a"),
-		asked + ". It is being carried out.":                                          suspend(audit.Allowed, audit.Approved, "a"),
+		asked + ". I am doing it.":                                                    suspend(audit.Allowed, audit.Approved, "a"),
 		"You suspended the account of dave@example.com.":                              suspend(audit.Allowed, audit.Done, "a"),
-		asked + "; it was not carried out.":                                           suspend(audit.Allowed, audit.Failed, "a"),
+		asked + "; I did not do it.":                                                  suspend(audit.Allowed, audit.Failed, "a"),
 		asked + "; you were not allowed to any more.":                                 suspend(audit.Denied, audit.Failed, "a"),
-		asked + "; whether it took effect is not known.":                              suspend(audit.Allowed, audit.Unknown, "a"),
+		asked + "; I do not know whether it took effect.":                             suspend(audit.Allowed, audit.Unknown, "a"),
 		asked + "; you denied it on your phone.":                                      suspend(audit.Allowed, audit.Refused, "a"),
 		asked + "; nobody answered in time.":                                          suspend(audit.Allowed, audit.Expired, "a"),
-		asked + "; you cancelled it before it was carried out.":                       suspend(audit.Allowed, audit.Cancelled, "a"),
-		asked + "; you signed out before it was carried out.":                         suspend(audit.Allowed, audit.SignedOut, "a"),
+		asked + "; you cancelled it before I began.":                                  suspend(audit.Allowed, audit.Cancelled, "a"),
+		asked + "; you signed out before I began.":                                    suspend(audit.Allowed, audit.SignedOut, "a"),
 		"You looked up the groups of dave@example.com.":                               {Operation: "list_user_groups", Object: dave, Permission: audit.Allowed},
 		"You looked up the groups of a person.":                                       {Operation: "list_user_groups", Permission: audit.Allowed},
 		`You asked to suspend the account of the person "dave"; it was not possible.`: {Operation: "suspend", Object: audit.Ref{Type: "okta_user", Label: "dave"}, Permission: audit.Unchecked, Result: "conflict"},
@@ -83,11 +83,11 @@ func TestSentencesOfActivity(t *testing.T) {
 		`You asked to create the group "Ops"; you were not allowed to.`:               {Operation: "create_group", Object: audit.Ref{Type: "okta_group", Label: "Ops"}, Permission: audit.Denied, Result: "denied"},
 		"You signed in.":  {Operation: audit.SignIn, Permission: audit.Unchecked, Result: audit.OK},
 		"You signed out.": {Operation: audit.SignOut, Permission: audit.Unchecked, Result: audit.OK},
-		"You connected an Okta account: that of dave@example.com.":                                           {Operation: audit.ConnectOkta, Object: dave, Permission: audit.Unchecked, Result: audit.OK},
-		"You connected an Okta account that is not yours: that of dave@example.com. Steward did not use it.": {Operation: audit.ConnectOkta, Object: dave, Permission: audit.Unchecked, Result: "conflict"},
-		"An Okta account was disconnected: that of dave@example.com.":                                        {Operation: audit.DisconnectOkta, Object: dave, Permission: audit.Unchecked, Result: audit.OK},
-		"You linked a session of the Bedrock console.":                                                       {Operation: audit.LinkConsole, Permission: audit.Unchecked, Result: audit.OK},
-		"You asked to some old thing dave@example.com; it was not carried out.":                              {Operation: "some_old_thing", Object: dave, Permission: audit.Allowed, Result: audit.Failed, ApprovalID: "a"},
+		"You connected an Okta account: that of dave@example.com.":                                     {Operation: audit.ConnectOkta, Object: dave, Permission: audit.Unchecked, Result: audit.OK},
+		"You connected an Okta account that is not yours: that of dave@example.com. I did not use it.": {Operation: audit.ConnectOkta, Object: dave, Permission: audit.Unchecked, Result: "conflict"},
+		"You disconnected an Okta account: that of dave@example.com.":                                  {Operation: audit.DisconnectOkta, Object: dave, Permission: audit.Unchecked, Result: audit.OK},
+		"You linked a session of the Bedrock console.":                                                 {Operation: audit.LinkConsole, Permission: audit.Unchecked, Result: audit.OK},
+		"You asked to some old thing dave@example.com; I did not do it.":                               {Operation: "some_old_thing", Object: dave, Permission: audit.Allowed, Result: audit.Failed, ApprovalID: "a"},
 	} {
 		if got := (act{e}).sentence(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -98,7 +98,7 @@ func TestSentencesOfActivity(t *testing.T) {
 // TestEveryOperationHasItsSentences with every result there is: none is left with a hole in it.
 func TestEveryOperationHasItsSentences(t *testing.T) {
 	results := []audit.Result{audit.None, audit.OK, audit.Approved, audit.Done}
-	for r := range why {
+	for r := range reasons {
 		results = append(results, r)
 	}
 	for _, f := range catalogue.Functions() {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	maxApprovals = 30 // looked at and shown at most
-	maxFacts     = 8  // told at most
-	manyTold     = 1024
+	maxApprovals     = 30 // read and shown
+	maxFacts         = 8  // outcomes that the agent is given with one message
+	maxConversations = 1024
 )
 
 // approvalCard is an approval as the page shows it.
@@ -41,120 +41,106 @@ func card(ap approval.Approval, owner session.Person) approvalCard {
 	}
 }
 
-// mine reads the login and its owner's approvals.
-func (a *App) mine(r *http.Request) (session.Login, []approval.Approval, error) {
-	l, err := a.who(r)
-	if err == nil {
-		err = a.using.check(l.Key, a.Now())
-	}
-	if err != nil {
-		return l, nil, err
-	}
+func (a *App) approvals(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	all, err := a.Approvals.ByOwner(r.Context(), l.Owner.Subject, maxApprovals)
-	return l, all, err
-}
-
-func (a *App) approvals(w http.ResponseWriter, r *http.Request) {
-	l, all, err := a.mine(r)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	cards := make([]approvalCard, len(all))
 	for i, ap := range all {
 		cards[i] = card(ap, l.Owner)
 	}
 	writeJSON(w, http.StatusOK, cards)
+	return nil
 }
 
-// cancel takes back one of the person's own approvals; any other id names nothing.
-func (a *App) cancel(w http.ResponseWriter, r *http.Request) {
-	l, all, err := a.mine(r)
+// cancel cancels one of the person's own approvals. The id of anybody else's is answered like one that does not exist.
+func (a *App) cancel(w http.ResponseWriter, r *http.Request, l session.Login) error {
+	all, err := a.Approvals.ByOwner(r.Context(), l.Owner.Subject, maxApprovals)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	i := slices.IndexFunc(all, func(ap approval.Approval) bool { return ap.ID == r.PathValue("id") })
 	if i < 0 {
-		a.fail(w, r, fault.New(fault.NotFound, "There is no such approval.", nil))
-		return
+		return fault.New(fault.NotFound, "There is no such approval.", nil)
 	}
 	ap, err := a.Approvals.Cancel(r.Context(), all[i], false)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	writeJSON(w, http.StatusOK, card(ap, l.Owner))
+	return nil
 }
 
-// seen knows which approvals a turn has shown.
-type seen struct {
+// shownApprovals holds the ids of the approvals that the page has, during one turn.
+type shownApprovals struct {
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
-func newSeen(before []approval.Approval) *seen {
-	s := &seen{ids: map[string]bool{}}
+func newShownApprovals(before []approval.Approval) *shownApprovals {
+	s := &shownApprovals{ids: map[string]bool{}}
 	for _, ap := range before {
 		s.ids[ap.ID] = true
 	}
 	return s
 }
 
-// fresh returns the ones not shown yet, oldest first, and counts them as shown.
-func (s *seen) fresh(all []approval.Approval) (fresh []approval.Approval) {
+// add marks all as shown and returns those that were not shown before, oldest first. all is newest first.
+func (s *shownApprovals) add(all []approval.Approval) (added []approval.Approval) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ap := range slices.Backward(all) {
 		if !s.ids[ap.ID] {
 			s.ids[ap.ID] = true
-			fresh = append(fresh, ap)
+			added = append(added, ap)
 		}
 	}
-	return fresh
+	return added
 }
 
-// memory remembers what each conversation has been told of approvals. It lives as long as the process; a new process
-// tells the outcomes of the conversation once more, which is true still and costs the agent a line.
-type memory struct {
-	mu   sync.Mutex
-	told map[session.ID]map[string]approval.Status // by approval id
+// reports holds the status of each approval that the agent knows, by conversation. It is kept in this process alone: a new process
+// reports the outcomes of a conversation once more, which costs the agent a line and is still true.
+type reports struct {
+	mu       sync.Mutex
+	statuses map[session.ID]map[string]approval.Status // by approval id
 }
 
-func newMemory() *memory { return &memory{told: map[session.ID]map[string]approval.Status{}} }
+func newReports() *reports { return &reports{statuses: map[session.ID]map[string]approval.Status{}} }
 
-func (m *memory) tell(id session.ID, all ...approval.Approval) {
+// add notes that the agent knows the statuses of all.
+func (m *reports) add(id session.ID, all ...approval.Approval) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.told) >= manyTold && m.told[id] == nil {
-		clear(m.told)
+	if len(m.statuses) >= maxConversations && m.statuses[id] == nil {
+		clear(m.statuses)
 	}
-	if m.told[id] == nil {
-		m.told[id] = map[string]approval.Status{}
+	if m.statuses[id] == nil {
+		m.statuses[id] = map[string]approval.Status{}
 	}
 	for _, ap := range all {
-		m.told[id][ap.ID] = ap.Status
+		m.statuses[id][ap.ID] = ap.Status
 	}
 }
 
-// news puts into words what changed since the conversation was last told, oldest first; told is called once the agent
-// has them. A pending one is no news: the agent asked for it itself.
-func (m *memory) news(id session.ID, all []approval.Approval) (facts []string, told func()) {
+// changes returns a sentence for each approval of the conversation whose status the agent does not know yet, oldest first. The caller
+// calls reported when the agent has them. A pending approval is left out, as the agent asked for it itself.
+func (m *reports) changes(id session.ID, all []approval.Approval) (facts []string, reported func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var newer []approval.Approval
+	var changed []approval.Approval
 	for _, ap := range all {
-		if ap.SessionID == id && ap.Status != approval.Pending && m.told[id][ap.ID] != ap.Status && len(newer) < maxFacts {
-			newer = append(newer, ap)
+		if ap.SessionID == id && ap.Status != approval.Pending && m.statuses[id][ap.ID] != ap.Status && len(changed) < maxFacts {
+			changed = append(changed, ap)
 		}
 	}
-	slices.Reverse(newer)
-	for _, ap := range newer {
+	slices.Reverse(changed)
+	for _, ap := range changed {
 		fact := fmt.Sprintf("approval %s (%s) is %s", ap.Code, ap.Brief(), ap.Status)
 		if ap.Result != "" {
 			fact += ": " + ap.Result
 		}
 		facts = append(facts, fact)
 	}
-	return facts, func() { m.tell(id, newer...) }
+	return facts, func() { m.add(id, changed...) }
 }

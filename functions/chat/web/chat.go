@@ -19,44 +19,33 @@ import (
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
-	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
 const (
 	eventStream = "text/event-stream"
 	maxMessage  = 8 << 10 // bytes of a question
-	maxBody     = 1 << 20 // read before refusing, so that the refusal reaches whoever sends more than a question
+	maxBody     = 1 << 20 // bytes read of a body that is too long, so that the browser gets to read the answer
 	longestTurn = 110 * time.Second
 	turnLease   = 2 * time.Minute // the function's own time-out
-	reserve     = 3 * time.Second // left of the function's own time, to say that it ran out
+	reserve     = 3 * time.Second // left before the function's time-out, to answer that the turn took too long
 	heartbeat   = 10 * time.Second
 )
 
 // chat answers one question as a stream of events.
-func (a *App) chat(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
+func (a *App) chat(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	message, err := question(r)
-	if err == nil {
-		err = a.using.check(l.Key, a.Now())
-	}
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	ctx, cancel := turnContext(r.Context())
 	defer cancel()
 	endTurn, err := a.startTurn(ctx, l)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	defer endTurn()
 	var before []approval.Approval
-	err = together([]func() error{
+	err = parallel([]func() error{
 		func() error { return a.count(ctx, l.Owner.Subject, questionsAMinute, questionsADay) },
 		func() (err error) {
 			before, err = a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
@@ -64,29 +53,29 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request) {
 		},
 	})
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 
 	w.Header().Set("Content-Type", eventStream)
 	w.Header().Set("X-Accel-Buffering", "no")
-	s := &stream{w: w, gone: cancel}
-	s.comment("open") // the browser sees the headers now, not with the first word
-	defer s.beat(ctx)()
+	s := &stream{w: w, cancel: cancel}
+	s.comment("open") // sends the headers before the first word
+	defer s.keepAlive(ctx)()
 
-	err = a.turn(ctx, l, message, before, s)
+	end, err := a.turn(ctx, l, message, before, s)
 	if err != nil && !s.broken() {
 		if ctx.Err() != nil && !errors.Is(r.Context().Err(), context.Canceled) {
 			err = fault.New(fault.Upstream, "That took too long, so I stopped. Please try again.", err)
 		}
-		_ = s.send("error", a.spoken(r.Context(), err))
+		_ = s.send("error", a.logError(r.Context(), err))
 	}
-	endTurn() // first, since the next question may follow at once
-	_ = s.send("done", struct{}{})
+	endTurn() // before "done", as the next question may follow at once
+	_ = s.send("done", end)
+	return nil
 }
 
-// startTurn reserves the one running turn of the login: a turn keeps a whole instance of the function busy, so nobody may run many
-// side by side. The reservation outlives the longest turn by a little, and ends by itself where a process died.
+// startTurn reserves the one running turn of the login, as each turn keeps an instance of the function busy. The reservation ends with the
+// returned function, or after turnLease if the process died.
 func (a *App) startTurn(ctx context.Context, l session.Login) (end func(), err error) {
 	now := a.Now()
 	token, err := a.Sessions.TakeTurn(ctx, l.Key, now, now.Add(turnLease))
@@ -102,16 +91,16 @@ func (a *App) startTurn(ctx context.Context, l session.Login) (end func(), err e
 	}), nil
 }
 
-// question reads the body of a question.
+// question returns the message of a request.
 func question(r *http.Request) (string, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return "", limited(http.StatusUnsupportedMediaType, "A question is sent as application/json.")
+		return "", limited(http.StatusUnsupportedMediaType, "Please send the question as application/json.")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
-		return "", fault.New(fault.Invalid, "The question did not arrive whole. Please send it again.", err)
+		return "", fault.New(fault.Invalid, "Your question did not arrive completely. Please send it again.", err)
 	}
-	tooLong := limited(http.StatusRequestEntityTooLarge, "That message is too long: "+strconv.Itoa(maxMessage/1024)+" KB is the most. Please ask in fewer words.")
+	tooLong := limited(http.StatusRequestEntityTooLarge, "Your message is longer than "+strconv.Itoa(maxMessage/1024)+" KB. Please ask in fewer words.")
 	if len(body) >= 8*maxMessage { // JSON may escape every character
 		return "", tooLong
 	}
@@ -119,7 +108,7 @@ func question(r *http.Request) (string, error) {
 		Message string `json:"message"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return "", fault.New(fault.Invalid, `A question looks like {"message":"…"}.`, errors.New("body is not the JSON it should be"))
+		return "", fault.New(fault.Invalid, `Please send the question as {"message":"…"}.`, errors.New("body is not the JSON it should be"))
 	}
 	message := strings.TrimSpace(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) && c != '\n' && c != '\t' {
@@ -131,7 +120,7 @@ func question(r *http.Request) (string, error) {
 	case len(message) > maxMessage:
 		return "", tooLong
 	case message == "":
-		return "", fault.New(fault.Invalid, "There is no question in the message.", nil)
+		return "", fault.New(fault.Invalid, "Your message is empty. Please type a question.", nil)
 	}
 	return message, nil
 }
@@ -143,32 +132,33 @@ func turnContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, longestTurn)
 }
 
-// turn lets the agent answer and passes every piece on at once. Approvals that start meanwhile are shown as they start.
-func (a *App) turn(ctx context.Context, l session.Login, message string, before []approval.Approval, s *stream) error {
-	seen := newSeen(before)
-	facts, told := a.told.news(l.Current, before)
-	var looking sync.WaitGroup
-	look := func() {
+// turn runs one turn of the agent and sends every event as it comes. Approvals that start during the turn are sent too.
+func (a *App) turn(ctx context.Context, l session.Login, message string, before []approval.Approval, s *stream) (end turnEnd, err error) {
+	shown := newShownApprovals(before)
+	facts, reported := a.reports.changes(l.Current, before)
+	var background sync.WaitGroup
+	sendApprovals := func() {
 		all, err := a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
 		if err != nil {
-			fault.Answer(ctx, a.Log, err) // the page asks for itself soon
+			fault.Answer(ctx, a.Log, err) // the page polls for approvals soon
 			return
 		}
-		for _, ap := range seen.fresh(all) {
-			a.told.tell(l.Current, ap) // the agent has just been told by its function
+		for _, ap := range shown.add(all) {
+			a.reports.add(l.Current, ap) // the agent has it from its function
 			_ = s.send("approval", card(ap, l.Owner))
 		}
 	}
-	var err error
+	refused := false
 	for e, failed := range a.Agent.Run(ctx, agent.Turn{SessionID: string(l.Current), Message: message, Facts: facts}) {
 		if err = failed; err == nil {
 			switch e := e.(type) {
 			case agent.Text:
-				err = s.send("text", piece{e.Text})
+				err = s.send("text", textPiece{e.Text})
 			case agent.Trace:
 				if e.ActionGroup == catalogue.GroupCIBA && (e.Step == agent.StepResult || e.Step == agent.StepReprompt) {
-					looking.Go(look)
+					background.Go(sendApprovals)
 				}
+				refused = refused || e.Step == agent.StepReprompt
 				err = s.send("trace", step(e))
 			}
 		}
@@ -177,21 +167,29 @@ func (a *App) turn(ctx context.Context, l session.Login, message string, before 
 		}
 	}
 	if err == nil {
-		told()
+		reported()
 	}
-	looking.Wait()
+	background.Wait()
 	if !s.broken() && ctx.Err() == nil {
-		look()
+		sendApprovals()
+		if refused { // Classic does not pass on why a function refused
+			end.Connect = a.okta(ctx, l).State == oktaMissing
+		}
 	}
-	return err
+	return end, err
 }
 
-// piece is the event "text".
-type piece struct {
+// textPiece is the data of the event "text".
+type textPiece struct {
 	Text string `json:"text"`
 }
 
-// traceStep is the event "trace": a line of "how I got this".
+// turnEnd is the data of the event "done".
+type turnEnd struct {
+	Connect bool `json:"connect,omitempty"` // the page offers to connect Okta
+}
+
+// traceStep is the data of the event "trace": a line of "How I got this".
 type traceStep struct {
 	Step         string  `json:"step"`
 	Title        string  `json:"title"`
@@ -201,7 +199,6 @@ type traceStep struct {
 	InputTokens  int     `json:"input_tokens,omitempty"`
 	OutputTokens int     `json:"output_tokens,omitempty"`
 	Milliseconds int64   `json:"ms,omitempty"`
-	Connect      bool    `json:"connect,omitempty"` // a function found that Okta is not connected (any more)
 }
 
 type param struct {
@@ -213,9 +210,6 @@ func step(t agent.Trace) traceStep {
 	s := traceStep{
 		Step: string(t.Step), Title: stepTitle(t), Text: t.Text, Function: t.Function,
 		InputTokens: t.InputTokens, OutputTokens: t.OutputTokens, Milliseconds: t.Duration.Milliseconds(),
-	}
-	if missing, ok := errors.AsType[*fault.Error](tokenvault.NotConnected(nil)); ok {
-		s.Connect = strings.Contains(t.Text, missing.Say)
 	}
 	for _, p := range t.Parameters {
 		s.Parameters = append(s.Parameters, param(p))
@@ -230,11 +224,11 @@ func stepTitle(t agent.Trace) string {
 	case agent.StepRationale:
 		return "Reasoning"
 	case agent.StepCall:
-		return sentence(t.Function)
+		return operationName(t.Function)
 	case agent.StepResult:
 		return "Result"
 	case agent.StepReprompt:
-		return "Not done that way"
+		return "Refused"
 	case agent.StepGuardrail:
 		return "Guardrail"
 	case agent.StepFailure:
@@ -243,50 +237,47 @@ func stepTitle(t agent.Trace) string {
 	return "Step"
 }
 
-// newChat starts a new conversation: a session of its own, so that the agent knows nothing of the last one.
-func (a *App) newChat(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
+// newChat starts a new conversation in a new session, so that the agent knows nothing of the last one.
+func (a *App) newChat(w http.ResponseWriter, r *http.Request, l session.Login) error {
+	err := a.count(r.Context(), l.Owner.Subject, newChats)
 	if err == nil {
-		err = a.count(r.Context(), l.Owner.Subject, newChats)
-	}
-	if err == nil {
-		err = a.renew(r.Context(), l)
+		err = a.newConversation(r.Context(), l)
 	}
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
-func (a *App) renew(ctx context.Context, l session.Login) error {
+func (a *App) newConversation(ctx context.Context, l session.Login) error {
 	old, refresh, err := a.refreshToken(ctx, l)
 	if err != nil {
 		return err
 	}
 	if len(l.Sessions) >= maxSessions {
-		return fault.New(fault.Conflict, "That is a lot of conversations for one sign-in. Please sign out and in again.", nil)
+		return fault.New(fault.Conflict, "You have too many conversations in one sign-in. Please sign out and in again.", nil)
 	}
 	l.Current = session.NewID()
 	if err := a.openSession(ctx, l, session.FrontChat, refresh); err != nil {
 		return err
 	}
-	// The last conversation's session stays: what waits for approval there still needs it.
+	// The session of the last conversation stays: its open changes need it.
 	if err := a.Sessions.SetCurrent(ctx, l.Key, l.Current); err != nil {
 		return err
 	}
 	if err := a.Agent.End(ctx, string(old.ID)); err != nil {
-		fault.Answer(ctx, a.Log, err) // it forgets by itself when idle
+		fault.Answer(ctx, a.Log, err) // the agent ends an idle session
 	}
 	return nil
 }
 
 // stream writes server-sent events (HTML, "Server-sent events"), each flushed at once.
 type stream struct {
-	mu   sync.Mutex
-	w    http.ResponseWriter
-	gone context.CancelFunc // called when nobody reads any more
-	err  error
+	mu     sync.Mutex
+	w      http.ResponseWriter
+	cancel context.CancelFunc // called when the browser does not read any more; may be nil
+	err    error
 }
 
 func (s *stream) send(event string, v any) error {
@@ -313,15 +304,15 @@ func (s *stream) write(p []byte) error {
 	}
 	_, err := s.w.Write(p)
 	if err == nil {
-		// Under lambdaurl a write goes out by itself, and there is nothing to flush.
+		// lambdaurl sends every write at once and has nothing to flush.
 		if err = http.NewResponseController(s.w).Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil
 		}
 	}
 	if err != nil {
 		s.err = err
-		if s.gone != nil {
-			s.gone()
+		if s.cancel != nil {
+			s.cancel()
 		}
 	}
 	return err
@@ -333,8 +324,8 @@ func (s *stream) broken() bool {
 	return s.err != nil
 }
 
-// beat keeps the connection from looking idle while a tool works. The returned func ends it.
-func (s *stream) beat(ctx context.Context) (stop func()) {
+// keepAlive sends comments so that the connection does not look idle while a tool works. It returns the function that stops it.
+func (s *stream) keepAlive(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -15,7 +15,7 @@ import (
 	"github.com/steward-iam/steward/shared/tokenvault"
 )
 
-// What the page says of the Okta connection.
+// The states of the Okta connection, as the page has them.
 const (
 	oktaConnected = "connected"
 	oktaMissing   = "missing"
@@ -28,8 +28,8 @@ type oktaAccount struct {
 	Login string // of the account, by Okta's answer; "" unless it is connected
 }
 
-// okta finds out whether the person's Okta account is connected, the only sure way: by getting their token. It is kept
-// in the session, so the first question finds it there.
+// okta returns whether the person's Okta account is connected. The only sure way to know is to get their token. The token is kept in the
+// session, so the first question does not fetch it again.
 func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
@@ -40,7 +40,7 @@ func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	if err == nil {
 		return oktaAccount{State: oktaConnected, Login: s.OktaLogin}
 	}
-	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok { // connected long ago, by a version that did not compare
+	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok { // connected by a version that did not compare the accounts
 		o := outcome{Result: audit.OK}
 		if !wrong.Disconnected {
 			o.Result = audit.Failed
@@ -54,7 +54,7 @@ func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	return oktaAccount{State: oktaUnknown}
 }
 
-// refuseAccount forgets and records an account that the vault has found to be another person's.
+// refuseAccount removes an account of another person from the login's sessions and records that.
 func (a *App) refuseAccount(ctx context.Context, l session.Login, wrong *tokenvault.WrongAccount, operation string, o outcome) {
 	o.Object = oktaUser(string(wrong.Account.ID), wrong.Account.Login)
 	if err := errors.Join(a.forgetOkta(ctx, l), a.record(ctx, l, operation, o)); err != nil {
@@ -62,13 +62,13 @@ func (a *App) refuseAccount(ctx context.Context, l session.Login, wrong *tokenva
 	}
 }
 
-// forgetOkta makes all sessions of the login forget the Okta account: token, expiry, id and login.
+// forgetOkta removes the Okta account (token, expiry, id and login) from all sessions of the login.
 func (a *App) forgetOkta(ctx context.Context, l session.Login) error {
 	jobs := make([]func() error, len(l.Sessions))
 	for i, id := range l.Sessions {
 		jobs[i] = func() error { return a.Sessions.ForgetOkta(ctx, id) }
 	}
-	return together(jobs)
+	return parallel(jobs)
 }
 
 func oktaUser(id, login string) audit.Ref {
@@ -78,8 +78,8 @@ func oktaUser(id, login string) audit.Ref {
 	return audit.Ref{Type: string(catalogue.TargetUser), ID: id, Label: shownName(login)}
 }
 
-// me is a token for the person's own account at Auth0, and the login it is for.
-func (a *App) me(r *http.Request, l session.Login) (secret.String, error) {
+// myAccountToken returns a token for connecting an account to the person's own account at Auth0.
+func (a *App) myAccountToken(r *http.Request, l session.Login) (secret.String, error) {
 	_, refresh, err := a.refreshToken(r.Context(), l)
 	if err != nil {
 		return secret.String{}, err
@@ -88,31 +88,20 @@ func (a *App) me(r *http.Request, l session.Login) (secret.String, error) {
 }
 
 // connect sends the browser to the Connected Accounts flow.
-func (a *App) connect(w http.ResponseWriter, r *http.Request) {
-	if a.startedElsewhere(w, r) {
-		return
-	}
-	l, err := a.who(r)
-	if a.home(w, r, err) {
-		return
-	}
-	if err == nil {
-		err = a.count(r.Context(), l.Owner.Subject, connections)
-	}
-	if err != nil {
-		a.fail(w, r, err)
-		return
+func (a *App) connect(w http.ResponseWriter, r *http.Request, l session.Login) error {
+	if err := a.count(r.Context(), l.Owner.Subject, connections); err != nil {
+		return err
 	}
 	to, err := a.startConnect(w, r, l)
 	if err != nil {
-		a.fail(w, r, auth0.Fault(err))
-		return
+		return auth0.Fault(err)
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // Auth0's page
+	return nil
 }
 
 func (a *App) startConnect(w http.ResponseWriter, r *http.Request, l session.Login) (string, error) {
-	me, err := a.me(r, l)
+	me, err := a.myAccountToken(r, l)
 	if err != nil {
 		return "", err
 	}
@@ -130,41 +119,35 @@ func (a *App) startConnect(w http.ResponseWriter, r *http.Request, l session.Log
 	return ticket.URL, a.keepFlow(w, r, f, purposeConnect, string(l.Key))
 }
 
-// connected completes it.
-func (a *App) connected(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if a.home(w, r, err) {
-		return
-	}
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
+// connectCallback completes the flow when the browser comes back from Auth0.
+func (a *App) connectCallback(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	f, err := a.takeFlow(w, r, purposeConnect, string(l.Key))
 	if err == nil {
-		err = refusal(r, "Okta was not connected: the request was cancelled or refused. You can try again at any time.")
+		err = refusal(r, "Okta is not connected: you cancelled, or Okta refused. You can try again at any time.")
 	}
 	if err == nil {
 		err = a.finishConnect(r, l, f)
 	}
 	if wrong, ok := errors.AsType[*tokenvault.WrongAccount](err); ok {
-		said := a.spoken(r.Context(), err)
-		a.render(w, http.StatusConflict, "wrong-account", wrongAccountPage{Title: "Not your Okta account", Account: shownName(wrong.Account.Login), Needed: wrong.Needed, Kept: !wrong.Disconnected, Ref: said.Ref})
-		return
+		answer := a.logError(r.Context(), err)
+		a.render(w, http.StatusConflict, "wrong-account", wrongAccountPage{
+			Title: "Not your Okta account", Account: shownName(wrong.Account.Login), Needed: wrong.Needed, Kept: !wrong.Disconnected, Ref: answer.Ref,
+		})
+		return nil
 	}
 	if err != nil {
-		a.fail(w, r, auth0.Fault(err))
-		return
+		return auth0.Fault(err)
 	}
-	http.Redirect(w, r, siteOf(r).url("/")+"#connected", http.StatusSeeOther) //nolint:gosec // our own page
+	redirectHome(w, r, "#connected")
+	return nil
 }
 
 func (a *App) finishConnect(r *http.Request, l session.Login, f flow) error {
 	code := secret.New(r.URL.Query().Get("connect_code"))
 	if code.IsZero() || f.AuthSession == "" {
-		return fault.New(fault.Unauthenticated, "Auth0 sent nothing to complete. Please choose Connect Okta again.", errors.New("no connect_code"))
+		return fault.New(fault.Unauthenticated, "Auth0 sent no code. Please choose “Connect Okta” again.", errors.New("no connect_code"))
 	}
-	me, err := a.me(r, l)
+	me, err := a.myAccountToken(r, l)
 	if err != nil {
 		return err
 	}
@@ -174,8 +157,8 @@ func (a *App) finishConnect(r *http.Request, l session.Login, f flow) error {
 	return a.verifyAccount(r.Context(), l)
 }
 
-// verifyAccount compares an account that was just connected with who signed in. Nothing that a session knew of an account before
-// is used any more.
+// verifyAccount compares the account that was just connected with the person who signed in. It first removes what the sessions knew of
+// an earlier account.
 func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
 	if err := a.forgetOkta(ctx, l); err != nil {
 		return err
@@ -193,45 +176,39 @@ func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
 		return err
 	}
 	ref, err := fault.Refer(fault.New(fault.Upstream,
-		"An Okta account was connected, but whose it is could not be found out now. Steward will look before it uses the account. Please open the page again in a minute.", err))
+		"You connected an Okta account, but I could not find out whose it is. I will check that before I use it. Please open the page again in a minute.", err))
 	if recorded := a.record(ctx, l, audit.ConnectOkta, outcome{Result: audit.Unknown, Reference: ref}); recorded != nil {
 		fault.Answer(ctx, a.Log, recorded)
 	}
 	return err
 }
 
-// disconnect takes the Okta account out of Token Vault, and out of the login's sessions.
-func (a *App) disconnect(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if a.home(w, r, err) {
-		return
-	}
+// disconnect removes the Okta account from Token Vault and from the login's sessions.
+func (a *App) disconnect(w http.ResponseWriter, r *http.Request, l session.Login) error {
+	err := a.count(r.Context(), l.Owner.Subject, connections)
 	if err == nil {
-		err = a.count(r.Context(), l.Owner.Subject, connections)
-	}
-	if err == nil {
-		err = a.takeAway(r.Context(), l)
+		err = a.disconnectOkta(r.Context(), l)
 	}
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
-	http.Redirect(w, r, siteOf(r).url("/")+"#disconnected", http.StatusSeeOther) //nolint:gosec // our own page
+	redirectHome(w, r, "#disconnected")
+	return nil
 }
 
-func (a *App) takeAway(ctx context.Context, l session.Login) error {
+func (a *App) disconnectOkta(ctx context.Context, l session.Login) error {
 	s, err := a.Sessions.Session(ctx, l.Current)
 	if err != nil {
 		return err
 	}
 	if err := a.Vault.Disconnect(ctx, s); err != nil {
-		return fault.New(fault.Upstream, "Your Okta account could not be disconnected now. Please try again in a minute.", err)
+		return fault.New(fault.Upstream, "I could not disconnect your Okta account. Please try again in a minute.", err)
 	}
 	if err := a.forgetOkta(ctx, l); err != nil {
-		return fault.New(fault.Upstream, "Your Okta account is disconnected, but a copy of its token could not be deleted. It ends by itself within an hour. Please try again.", err)
+		return fault.New(fault.Upstream, "Your Okta account is disconnected, but I could not delete a copy of its token. The token expires within an hour. Please try again.", err)
 	}
 	if err := a.record(ctx, l, audit.DisconnectOkta, outcome{Result: audit.OK, Object: oktaUser(s.OktaUserID, s.OktaLogin)}); err != nil {
-		return fault.New(fault.Upstream, "Your Okta account is disconnected, but your activity does not show it: the record could not be written.", err)
+		return fault.New(fault.Upstream, "Your Okta account is disconnected, but I could not write that to your activity.", err)
 	}
 	return nil
 }
@@ -243,47 +220,37 @@ type accountInfo struct {
 	Since *time.Time `json:"since,omitempty"` // when it was connected, if Auth0 says so
 }
 
-// account tells whose Okta account is connected, and since when. The page asks for it when the account menu opens.
-func (a *App) account(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if err == nil {
-		err = a.using.check(l.Key, a.Now())
-	}
-	var s session.Session
-	if err == nil {
-		s, err = a.Sessions.Session(r.Context(), l.Current)
-	}
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
+// account answers whose Okta account is connected, and since when. The page asks when the account menu opens.
+func (a *App) account(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	ctx := r.Context()
-	var connected auth0.ConnectedAccount
-	there, found := false, error(nil)
-	var now oktaAccount
-	err = together([]func() error{
-		func() error { now = a.okta(ctx, l); return nil },
-		func() error { connected, there, found = a.Vault.Account(ctx, s); return nil },
+	s, err := a.Sessions.Session(ctx, l.Current)
+	if err != nil {
+		return err
+	}
+	var info accountInfo
+	err = parallel([]func() error{
+		func() error {
+			okta := a.okta(ctx, l)
+			info.Okta, info.Login = okta.State, okta.Login
+			return nil
+		},
+		func() error {
+			connected, found, err := a.Vault.Account(ctx, s)
+			if err != nil {
+				fault.Answer(ctx, a.Log, err) // the answer then lacks the time
+			}
+			if found && !connected.CreatedAt.IsZero() {
+				info.Since = &connected.CreatedAt
+			}
+			return nil
+		},
 	})
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
-	if found != nil {
-		fault.Answer(r.Context(), a.Log, found) // it is connected all the same; since when is not known
-	}
-	info := accountInfo{Okta: now.State, Login: now.Login}
-	if there && now.State == oktaConnected && !connected.CreatedAt.IsZero() {
-		info.Since = &connected.CreatedAt
+	if info.Okta != oktaConnected {
+		info.Since = nil
 	}
 	writeJSON(w, http.StatusOK, info)
-}
-
-// home redirects whoever is not signed in to the page that says so.
-func (a *App) home(w http.ResponseWriter, r *http.Request, err error) bool {
-	if fault.KindOf(err) != fault.Unauthenticated {
-		return false
-	}
-	http.Redirect(w, r, siteOf(r).url("/"), http.StatusSeeOther) //nolint:gosec // our own page
-	return true
+	return nil
 }

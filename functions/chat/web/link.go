@@ -11,71 +11,58 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// The Bedrock console's test window has sessions that no person stands behind. Where it is switched on, and it is not
-// meant for production, a function names the page /link there and shows a code; whoever types it here while signed in
-// binds that one session to themselves. It ends with the login.
+// A session of the Bedrock console's test window has no signed-in person. With console linking on (not for production), a function
+// answers there with the address of the page /link and a code. A signed-in person who types the code on that page links the session to
+// their login. It ends with the login.
 
-// linkPage asks for the code.
+// linkPage is the form for the code.
 type linkPage struct {
 	Title   string
-	Who     string
+	Account string
 	Session string
-	Say     string // what was wrong with the last code
+	Say     string // what is wrong with the code that was sent, "" at first
 }
 
 const linkTitle = "Link a console session"
 
-// link shows the page.
-func (a *App) link(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if a.home(w, r, err) {
-		return
-	}
+// linkForm shows the form.
+func (a *App) linkForm(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	id := r.URL.Query().Get("session")
-	if err == nil && !consoleLike(id) {
-		err = fault.New(fault.Invalid, "This link is not whole. Please copy it again from the test window.", nil)
+	if !isConsoleSession(id) {
+		return fault.New(fault.Invalid, "This link is incomplete. Please copy it again from the test window.", nil)
 	}
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	a.render(w, http.StatusOK, "link", linkPage{Title: linkTitle, Who: accountOf(l.Owner), Session: id})
+	a.render(w, http.StatusOK, "link", linkPage{Title: linkTitle, Account: accountOf(l.Owner), Session: id})
+	return nil
 }
 
-// linked takes the code.
-func (a *App) linked(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
-	if a.home(w, r, err) {
-		return
-	}
-	if err == nil {
-		err = a.count(r.Context(), l.Owner.Subject, linkTries)
-	}
+// link checks the code and links the session.
+func (a *App) link(w http.ResponseWriter, r *http.Request, l session.Login) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
 	id := session.ID(r.PostFormValue("session"))
+	err := a.count(r.Context(), l.Owner.Subject, linkTries)
 	if err == nil {
-		err = a.bind(r.Context(), l, id, r.PostFormValue("code"))
+		err = a.linkSession(r.Context(), l, id, r.PostFormValue("code"))
 	}
 	if fault.KindOf(err) == fault.Rejected {
-		said := a.spoken(r.Context(), err)
-		a.render(w, http.StatusUnprocessableEntity, "link", linkPage{Title: linkTitle, Who: accountOf(l.Owner), Session: string(id), Say: said.Message})
-		return
+		answer := a.logError(r.Context(), err)
+		a.render(w, http.StatusUnprocessableEntity, "link", linkPage{Title: linkTitle, Account: accountOf(l.Owner), Session: string(id), Say: answer.Message})
+		return nil
 	}
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return err
 	}
 	a.render(w, http.StatusOK, "message", messagePage{Title: "Linked", Say: "The test window now acts for " + accountOf(l.Owner) + " until you sign out here. Ask your question there again."})
+	return nil
 }
 
-// bind stores the console's session as one of this login.
-func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code string) error {
+// linkSession stores the console's session as one of this login.
+func (a *App) linkSession(ctx context.Context, l session.Login, id session.ID, code string) error {
 	sealer, err := a.Sealer(ctx)
 	if err != nil {
 		return err
 	}
 	if !session.LinkCodeFits(sealer, id, strings.TrimSpace(code), a.Now()) {
-		return fault.New(fault.Rejected, "This is not the code the test window shows now. Please ask there again and type the new one.", errors.New("link code does not fit"))
+		return fault.New(fault.Rejected, "The test window shows another code. Please ask there again and type the new code.", errors.New("link code does not fit"))
 	}
 	_, refresh, err := a.refreshToken(ctx, l)
 	if err != nil {
@@ -86,7 +73,7 @@ func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code str
 	case err == nil && old.Live(a.Now()) && old.Owner.Subject == l.Owner.Subject:
 		return nil // linked already
 	case err == nil && old.Live(a.Now()):
-		return fault.New(fault.Conflict, "Somebody else has linked this test window. Please start a new session there.", nil)
+		return fault.New(fault.Conflict, "Somebody else has linked this session. Please start a new one in the test window.", nil)
 	case err == nil:
 		err = a.Sessions.DeleteSession(ctx, id)
 	case fault.KindOf(err) == fault.Unauthenticated:
@@ -95,7 +82,7 @@ func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code str
 	if err != nil {
 		return err
 	}
-	if err := a.Sessions.AddSession(ctx, l.Key, id); err != nil { // first, so that nothing outlives the login
+	if err := a.Sessions.AddSession(ctx, l.Key, id); err != nil { // first, so that the session ends with the login in any case
 		return err
 	}
 	l.Current = id
@@ -108,7 +95,7 @@ func (a *App) bind(ctx context.Context, l session.Login, id session.ID, code str
 	return nil
 }
 
-// consoleLike says whether Bedrock can have made the id.
-func consoleLike(id string) bool {
-	return len(id) >= 2 && len(id) <= 100 && madeOf(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:")
+// isConsoleSession reports whether id has the form of a session id of Bedrock.
+func isConsoleSession(id string) bool {
+	return len(id) >= 2 && len(id) <= 100 && consistsOf(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:")
 }

@@ -28,19 +28,19 @@ import (
 const (
 	loginLifetime = 8 * time.Hour
 	flowLifetime  = 10 * time.Minute
-	leaving       = 8 * time.Second // what signing out may take where others have to be told
+	logoutTimeout = 8 * time.Second // for all calls of a sign-out
 	maxSessions   = 100             // conversations of one login
 )
 
-// cookieLike says whether session.NewCookie can have made the value.
-func cookieLike(value string) bool {
-	return len(value) == 52 && madeOf(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+// isCookie reports whether value has the form that session.NewCookie gives it.
+func isCookie(value string) bool {
+	return len(value) == 52 && consistsOf(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 }
 
-// who reads the cookie and finds the login behind it.
-func (a *App) who(r *http.Request) (session.Login, error) {
+// currentLogin returns the live login of the request's cookie. Without one the error is a fault.Unauthenticated.
+func (a *App) currentLogin(r *http.Request) (session.Login, error) {
 	c, err := r.Cookie(siteOf(r).login)
-	if err != nil || !cookieLike(c.Value) {
+	if err != nil || !isCookie(c.Value) {
 		return session.Login{}, session.NotSignedIn(nil)
 	}
 	l, err := a.Sessions.Login(r.Context(), session.KeyOf(secret.New(c.Value)))
@@ -61,7 +61,7 @@ func (s *site) cookie(name, value string, lifetime time.Duration) *http.Cookie {
 	return c
 }
 
-// flow is what has to survive the browser's visit to Auth0. It travels in a sealed cookie; the server keeps nothing.
+// flow is the state of a visit to Auth0. It is kept in a sealed cookie, not on the server.
 type flow struct {
 	State       string    `json:"s"`
 	Nonce       string    `json:"n,omitempty"`
@@ -70,13 +70,14 @@ type flow struct {
 	Ends        time.Time `json:"e"`
 }
 
-// purposes a flow is sealed for. One of connecting is bound to its login as well.
+// The purposes that a flow is sealed for. A flow to connect an account is bound to its login as well.
 const purposeLogin, purposeConnect = "login", "connect"
 
 func (a *App) newFlow() flow {
 	return flow{State: rand.Text() + rand.Text(), Verifier: auth0.NewVerifier().Reveal(), Ends: a.Now().Add(flowLifetime)}
 }
 
+// keepFlow sets the flow cookie, sealed for purpose.
 func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose ...string) error {
 	sealer, err := a.Sealer(r.Context())
 	if err != nil {
@@ -95,10 +96,10 @@ func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose .
 	return nil
 }
 
-var errFlow = fault.New(fault.Unauthenticated, "This sign-in was started in another browser or too long ago. Please start again.", errors.New("no matching flow for the callback"))
+var errFlow = fault.New(fault.Unauthenticated, "You started this in another browser or too long ago. Please start again.", errors.New("no matching flow for the callback"))
 
-// takeFlow opens the flow cookie, compares the state in constant time, and uses the flow up, in the browser and in the table:
-// it leads to one call of Auth0 at most, however often the callback comes. A callback that does not match leaves it as it is.
+// takeFlow opens the flow cookie, compares the state in constant time and marks the flow as used, in the browser and in the table, so that
+// a repeated callback makes no second call to Auth0. A callback that does not match changes nothing; its error is errFlow.
 func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string) (flow, error) {
 	s := siteOf(r)
 	c, err := r.Cookie(s.flow)
@@ -132,23 +133,21 @@ func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string
 	return f, err
 }
 
-// name is what the table knows a flow by.
+// name is the key of the flow in the table.
 func (f flow) name() string {
 	sum := sha256.Sum256([]byte("flow " + f.State))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func madeOf(value, alphabet string) bool {
+// consistsOf reports whether value has only characters of alphabet.
+func consistsOf(value, alphabet string) bool {
 	return !strings.ContainsFunc(value, func(c rune) bool { return !strings.ContainsRune(alphabet, c) })
 }
 
 // login sends the browser to Auth0.
 func (a *App) login(w http.ResponseWriter, r *http.Request) {
-	if a.startedElsewhere(w, r) {
-		return
-	}
 	if c := r.URL.Query().Get("connection"); c != "" && c != a.Connection {
-		a.fail(w, r, fault.New(fault.Invalid, "People sign in to Steward through its own Okta connection only. Please sign in from Steward's page.", nil))
+		a.fail(w, r, fault.New(fault.Invalid, "You can sign in through Steward's own Okta connection only. Please sign in from Steward's page.", nil))
 		return
 	}
 	f := a.newFlow()
@@ -170,38 +169,39 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// callback turns what Auth0 sent back into a login. Whatever goes wrong ends on a page, never in another redirect.
+// callback turns the answer of Auth0 into a login. Every error is answered with a page, never with another redirect.
 func (a *App) callback(w http.ResponseWriter, r *http.Request) {
-	f, err := a.takeFlow(w, r, purposeLogin)
+	cookie, err := a.redeem(w, r)
 	if err != nil {
 		a.fail(w, r, err)
-		return
-	}
-	if err := a.checkIssuer(r); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	if err := refusal(r, "Signing in was cancelled or refused. Nothing was changed."); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	cookie, err := a.signIn(r, f)
-	if err != nil {
-		a.fail(w, r, auth0.Fault(err))
 		return
 	}
 	s := siteOf(r)
 	http.SetCookie(w, s.cookie(s.login, cookie.Reveal(), loginLifetime))
-	http.Redirect(w, r, s.url("/"), http.StatusSeeOther) //nolint:gosec // our own page
+	redirectHome(w, r, "")
 }
 
-// checkIssuer compares the iss of a callback with our tenant (RFC 9207), before anything else of the answer is believed.
-func (a *App) checkIssuer(r *http.Request) error {
-	return a.Auth.CheckResponseIssuer(r.Context(), r.URL.Query().Get("iss"))
+// redeem checks the callback and signs in. It returns the cookie of the new login.
+func (a *App) redeem(w http.ResponseWriter, r *http.Request) (secret.String, error) {
+	f, err := a.takeFlow(w, r, purposeLogin)
+	if err == nil { // RFC 9207: the issuer is checked before anything else of the answer is used
+		err = a.Auth.CheckResponseIssuer(r.Context(), r.URL.Query().Get("iss"))
+	}
+	if err == nil {
+		err = refusal(r, "You cancelled the sign-in, or Okta refused it. Nothing has changed.")
+	}
+	if err != nil {
+		return secret.String{}, err
+	}
+	cookie, err := a.signIn(r, f)
+	if err != nil {
+		return secret.String{}, auth0.Fault(err)
+	}
+	return cookie, nil
 }
 
-// refusal is the error a callback carries (RFC 6749 section 4.1.2.1). Its words were in the browser's hands: only a
-// well-formed code reaches the log, nothing reaches the page.
+// refusal returns the error of a callback (RFC 6749 section 4.1.2.1), nil if it has none. The parameters can be forged: only a
+// well-formed code is logged, and nothing of them is shown.
 func refusal(r *http.Request, say string) error {
 	code := r.URL.Query().Get("error")
 	switch {
@@ -209,13 +209,13 @@ func refusal(r *http.Request, say string) error {
 		return nil
 	case code == "access_denied" || code == "login_required" || code == "consent_required" || code == "interaction_required":
 		return fault.New(fault.Rejected, say, errors.New("callback with error "+code))
-	case len(code) > 40 || !madeOf(code, "abcdefghijklmnopqrstuvwxyz_"):
+	case len(code) > 40 || !consistsOf(code, "abcdefghijklmnopqrstuvwxyz_"):
 		code = "unreadable"
 	}
-	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again; if it stays, quote the reference.", errors.New("callback with error "+code))
+	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again. If it happens again, tell your administrator the reference.", errors.New("callback with error "+code))
 }
 
-// signIn redeems the code, verifies who came, and opens a new login, in place of the one that the browser had.
+// signIn redeems the code, verifies the id_token, and opens a new login that replaces the one of the browser. It returns the cookie.
 func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	ctx := r.Context()
 	code := secret.New(r.URL.Query().Get("code"))
@@ -238,7 +238,7 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	}
 	person := session.Person{Subject: session.Subject(id.Subject), Email: id.Email, EmailVerified: id.EmailVerified, Name: id.Name, Picture: id.Picture}
 
-	old, err := a.who(r)
+	old, err := a.currentLogin(r)
 	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
 		return secret.String{}, err
 	}
@@ -254,15 +254,15 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	}
 	if old.Key != "" {
 		if err := a.replace(ctx, old, l); err != nil {
-			fault.Answer(ctx, a.Log, err) // it ends by itself
+			fault.Answer(ctx, a.Log, err) // the old login expires
 		}
 	}
 	return cookie, nil
 }
 
-// throughConnection says whether a subject can come from the connection, as its form tells: oidc|<connection>|<id at Okta>, or
-// oidc|<id> as older tenants have it, or okta for oidc where the connection is of Auth0's Okta Workforce kind. The address of
-// Auth0's login page names the connection, and whoever opens it may change that.
+// throughConnection reports whether the form of a subject allows that it comes from the connection: oidc|<connection>|<id at Okta>,
+// oidc|<id> at older tenants, or okta|<connection>|<id> if the connection is of the type Okta Workforce. The check is needed because the
+// person can change the connection in the address of Auth0's login page.
 func throughConnection(subject, connection string) bool {
 	if name, _, ok := auth0.SubjectConnection(subject); ok {
 		return name == connection
@@ -274,7 +274,7 @@ func throughConnection(subject, connection string) bool {
 	return strategy == "oidc" && rest != ""
 }
 
-// openLogin stores a new login with its first session, and records it. What cannot be recorded is taken back.
+// openLogin stores a new login with its first session and records the sign-in. If one of these fails, the login is deleted again.
 func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.String) error {
 	err := a.openSession(ctx, l, session.FrontChat, refresh)
 	if err == nil {
@@ -288,46 +288,45 @@ func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.Str
 			func() error { return a.Sessions.DeleteLogin(ctx, l.Key) },
 			func() error { return a.Sessions.DeleteSession(ctx, l.Current) },
 		}
-		if left := together(undo); left != nil {
-			a.Log.LogAttrs(ctx, slog.LevelWarn, "a sign-in that failed left something behind", slog.Any("err", left))
+		if left := parallel(undo); left != nil {
+			a.Log.LogAttrs(ctx, slog.LevelWarn, "a failed sign-in could not be deleted", slog.Any("err", left))
 		}
 	}
 	return err
 }
 
-// replace ends the login that the browser had before its new one. No approval is cancelled by that:
+// replace ends the login that the browser had before. It cancels no approval:
 //
-//   - The same person keeps the sessions of the old login, in the list of the new one. What waits or was approved goes on, and
-//     signing out ends it all.
-//   - If another person signed in, the old login ends, and so do its sessions, but for those in which a change of the first person
-//     is still open: whoever asked for it can approve it on their own phone. No browser leads to these sessions any more; they end
-//     with the time of the old login.
+//   - If the same person signed in again, the new login takes over the sessions of the old one, so open changes go on. Signing out ends
+//     all of them.
+//   - If another person signed in, the old login and its sessions are deleted, except sessions with an open change: the first person can
+//     still approve it on their phone. No browser reaches these sessions; they expire with the old login.
 //
-// The old refresh token is not revoked here, as some tenants revoke the whole grant with it, and so the new one.
+// The old refresh token is not revoked, as some tenants then revoke the whole grant, which includes the new token.
 func (a *App) replace(ctx context.Context, old, by session.Login) error {
-	ctx, cancel := context.WithTimeout(ctx, leaving)
+	ctx, cancel := context.WithTimeout(ctx, logoutTimeout)
 	defer cancel()
 	jobs := []func() error{
 		func() error { return a.Sessions.DeleteLogin(ctx, old.Key) },
 		func() error { return a.Agent.End(ctx, string(old.Current)) },
 	}
 	if old.Owner.Subject == by.Owner.Subject {
-		return together(jobs)
+		return parallel(jobs)
 	}
 	jobs = append(jobs, func() error { return a.record(ctx, old, audit.SignOut, succeeded) })
 	all, err := a.Approvals.ByOwner(ctx, old.Owner.Subject, maxApprovals)
 	if err != nil {
-		return errors.Join(fmt.Errorf("find open approvals: %w", err), together(jobs)) // any session may be needed
+		return errors.Join(fmt.Errorf("find open approvals: %w", err), parallel(jobs)) // any session may be needed
 	}
 	for _, id := range old.Sessions {
 		if !slices.ContainsFunc(all, func(ap approval.Approval) bool { return ap.SessionID == id && !ap.Status.Final() }) {
 			jobs = append(jobs, func() error { return a.Sessions.DeleteSession(ctx, id) })
 		}
 	}
-	return together(jobs)
+	return parallel(jobs)
 }
 
-// openSession stores the session l.Current, with the refresh token sealed for it.
+// openSession stores the session l.Current with the sealed refresh token.
 func (a *App) openSession(ctx context.Context, l session.Login, front session.Front, refresh secret.String) error {
 	sealer, err := a.Sealer(ctx)
 	if err != nil {
@@ -342,7 +341,7 @@ func (a *App) openSession(ctx context.Context, l session.Login, front session.Fr
 	})
 }
 
-// refreshToken opens the refresh token of the login's current session.
+// refreshToken returns the login's current session and its refresh token. A session that has ended is a fault.Unauthenticated.
 func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Session, secret.String, error) {
 	s, err := a.Sessions.Session(ctx, l.Current)
 	if err != nil {
@@ -357,13 +356,13 @@ func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Sessio
 	}
 	refresh, err := tokenvault.OpenRefreshToken(sealer, s)
 	if err != nil {
-		return s, secret.String{}, fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", err)
+		return s, secret.String{}, fault.New(fault.Internal, "I cannot read your stored sign-in. Please sign in again.", err)
 	}
 	return s, refresh, nil
 }
 
-// refreshTokens opens the refresh tokens of all the login's sessions: one for each time that the person signed in. An error tells of
-// those that could not be read; the others are returned.
+// refreshTokens returns the different refresh tokens of the login's sessions: one for each time the person signed in. If some cannot be
+// read, it returns the others and an error.
 func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.String, error) {
 	var mu sync.Mutex
 	var all []secret.String
@@ -387,7 +386,7 @@ func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.Stri
 			return nil
 		}
 	}
-	err := together(jobs)
+	err := parallel(jobs)
 	return all, err
 }
 
@@ -395,12 +394,12 @@ func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.Stri
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	s := siteOf(r)
 	http.SetCookie(w, s.cookie(s.login, "", 0))
-	l, err := a.who(r)
+	l, err := a.currentLogin(r)
 	if fault.KindOf(err) != fault.Unauthenticated {
 		if err == nil {
-			err = a.leave(r.Context(), l)
+			err = a.signOut(r.Context(), l)
 		} else {
-			err = fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be read. It ends by itself within 8 hours.", err)
+			err = fault.New(fault.Upstream, "This browser is signed out, but I could not read your stored sign-in. It expires within 8 hours.", err)
 		}
 		if err != nil {
 			a.fail(w, r, err)
@@ -410,12 +409,13 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, a.Auth.LogoutURL(s.url("/")), http.StatusSeeOther) //nolint:gosec // Auth0's page
 }
 
-// leave deletes everything a login opened, then tells those who have to know: pending approvals end, the agent
-// forgets, Auth0 revokes. The error is about the rows and the record; the rest is logged, for nothing works without the rows.
-func (a *App) leave(ctx context.Context, l session.Login) error {
-	ctx, cancel := context.WithTimeout(ctx, leaving)
+// signOut deletes the login and its sessions and records that. Then it cancels the approvals that have not started, ends the sessions at
+// the agent and revokes the refresh tokens. It returns the errors of the rows and of the record; the other errors are logged, as nothing
+// of the rest can be used without the rows.
+func (a *App) signOut(ctx context.Context, l session.Login) error {
+	ctx, cancel := context.WithTimeout(ctx, logoutTimeout)
 	defer cancel()
-	refresh, err := a.refreshTokens(ctx, l) // before the rows that hold them go
+	refresh, err := a.refreshTokens(ctx, l) // before their rows are deleted
 	if err != nil {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "refresh token cannot be revoked", slog.Any("err", err))
 	}
@@ -424,31 +424,31 @@ func (a *App) leave(ctx context.Context, l session.Login) error {
 	rest := []func() error{func() error { return a.cancelAll(ctx, l) }}
 	for _, id := range l.Sessions {
 		rows = append(rows, func() error { return a.Sessions.DeleteSession(ctx, id) })
-		if _, err := session.ParseID(string(id)); err == nil { // the console ends its own
+		if _, err := session.ParseID(string(id)); err == nil { // not a session of the console
 			rest = append(rest, func() error { return a.Agent.End(ctx, string(id)) })
 		}
 	}
 	for _, token := range refresh {
 		rest = append(rest, func() error { return a.Auth.Revoke(ctx, token) })
 	}
-	removed, o := together(rows), succeeded
+	removed, o := parallel(rows), succeeded
 	if removed != nil {
 		o.Result = audit.Failed
 	}
-	recorded := together([]func() error{func() error { return a.record(ctx, l, audit.SignOut, o) }})
-	if late := together(rest); late != nil {
-		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out left something behind", slog.Any("err", late))
+	recorded := parallel([]func() error{func() error { return a.record(ctx, l, audit.SignOut, o) }}) // a panic here must not stop the rest
+	if late := parallel(rest); late != nil {
+		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out is incomplete", slog.Any("err", late))
 	}
 	switch {
 	case removed != nil:
-		return fault.New(fault.Upstream, "This browser is signed out, but the stored sign-in could not be removed. It ends by itself within 8 hours.", errors.Join(removed, recorded))
+		return fault.New(fault.Upstream, "This browser is signed out, but I could not delete your stored sign-in. It expires within 8 hours.", errors.Join(removed, recorded))
 	case recorded != nil:
-		return fault.New(fault.Upstream, "You are signed out, but your activity does not show it: the record could not be written.", recorded)
+		return fault.New(fault.Upstream, "You are signed out, but I could not write that to your activity.", recorded)
 	}
 	return nil
 }
 
-// cancelAll takes back what this login's conversations asked for and nobody has begun to do.
+// cancelAll cancels the login's approvals that have not started.
 func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 	all, err := a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
 	if err != nil {
@@ -463,23 +463,23 @@ func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 			})
 		}
 	}
-	return together(jobs)
+	return parallel(jobs)
 }
 
-// together runs jobs side by side, a few at a time, and joins their errors. A job that panics has failed: left alone it would
-// end the process, and with it everybody's streams.
-func together(jobs []func() error) error {
+// parallel runs jobs in parallel, at most eight at a time, and joins their errors. A panic in a job is returned as an error: otherwise it
+// would end the process and the streams of everybody else.
+func parallel(jobs []func() error) error {
 	errs := make([]error, len(jobs))
-	gate := make(chan struct{}, 8)
+	slots := make(chan struct{}, 8)
 	var wg sync.WaitGroup
 	for i, job := range jobs {
 		wg.Go(func() {
-			gate <- struct{}{}
+			slots <- struct{}{}
 			defer func() {
 				if r := recover(); r != nil {
 					errs[i] = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 				}
-				<-gate
+				<-slots
 			}()
 			errs[i] = job()
 		})
@@ -488,7 +488,7 @@ func together(jobs []func() error) error {
 	return errors.Join(errs...)
 }
 
-// outcome is what an entry of the login's own acts says beside the operation.
+// outcome is the part of an audit entry that depends on how the operation ended.
 type outcome struct {
 	Result    audit.Result
 	Object    audit.Ref
@@ -497,7 +497,7 @@ type outcome struct {
 
 var succeeded = outcome{Result: audit.OK}
 
-// record adds the outcome of an act of the login itself. Being signed in is enough for these, so no permission is asked.
+// record adds the audit entry of an operation on the login itself. These need no permission beyond being signed in.
 func (a *App) record(ctx context.Context, l session.Login, operation string, o outcome) error {
 	now := a.Now()
 	e, err := audit.New(now, audit.Act{Subject: l.Owner.Subject, Front: session.FrontChat, Session: l.Current, Operation: operation, Object: o.Object},

@@ -19,20 +19,20 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// loadPages parses the templates when the first page is asked for: not every start leads to one.
+// loadPages returns a function that parses the templates at its first call, as not every process serves a page.
 func loadPages(static func() *assets) func() *template.Template {
 	return sync.OnceValue(func() *template.Template {
 		return template.Must(template.New("").Funcs(template.FuncMap{"asset": static().path}).ParseFS(templates, "templates/*.html"))
 	})
 }
 
-// signedOutPage invites.
+// signedOutPage has the sign-in button.
 type signedOutPage struct {
 	Title string
-	Ended bool // there was a login, and it is over
+	Ended bool // the browser had a login that has ended
 }
 
-// messagePage is one sentence and a reference.
+// messagePage shows one sentence and, for an error, its reference.
 type messagePage struct {
 	Title string
 	Say   string
@@ -42,34 +42,34 @@ type messagePage struct {
 // wrongAccountPage says that another person's Okta account was connected.
 type wrongAccountPage struct {
 	Title   string
-	Account string // whose it is
-	Needed  string
-	Kept    bool // it could not be disconnected
+	Account string // the login of the connected account
+	Needed  string // the account of the person who signed in
+	Kept    bool   // the account could not be disconnected
 	Ref     string
 }
 
-// chatPage is the app.
+// chatPage is the page of a signed-in person.
 type chatPage struct {
 	Title        string
-	Name         string // how to call the person
-	Who          string // the account
+	Name         string // the person's first name
+	Account      string // the e-mail address, or else the subject
 	Initials     string
 	Okta         oktaAccount
-	Conversation string // tells the page's own notes of one conversation from another's; opens nothing
+	Conversation string // the key under which the page stores this conversation
 	Look, Change []string
 	MaxMessage   int
 }
 
-// page is the app for whoever is signed in, and an invitation for everybody else.
+// page shows the chat to a signed-in person and the sign-in button to everybody else.
 func (a *App) page(w http.ResponseWriter, r *http.Request) {
-	l, err := a.who(r)
+	l, err := a.currentLogin(r)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		s := siteOf(r)
-		_, had := r.Cookie(s.login)
-		if had == nil {
+		_, noCookie := r.Cookie(s.login)
+		if noCookie == nil {
 			http.SetCookie(w, s.cookie(s.login, "", 0))
 		}
-		a.render(w, http.StatusOK, "signed-out", signedOutPage{Title: "Steward", Ended: had == nil})
+		a.render(w, http.StatusOK, "signed-out", signedOutPage{Title: "Steward", Ended: noCookie == nil})
 		return
 	}
 	if err != nil {
@@ -78,8 +78,8 @@ func (a *App) page(w http.ResponseWriter, r *http.Request) {
 	}
 	look, change := suggestions()
 	a.render(w, http.StatusOK, "chat", chatPage{
-		Title: "Steward", Name: firstName(l.Owner), Who: accountOf(l.Owner), Initials: initials(l.Owner),
-		Okta: a.okta(r.Context(), l), Conversation: marker(l.Current), Look: look, Change: change, MaxMessage: maxMessage,
+		Title: "Steward", Name: firstName(l.Owner), Account: accountOf(l.Owner), Initials: initials(l.Owner),
+		Okta: a.okta(r.Context(), l), Conversation: conversationKey(l.Current), Look: look, Change: change, MaxMessage: maxMessage,
 	})
 }
 
@@ -95,14 +95,14 @@ func (a *App) render(w http.ResponseWriter, code int, name string, data any) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// shownName is a foreign name without characters that do not show, or that turn the text around them.
+// shownName removes characters from a name that are invisible or change the direction of the text around it.
 func shownName(name string) string {
 	clean, _ := label.Clean(name)
 	return clean
 }
 
-// marker names a conversation to the page. It is a hash: the session id stays on this side.
-func marker(id session.ID) string {
+// conversationKey is a hash of the session id, which itself never reaches the browser.
+func conversationKey(id session.ID) string {
 	sum := sha256.Sum256([]byte("conversation " + id))
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
@@ -140,7 +140,7 @@ func initials(p session.Person) string {
 	return string(out)
 }
 
-// suggestions are the first example of each function, reads and changes apart.
+// suggestions returns the first example of each function: reads in look, changes in change.
 func suggestions() (look, change []string) {
 	for _, f := range catalogue.Functions() {
 		if len(f.Examples) == 0 || f.Name == "check_approval" {

@@ -13,7 +13,7 @@ import (
 //go:embed static
 var files embed.FS
 
-// assets are the static files, each under a name that holds its hash, so that browsers may keep it for ever.
+// assets are the static files. The name of each holds its hash, so that browsers may cache it for ever.
 type assets struct {
 	paths map[string]string // app.css → /static/app.<hash>.css
 	files map[string]asset  // by that path
@@ -44,7 +44,7 @@ func loadAssets() *assets {
 	return a
 }
 
-// kindOf knows the kinds we have, whatever the machine thinks of them.
+// kindOf returns the content type by extension; mime.TypeByExtension would depend on the machine.
 func kindOf(ext string) string {
 	switch ext {
 	case ".css":

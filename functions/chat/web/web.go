@@ -1,25 +1,24 @@
 // Package web serves Steward's page and its HTTP API.
 //
-//	GET  /                          the page; signed out it invites to sign in
+//	GET  /                          the chat, or the sign-in button
 //	GET  /login, /callback          authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636), OpenID Connect
-//	POST /logout                    ends everything the login opened
+//	POST /logout                    ends the login and all its sessions
 //	GET  /connect, /connect/callback   Connected Accounts flow of Auth0's My Account API
-//	POST /disconnect                takes the Okta account out of Token Vault
+//	POST /disconnect                removes the Okta account from Token Vault
 //	POST /api/chat                  one question; the answer streams as text/event-stream
 //	POST /api/chat/new              a new conversation: a new session, unknown to the agent
 //	GET  /api/approvals             the person's approvals, newest first
 //	POST /api/approvals/{id}/cancel
 //	GET  /api/activity              the person's own audit trail
-//	GET  /api/account               whose Okta account is connected, and since when
-//	GET  /link, POST /link          only where linking is on: binds a session of the Bedrock console to the person
+//	GET  /api/account               the connected Okta account, and since when
+//	GET  /link, POST /link          links a session of the Bedrock console to the person; only with console linking on
 //	GET  /healthz, /static/
 //
-// The browser holds one opaque cookie and nothing else of value. Every address is built from the configured base URL,
-// never from the Host header. What others wrote reaches the page as text nodes only, and the content security policy
-// would stop it if it did not.
+// The browser's only credential is one opaque cookie. Every address is built from the configured base URL, never from the Host header.
+// Text of other people reaches the page as text nodes only; the content security policy is the second line of defence.
 //
-// What a person may do is counted in the table (limit.go), and a login has one running turn. A token bucket in each process keeps
-// what polls in a loop away from the table.
+// The limits of a person are counted in the table (limits.go), and a login has one running turn. A token bucket in each process protects
+// the table from a page that polls too fast.
 package web
 
 import (
@@ -42,7 +41,7 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// Sessions stores logins and sessions. Reads are consistent; what is not there is a fault of kind Unauthenticated.
+// Sessions stores logins and sessions. Reads are consistent. A login or session that does not exist is a fault.Unauthenticated.
 type Sessions interface {
 	Login(ctx context.Context, key session.LoginKey) (session.Login, error)
 	PutLogin(ctx context.Context, l session.Login) error
@@ -52,11 +51,11 @@ type Sessions interface {
 	Session(ctx context.Context, id session.ID) (session.Session, error)
 	PutSession(ctx context.Context, s session.Session) error
 	DeleteSession(ctx context.Context, id session.ID) error
-	// ForgetOkta removes what a session remembers of the connected Okta account.
+	// ForgetOkta removes the connected Okta account from a session.
 	ForgetOkta(ctx context.Context, id session.ID) error
-	// UseFlow counts a flow as used; it is a Conflict where it was used before.
+	// UseFlow marks a flow as used. A flow that was used before is a fault.Conflict.
 	UseFlow(ctx context.Context, name string, expires time.Time) error
-	// TakeTurn reserves the one running turn of a login; it is a Conflict where another one runs.
+	// TakeTurn reserves the one running turn of a login. Another running turn is a fault.Conflict.
 	TakeTurn(ctx context.Context, key session.LoginKey, now, until time.Time) (token string, err error)
 	EndTurn(ctx context.Context, key session.LoginKey, token string) error
 }
@@ -74,23 +73,22 @@ type Auth interface {
 	CompleteConnect(ctx context.Context, me, authSession, connectCode secret.String, redirectURI string, verifier secret.String) error
 }
 
-// Vault holds the person's Okta account, as tokenvault.Vault does.
+// Vault is the part of tokenvault.Vault used here.
 type Vault interface {
-	// Token gives a token of the very person who signed in, and sets what the session knows of the account. A fault of kind Conflict
-	// says that none is connected, or with a *tokenvault.WrongAccount in its chain that it is another person's.
+	// Token returns the Okta token of the person who signed in, and sets the account in s. No connected account is a fault.Conflict; an
+	// account of another person is one with a *tokenvault.WrongAccount in its chain.
 	Token(ctx context.Context, s *session.Session) (secret.String, error)
-	// Renew is Token without the cached one.
+	// Renew is Token without the cached token.
 	Renew(ctx context.Context, s *session.Session) (secret.String, error)
 	Account(ctx context.Context, s session.Session) (auth0.ConnectedAccount, bool, error)
 	Disconnect(ctx context.Context, s session.Session) error
 }
 
-// Approvals are the changes that wait, or waited, for a person.
+// Approvals are the changes that people were asked to approve.
 type Approvals interface {
 	// ByOwner lists a person's latest approvals, newest first.
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
-	// Cancel takes back one of them while it has not begun: by hand, or because the
-	// person signed out. It is a Conflict where it has.
+	// Cancel cancels an approval, by hand or because the person signed out. One that was decided already is a fault.Conflict.
 	Cancel(ctx context.Context, a approval.Approval, signedOut bool) (approval.Approval, error)
 }
 
@@ -99,16 +97,16 @@ type Activity interface {
 	BySubject(ctx context.Context, subject session.Subject, limit int) ([]audit.Entry, error)
 }
 
-// Limits counts what people do, for all processes together.
+// Limits counts what people do, over all processes.
 type Limits interface {
-	// OfOwner counts once more. Wait is zero where the limit allows it, else the time until it does.
+	// OfOwner adds one. wait is 0 if the limit allows it, else the time until it does.
 	OfOwner(ctx context.Context, owner session.Subject, limit Limit, now time.Time) (wait time.Duration, err error)
 }
 
 // Config is what an App needs.
 type Config struct {
-	Base       func(context.Context) (*url.URL, error) // the address people open; asked until it answers, then remembered
-	Issuer     string                                  // Auth0's, where signing out leads
+	Base       func(context.Context) (*url.URL, error) // the address people open; called until it succeeds, then kept
+	Issuer     string                                  // of Auth0, where the sign-out form leads
 	Connection string                                  // the Okta connection at Auth0
 	Auth       Auth
 	Vault      Vault
@@ -124,21 +122,21 @@ type Config struct {
 	Now        func() time.Time
 }
 
-// App serves all of it.
+// App is the http.Handler.
 type App struct {
 	Config
-	pages  func() *template.Template
-	static func() *assets
-	using  *limiter
-	told   *memory
-	cross  *http.CrossOriginProtection
-	root   http.Handler
+	pages       func() *template.Template
+	static      func() *assets
+	polls       *limiter
+	reports     *reports
+	crossOrigin *http.CrossOriginProtection
+	root        http.Handler
 
 	mu   sync.Mutex
 	site *site
 }
 
-// site is what follows from the base URL.
+// site holds what depends on the base URL.
 type site struct {
 	base   *url.URL
 	secure bool
@@ -150,35 +148,36 @@ type site struct {
 // New makes an App.
 func New(cfg Config) *App {
 	a := &App{
-		Config: cfg,
-		static: sync.OnceValue(loadAssets),
-		using:  newLimiter(60, 200*time.Millisecond),
-		told:   newMemory(),
-		cross:  http.NewCrossOriginProtection(),
+		Config:      cfg,
+		static:      sync.OnceValue(loadAssets),
+		polls:       newLimiter(60, 200*time.Millisecond),
+		reports:     newReports(),
+		crossOrigin: http.NewCrossOriginProtection(),
 	}
 	a.pages = loadPages(a.static)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.page)
-	mux.HandleFunc("GET /login", a.login)
+	mux.HandleFunc("GET /login", ownSiteOnly(a.login))
 	mux.HandleFunc("GET /callback", a.callback)
 	mux.HandleFunc("POST /logout", a.logout)
-	mux.HandleFunc("GET /connect", a.connect)
-	mux.HandleFunc("GET /connect/callback", a.connected)
-	mux.HandleFunc("POST /disconnect", a.disconnect)
-	mux.HandleFunc("POST /api/chat", a.chat)
-	mux.HandleFunc("POST /api/chat/new", a.newChat)
-	mux.HandleFunc("GET /api/approvals", a.approvals)
-	mux.HandleFunc("POST /api/approvals/{id}/cancel", a.cancel)
-	mux.HandleFunc("GET /api/activity", a.activity)
-	mux.HandleFunc("GET /api/account", a.account)
+	mux.HandleFunc("GET /connect", ownSiteOnly(a.signedIn(a.connect)))
+	mux.HandleFunc("GET /connect/callback", a.signedIn(a.connectCallback))
+	mux.HandleFunc("POST /disconnect", a.signedIn(a.disconnect))
 	if cfg.Linking {
-		mux.HandleFunc("GET /link", a.link)
-		mux.HandleFunc("POST /link", a.linked)
+		mux.HandleFunc("GET /link", a.signedIn(a.linkForm))
+		mux.HandleFunc("POST /link", a.signedIn(a.link))
 	}
-	for path, allow := range map[string]string{"/api/chat": "POST", "/api/chat/new": "POST", "/api/approvals": "GET", "/api/approvals/{id}/cancel": "POST", "/api/activity": "GET", "/api/account": "GET"} {
-		mux.HandleFunc(path, notAllowed(allow))
+	api := func(method, path string, handle func(http.ResponseWriter, *http.Request, session.Login) error) {
+		mux.HandleFunc(method+" "+path, a.signedIn(handle))
+		mux.HandleFunc(path, notAllowed(method))
 	}
+	api("POST", "/api/chat", a.chat)
+	api("POST", "/api/chat/new", a.newChat)
+	api("GET", "/api/approvals", a.approvals)
+	api("POST", "/api/approvals/{id}/cancel", a.cancel)
+	api("GET", "/api/activity", a.activity)
+	api("GET", "/api/account", a.account)
 	mux.HandleFunc("/", a.notFound)
 
 	outer := http.NewServeMux()
@@ -188,16 +187,16 @@ func New(cfg Config) *App {
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	outer.Handle("/", a.guard(mux))
-	a.root = a.recovering(outer)
+	outer.Handle("/", a.protect(mux))
+	a.root = a.recoverPanic(outer)
 	return a
 }
 
 // ServeHTTP makes App an http.Handler.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.root.ServeHTTP(w, r) }
 
-// at is the site, found out once. A base URL that cannot be read now may be readable later.
-func (a *App) at(ctx context.Context) (*site, error) {
+// loadSite returns the site. The base URL is read until that succeeds once.
+func (a *App) loadSite(ctx context.Context) (*site, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.site != nil {
@@ -219,10 +218,10 @@ func (a *App) at(ctx context.Context) (*site, error) {
 	return s, nil
 }
 
-// url is an absolute address of ours.
+// url returns the absolute URL of a path of this app.
 func (s *site) url(path string) string { return s.base.JoinPath(path).String() }
 
-// origin is the base URL as browsers write it in the Origin header.
+// origin returns the base URL as browsers write it in the Origin header.
 func (s *site) origin() string { return s.base.Scheme + "://" + s.base.Host }
 
 type siteKey struct{}

@@ -236,8 +236,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestNothingForeign: neither page nor style nor script names another host.
-func TestNothingForeign(t *testing.T) {
+// TestPagesLoadNothingFromOtherSites: neither page nor style nor script names another host.
+func TestPagesLoadNothingFromOtherSites(t *testing.T) {
 	for _, tree := range []fs.FS{templates, files} {
 		err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -320,11 +320,27 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestAMissingConnectionIsOffered(t *testing.T) {
-	missing, _ := errors.AsType[*fault.Error](tokenvault.NotConnected(nil))
-	for text, want := range map[string]bool{missing.Say: true, "3 groups": false} {
-		if got := step(agent.Trace{Step: agent.StepReprompt, Text: text}).Connect; got != want {
-			t.Errorf("%q: %v", text, got)
+func TestConnectOktaIsOfferedWhenItIsMissing(t *testing.T) {
+	missing := func() (secret.String, error) { return secret.String{}, tokenvault.NotConnected(nil) }
+	for name, c := range map[string]struct {
+		step  agent.Trace
+		vault vault
+		want  bool
+	}{
+		"refused, not connected":          {agent.Trace{Step: agent.StepReprompt, Text: "any words"}, missing, true},
+		"refused for another reason":      {agent.Trace{Step: agent.StepReprompt, Text: "Connect Okta"}, func() (secret.String, error) { return secret.New("token"), nil }, false},
+		"refused, Auth0 cannot be asked":  {agent.Trace{Step: agent.StepReprompt}, func() (secret.String, error) { return secret.String{}, fault.New(fault.Upstream, "", nil) }, false},
+		"not refused, so nobody is asked": {agent.Trace{Step: agent.StepResult, Text: "Connect Okta"}, missing, false},
+	} {
+		a, _ := app(t, func(cfg *Config) {
+			cfg.Vault = c.vault
+			cfg.Agent = runtime(func(yield func(agent.Event, error) bool) {
+				_ = yield(c.step, nil) && yield(agent.Text{Text: "answer"}, nil)
+			})
+		})
+		body := ask(a).Body.String()
+		if got := strings.HasSuffix(body, "event: done\ndata: {\"connect\":true}\n\n"); got != c.want {
+			t.Errorf("%s: connect is offered: %v\n%s", name, got, body)
 		}
 	}
 }
@@ -364,8 +380,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 	})
 }
 
-// TestNobodyReads: an agent is not kept talking to a browser that is gone.
-func TestNobodyReads(t *testing.T) {
+func TestTurnEndsWhenTheBrowserLeaves(t *testing.T) {
 	said := 0
 	a, _ := app(t, func(c *Config) {
 		c.Agent = runtime(func(yield func(agent.Event, error) bool) {
@@ -411,7 +426,7 @@ func TestLimiter(t *testing.T) {
 	if l.take("a", now.Add(-time.Hour)) == 0 {
 		t.Error("a clock that goes back gives tokens")
 	}
-	for i := range manyBuckets + 10 {
+	for i := range maxBuckets + 10 {
 		l.take(session.LoginKey(rune(1000+i)), now)
 	}
 	l.take("z", now.Add(time.Hour))
@@ -420,14 +435,14 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-func TestNews(t *testing.T) {
-	m := newMemory()
+func TestOutcomesAreReportedOnce(t *testing.T) {
+	m := newReports()
 	ap := func(id string, s approval.Status) approval.Approval {
 		return approval.Approval{ID: id, SessionID: current, Code: "K7QX", Operation: "delete_group", Target: approval.NewRef("okta_group", id, "G\" ["+id), Status: s}
 	}
 	news := func(all ...approval.Approval) int {
-		facts, told := m.news(current, all)
-		told()
+		facts, reported := m.changes(current, all)
+		reported()
 		return len(facts)
 	}
 	other := ap("9", approval.Done)
@@ -447,7 +462,7 @@ func TestNews(t *testing.T) {
 			t.Errorf("step %d: %d facts, want %d", i, got, step.want)
 		}
 	}
-	facts, _ := newMemory().news(current, []approval.Approval{ap("2", approval.Done), ap("1", approval.Denied)})
+	facts, _ := newReports().changes(current, []approval.Approval{ap("2", approval.Done), ap("1", approval.Denied)})
 	if want := []string{
 		`approval K7QX (Delete the group "G' [1" #UETUU) is denied`, `approval K7QX (Delete the group "G' [2" #A7GHU) is done`,
 	}; !cmp.Equal(facts, want) {

@@ -37,7 +37,7 @@ func TestTheWrongOktaAccount(t *testing.T) {
 
 	connect("frank@example.com")
 	b.await("the page about the account", `document.querySelector("[data-testid=wrong-account]")`)
-	contains(t, "the page", b.text("main"), "that of frank@example.com", "signed in as alice@example.com", "disconnected again")
+	contains(t, "the page", b.text("main"), "the Okta account of frank@example.com", "signed in as alice@example.com", "I disconnected it")
 	b.shot("wrong-account")
 	if n := accountsDeleted(f); n != 1 {
 		t.Errorf("%d accounts were deleted from the vault, want frank's", n)

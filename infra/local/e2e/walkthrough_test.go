@@ -146,7 +146,7 @@ func TestNoApprovalNoChange(t *testing.T) {
 	one, two := newBrowser(t), newBrowser(t)
 	one.signIn(f, "alice@example.com")
 	two.signIn(f, "alice@example.com")
-	for i, tt := range []struct{ end, shows string }{{"denied", "Denied on the phone"}, {"expired", "Nobody answered in time"}} {
+	for i, tt := range []struct{ end, shows string }{{"denied", "Denied on your phone"}, {"expired", "Expired without an answer"}} {
 		one.ask("Reset my password")
 		one.await("a card that waits", `document.querySelector('`+card("pending")+`')`)
 		code := eval[string](one, `document.querySelector('`+card("pending")+`').dataset.code`)

@@ -1,5 +1,5 @@
 // The page of a signed-in person: conversation, approvals, activity. No framework, no build step.
-// Whatever comes from the server or from people becomes text nodes, never markup.
+// Text from the server and from people becomes text nodes, never markup.
 
 const byId = (id) => document.getElementById(id);
 const log = byId("log"), scroll = byId("scroll"), composer = byId("composer"), input = byId("message"), sendButton = byId("send");
@@ -15,8 +15,8 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// named("Add it to \"Design\"") is a sentence whose names, in quotation marks, keep a direction of their own: a name that
-// is written from right to left cannot turn the words around it.
+// named returns the nodes of a sentence. Names in quotation marks are isolated (bdi), so that a name written from right to left does not
+// change the order of the words around it.
 const named = (sentence) => String(sentence ?? "").split(/("[^"]*")/).map((part, i) => (i % 2 ? el("bdi", {}, part) : part));
 
 function icon(name) {
@@ -107,7 +107,7 @@ function table(lines) {
 // ---- The conversation. ----
 
 const store = "steward:" + document.body.dataset.conversation;
-let entries = []; // what a reload shows again; this tab only
+let entries = []; // of this conversation; shown again after a reload of this tab
 for (const key of Object.keys(sessionStorage)) {
   if (key.startsWith("steward:") && key !== store) sessionStorage.removeItem(key);
 }
@@ -116,7 +116,7 @@ function save() {
   try {
     sessionStorage.setItem(store, JSON.stringify(entries.slice(-60)));
   } catch {
-    // A full store loses the reload, nothing else.
+    // If the store is full, a reload does not show the conversation again.
   }
 }
 
@@ -152,7 +152,7 @@ function stepNode(step) {
       step.text ? el("div", { class: "step-text" }, ...named(step.text)) : ""));
 }
 
-// Answer is one answer as it grows.
+// Answer shows one answer while it arrives.
 class Answer {
   constructor() {
     this.entry = { role: "answer", text: "", steps: [] };
@@ -190,7 +190,6 @@ class Answer {
     this.list.append(stepNode(step));
     const calls = this.entry.steps.filter((s) => s.step === "call").length;
     this.label.textContent = "How I got this" + (calls ? " · " + calls + (calls === 1 ? " step" : " steps") : "");
-    if (step.connect && !(restoring && document.body.dataset.okta === "connected")) offerConnect(this.node);
     if (step.step === "call" && this.waiting.isConnected) this.waiting.lastChild.textContent = step.title;
   }
 
@@ -219,12 +218,12 @@ class Answer {
   }
 }
 
-// offerConnect shows how to connect Okta, once, where the page does not say so already.
+// offerConnect adds the button that connects Okta, unless the page shows it already.
 function offerConnect(after) {
   if (document.querySelector("[data-testid=connect-card]")) return;
   after.after(el("section", { class: "callout", "data-testid": "connect-card" },
     el("span", { class: "callout-icon" }, icon("link")),
-    el("div", {}, el("h2", {}, "Connect your Okta account"), el("p", {}, "Steward works with your own access, so it needs your permission. You can disconnect it at any time, in the account menu.")),
+    el("div", {}, el("h2", {}, "Connect your Okta account"), el("p", {}, "Steward works with your own Okta access, so it needs your permission. You can disconnect it at any time in the account menu.")),
     el("a", { class: "button primary", href: "/connect", "data-testid": "connect" }, "Connect Okta")));
   toEnd();
 }
@@ -235,10 +234,7 @@ function addOutcome(entry) {
     el("span", {}, el("span", { class: "tag" }, entry.code), " ", el("b", {}, ...named(entry.summary)), ": ", ...named(entry.words))));
 }
 
-let restoring = false; // what is shown again may be over by now
-
 function restore() {
-  restoring = true;
   try {
     entries = JSON.parse(sessionStorage.getItem(store)) ?? [];
   } catch {
@@ -255,13 +251,12 @@ function restore() {
     if (entry.problem) answer.problem(entry.problem.message, entry.problem.ref);
     answer.end();
   }
-  restoring = false;
   if (entries.length) toEnd();
 }
 
 // ---- Asking. ----
 
-let running; // the AbortController of the answer that is coming in
+let running; // AbortController of the running answer
 
 // events reads a text/event-stream (HTML, "Server-sent events") and yields [name, data].
 async function* events(body) {
@@ -304,12 +299,15 @@ async function ask(text) {
         else if (name === "trace") answer.step(data);
         else if (name === "approval") approvalStarted(data);
         else if (name === "error") answer.problem(data.message, data.ref, text);
-        else if (name === "done") ended = true;
+        else if (name === "done") {
+          ended = true;
+          if (data.connect) offerConnect(answer.node);
+        }
       }
     }
-    if (!ended) answer.problem("The connection was lost before the answer was complete.", "", text);
+    if (!ended) answer.problem("The connection broke before the answer was complete. Please try again.", "", text);
   } catch (error) {
-    if (error.name === "AbortError") answer.problem("Stopped. What was already asked of your phone still waits there.", "");
+    if (error.name === "AbortError") answer.problem("Stopped. If your phone shows a request already, you can still answer it there.", "");
     else answer.problem("Steward cannot be reached. Check your connection and try again.", "", text);
   } finally {
     answer.end();
@@ -332,7 +330,7 @@ function signedOut() {
   clearTimeout(timer);
   over = true;
   const link = el("a", { class: "button primary", href: "/login" }, "Sign in again");
-  addNode(el("div", { class: "notice", "data-testid": "signed-out" }, el("span", {}, "Your sign-in has ended. "), link));
+  addNode(el("div", { class: "notice", "data-testid": "signed-out" }, el("span", {}, "Your sign-in has expired. "), link));
   toEnd();
 }
 
@@ -368,7 +366,7 @@ composer.addEventListener("submit", (event) => {
   input.focus();
 });
 input.addEventListener("input", () => { grow(); showSending(); });
-let sending = false; // Enter is down; no line break comes of it, whatever the keyboard sends after
+let sending = false; // Enter is pressed to send; no line break may follow
 input.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
@@ -410,8 +408,8 @@ byId("logout-form").addEventListener("submit", () => sessionStorage.clear());
 // ---- Approvals. ----
 
 const STATUS = {
-  pending: "Waiting for your phone", approved: "Approved", executing: "Being carried out", done: "Done", failed: "Not carried out",
-  unknown: "Outcome not known", denied: "Denied on the phone", expired: "Nobody answered in time", cancelled: "Cancelled",
+  pending: "Waiting for your phone", approved: "Approved", executing: "In progress", done: "Done", failed: "Not done",
+  unknown: "Outcome unknown", denied: "Denied on your phone", expired: "Expired without an answer", cancelled: "Cancelled",
 };
 const OPEN = new Set(["pending", "approved", "executing"]);
 const cards = new Map(); // id → Card
@@ -467,7 +465,7 @@ class Card {
   }
 }
 
-// approvalsChanged takes in what the server said. The first list tells how things are, later ones what happened.
+// approvalsChanged updates the cards. With the first list of a page it also shows outcomes that the page has missed.
 function approvalsChanged(list, first) {
   for (const approval of list) {
     const card = cards.get(approval.id);
@@ -477,12 +475,12 @@ function approvalsChanged(list, first) {
       if (!OPEN.has(approval.status) && OPEN.has(card.approval.status)) outcome(approval);
       card.update(approval);
     }
-    if (first && !OPEN.has(approval.status)) settleRestored(approval);
+    if (first && !OPEN.has(approval.status)) showMissedOutcome(approval);
   }
   arrange();
 }
 
-// approvalStarted also says so in the conversation where the panel is out of sight.
+// approvalStarted adds the card and, if the panel is hidden, a notice in the conversation.
 function approvalStarted(approval) {
   approvalsChanged([approval], false);
   if (approval.status !== "pending" || getComputedStyle(panel).visibility !== "hidden") return;
@@ -499,8 +497,8 @@ function outcome(approval) {
   addOutcome(entry);
 }
 
-// settleRestored tells, after a reload, the end of what this conversation asked for and had not seen end.
-function settleRestored(approval) {
+// showMissedOutcome shows, after a reload, the outcome of a change of this conversation that ended in the meantime.
+function showMissedOutcome(approval) {
   const asked = entries.some((e) => e.role === "answer" && e.text.includes(approval.code));
   if (asked && !entries.some((e) => e.role === "outcome" && e.id === approval.id)) outcome(approval);
 }
@@ -532,13 +530,12 @@ async function poll() {
       polled = true;
     }
   } catch {
-    // The next one may get through.
+    // The next poll may succeed.
   } finally {
     polling = false;
     schedule();
   }
 }
-
 
 function schedule() {
   clearTimeout(timer);
@@ -570,7 +567,7 @@ function tone(e) {
 
 const TONES = { good: "check", bad: "cross", wait: "phone" };
 
-// timeOf is the time of day where the person is, with the day where that is another one.
+// timeOf formats a time in the person's time zone, with the date unless it is today.
 function timeOf(at) {
   const day = new Date(at), sameDay = day.toDateString() === new Date().toDateString();
   return day.toLocaleString(undefined, sameDay ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
@@ -667,8 +664,8 @@ restore();
 showSending();
 poll();
 const ARRIVED = {
-  "#connected": "Okta is connected.",
-  "#disconnected": "Okta is disconnected. Other browsers where you are signed in may use it for up to an hour.",
+  "#connected": "Your Okta account is connected.",
+  "#disconnected": "Your Okta account is disconnected. Other browsers where you are signed in may use it for up to an hour.",
 };
 if (ARRIVED[location.hash]) {
   toast(ARRIVED[location.hash]);

@@ -1,2 +1,2 @@
-// Nothing of a conversation outlives the sign-in.
+// Conversations are deleted when the sign-in ends.
 sessionStorage.clear();
