@@ -18,6 +18,7 @@ import (
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parallel"
 	"github.com/steward-iam/steward/shared/session"
 )
 
@@ -45,13 +46,13 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request, l session.Login) erro
 	}
 	defer endTurn()
 	var before []approval.Approval
-	err = parallel([]func() error{
+	err = parallel.Do(
 		func() error { return a.count(ctx, l.Owner.Subject, questionsAMinute, questionsADay) },
 		func() (err error) {
 			before, err = a.Approvals.ByOwner(ctx, l.Owner.Subject, maxApprovals)
 			return err
 		},
-	})
+	)
 	if err != nil {
 		return err
 	}
@@ -159,6 +160,7 @@ func (a *App) turn(ctx context.Context, l session.Login, message string, before 
 					background.Go(sendApprovals)
 				}
 				refused = refused || e.Step == agent.StepReprompt
+				end.Connect = end.Connect || e.Action == fault.ConnectOkta
 				err = s.send("trace", step(e))
 			}
 		}
@@ -172,7 +174,7 @@ func (a *App) turn(ctx context.Context, l session.Login, message string, before 
 	background.Wait()
 	if !s.broken() && ctx.Err() == nil {
 		sendApprovals()
-		if refused { // Classic does not pass on why a function refused
+		if refused && !end.Connect { // Classic does not pass on the action of a refusal
 			end.Connect = a.okta(ctx, l).State == oktaMissing
 		}
 	}

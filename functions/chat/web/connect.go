@@ -10,6 +10,7 @@ import (
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parallel"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
 	"github.com/steward-iam/steward/shared/tokenvault"
@@ -68,7 +69,7 @@ func (a *App) forgetOkta(ctx context.Context, l session.Login) error {
 	for i, id := range l.Sessions {
 		jobs[i] = func() error { return a.Sessions.ForgetOkta(ctx, id) }
 	}
-	return parallel(jobs)
+	return runAll(jobs)
 }
 
 func oktaUser(id, login string) audit.Ref {
@@ -228,7 +229,7 @@ func (a *App) account(w http.ResponseWriter, r *http.Request, l session.Login) e
 		return err
 	}
 	var info accountInfo
-	err = parallel([]func() error{
+	err = parallel.Do(
 		func() error {
 			okta := a.okta(ctx, l)
 			info.Okta, info.Login = okta.State, okta.Login
@@ -244,7 +245,7 @@ func (a *App) account(w http.ResponseWriter, r *http.Request, l session.Login) e
 			}
 			return nil
 		},
-	})
+	)
 	if err != nil {
 		return err
 	}

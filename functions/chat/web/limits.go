@@ -41,7 +41,7 @@ func (a *App) count(ctx context.Context, owner session.Subject, limits ...Limit)
 			return err
 		}
 	}
-	if err := parallel(jobs); err != nil {
+	if err := runAll(jobs); err != nil {
 		return err
 	}
 	return tooMany(slices.Max(waits))

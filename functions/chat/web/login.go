@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parallel"
 	"github.com/steward-iam/steward/shared/secret"
 	"github.com/steward-iam/steward/shared/session"
 	"github.com/steward-iam/steward/shared/tokenvault"
@@ -288,7 +288,7 @@ func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.Str
 			func() error { return a.Sessions.DeleteLogin(ctx, l.Key) },
 			func() error { return a.Sessions.DeleteSession(ctx, l.Current) },
 		}
-		if left := parallel(undo); left != nil {
+		if left := runAll(undo); left != nil {
 			a.Log.LogAttrs(ctx, slog.LevelWarn, "a failed sign-in could not be deleted", slog.Any("err", left))
 		}
 	}
@@ -311,19 +311,19 @@ func (a *App) replace(ctx context.Context, old, by session.Login) error {
 		func() error { return a.Agent.End(ctx, string(old.Current)) },
 	}
 	if old.Owner.Subject == by.Owner.Subject {
-		return parallel(jobs)
+		return runAll(jobs)
 	}
 	jobs = append(jobs, func() error { return a.record(ctx, old, audit.SignOut, succeeded) })
 	all, err := a.Approvals.ByOwner(ctx, old.Owner.Subject, maxApprovals)
 	if err != nil {
-		return errors.Join(fmt.Errorf("find open approvals: %w", err), parallel(jobs)) // any session may be needed
+		return errors.Join(fmt.Errorf("find open approvals: %w", err), runAll(jobs)) // any session may be needed
 	}
 	for _, id := range old.Sessions {
 		if !slices.ContainsFunc(all, func(ap approval.Approval) bool { return ap.SessionID == id && !ap.Status.Final() }) {
 			jobs = append(jobs, func() error { return a.Sessions.DeleteSession(ctx, id) })
 		}
 	}
-	return parallel(jobs)
+	return runAll(jobs)
 }
 
 // openSession stores the session l.Current with the sealed refresh token.
@@ -386,7 +386,7 @@ func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.Stri
 			return nil
 		}
 	}
-	err := parallel(jobs)
+	err := runAll(jobs)
 	return all, err
 }
 
@@ -431,12 +431,12 @@ func (a *App) signOut(ctx context.Context, l session.Login) error {
 	for _, token := range refresh {
 		rest = append(rest, func() error { return a.Auth.Revoke(ctx, token) })
 	}
-	removed, o := parallel(rows), succeeded
+	removed, o := runAll(rows), succeeded
 	if removed != nil {
 		o.Result = audit.Failed
 	}
-	recorded := parallel([]func() error{func() error { return a.record(ctx, l, audit.SignOut, o) }}) // a panic here must not stop the rest
-	if late := parallel(rest); late != nil {
+	recorded := parallel.Recover(func() error { return a.record(ctx, l, audit.SignOut, o) }) // a panic here must not stop the rest
+	if late := runAll(rest); late != nil {
 		a.Log.LogAttrs(ctx, slog.LevelWarn, "signing out is incomplete", slog.Any("err", late))
 	}
 	switch {
@@ -463,25 +463,19 @@ func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 			})
 		}
 	}
-	return parallel(jobs)
+	return runAll(jobs)
 }
 
-// parallel runs jobs in parallel, at most eight at a time, and joins their errors. A panic in a job is returned as an error: otherwise it
-// would end the process and the streams of everybody else.
-func parallel(jobs []func() error) error {
+// runAll runs jobs side by side, at most eight at a time, and joins their errors. A panic becomes an error.
+func runAll(jobs []func() error) error {
 	errs := make([]error, len(jobs))
 	slots := make(chan struct{}, 8)
 	var wg sync.WaitGroup
 	for i, job := range jobs {
 		wg.Go(func() {
 			slots <- struct{}{}
-			defer func() {
-				if r := recover(); r != nil {
-					errs[i] = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-				}
-				<-slots
-			}()
-			errs[i] = job()
+			defer func() { <-slots }()
+			errs[i] = parallel.Recover(job)
 		})
 	}
 	wg.Wait()

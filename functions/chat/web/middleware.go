@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambdaurl"
 
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parallel"
 )
 
 // recoverPanic answers a panic with an error. lambdaurl runs a handler in its own goroutine, where a panic that is not recovered ends the
@@ -18,25 +18,22 @@ import (
 func (a *App) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &responseTracker{ResponseWriter: w}
-		defer func() { //nolint:contextcheck // the request carries it
-			v := recover()
-			if v == nil {
-				return
-			}
-			err := fault.New(fault.Internal, "", fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
-			if !tracked.started {
-				a.fail(tracked, r, err)
-				return
-			}
-			// Part of the answer is sent. A stream can still take an error; anything else ends here.
+		err := parallel.Recover(func() error {
+			next.ServeHTTP(tracked, r)
+			return nil
+		})
+		switch {
+		case err == nil:
+		case !tracked.started:
+			a.fail(tracked, r, fault.New(fault.Internal, "", err))
+		default: // part of the answer is sent: only a stream can still take an error
 			answer := a.logError(r.Context(), err)
 			if w.Header().Get("Content-Type") == eventStream {
 				s := &stream{w: w}
 				_ = s.send("error", answer)
-				_ = s.send("done", struct{}{})
+				_ = s.send("done", turnEnd{})
 			}
-		}()
-		next.ServeHTTP(tracked, r)
+		}
 	})
 }
 

@@ -327,6 +327,7 @@ func TestConnectOktaIsOfferedWhenItIsMissing(t *testing.T) {
 		vault vault
 		want  bool
 	}{
+		"the refusal says it":             {agent.Trace{Step: agent.StepReprompt, Action: fault.ConnectOkta}, func() (secret.String, error) { panic("nobody needs to be asked") }, true},
 		"refused, not connected":          {agent.Trace{Step: agent.StepReprompt, Text: "any words"}, missing, true},
 		"refused for another reason":      {agent.Trace{Step: agent.StepReprompt, Text: "Connect Okta"}, func() (secret.String, error) { return secret.New("token"), nil }, false},
 		"refused, Auth0 cannot be asked":  {agent.Trace{Step: agent.StepReprompt}, func() (secret.String, error) { return secret.String{}, fault.New(fault.Upstream, "", nil) }, false},
