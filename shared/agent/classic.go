@@ -30,7 +30,9 @@ func NewClassic(client ClassicClient, agentID, aliasID string) *Classic {
 	retryer := newRetryer()
 	return &Classic{
 		client: client, agentID: agentID, aliasID: aliasID,
-		options: func(o *bedrockagentruntime.Options) { o.Retryer, o.HTTPClient = retryer, awsconfig.Plain(o.HTTPClient) },
+		options: func(o *bedrockagentruntime.Options) {
+			o.Retryer, o.HTTPClient = retryer, awsconfig.Streaming(o.HTTPClient)
+		},
 	}
 }
 

@@ -73,14 +73,6 @@ func asFault(ctx context.Context, doing string, err error) error {
 	}
 }
 
-// code is the service's name for what went wrong, "" if it is nothing that a service said.
-func code(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	return ""
-}
-
 // serviceError prints what an operator needs and unwraps to the whole. The URL of a call that failed is not printed: the
 // path of InvokeAgent holds the session id, which is as good as a credential to whoever may invoke a function.
 type serviceError struct {

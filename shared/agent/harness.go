@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 
 	"github.com/steward-iam/steward/shared/actiongroup"
+	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fault"
 )
@@ -30,8 +33,9 @@ type ToolRunner interface {
 //	                                   ▲                                      │
 //	                                   └──────── at most maxTurnCalls ────────┘
 type Harness struct {
-	wire  harnessWire
-	tools ToolRunner
+	client *bedrockagentcore.Client
+	arn    string
+	tools  ToolRunner
 }
 
 const (
@@ -51,7 +55,11 @@ const (
 
 // NewHarness makes a Harness. An HTTP client in the configuration must have no overall time limit (the SDK's has none).
 func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
-	return &Harness{wire: newHarnessWire(cfg, harnessARN), tools: tools}
+	retryer := newRetryer()
+	client := bedrockagentcore.NewFromConfig(cfg, func(o *bedrockagentcore.Options) {
+		o.Retryer, o.HTTPClient = retryer, awsconfig.Streaming(o.HTTPClient)
+	})
+	return &Harness{client: client, arn: harnessARN, tools: tools}
 }
 
 // Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered. Every call gets
@@ -59,8 +67,7 @@ func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
 // most maxTurnCalls and one more.
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
-		prompt := t.prompt()
-		content := []block{{Text: &prompt}}
+		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
 		said := false
 		for left := maxTurnCalls; ; {
 			calls, err := h.invoke(ctx, t.SessionID, content, &said, emit)
@@ -89,8 +96,8 @@ func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 
 // End stops the session's runtime; the conversation ends with it.
 func (h *Harness) End(ctx context.Context, sessionID string) error {
-	err := h.wire.stop(ctx, sessionID)
-	if code(err) == "ResourceNotFoundException" {
+	_, err := h.client.StopRuntimeSession(ctx, &bedrockagentcore.StopRuntimeSessionInput{AgentRuntimeArn: &h.arn, RuntimeSessionId: &sessionID})
+	if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
 		return nil
 	}
 	return asFault(ctx, "stop the harness session", err)
@@ -98,7 +105,7 @@ func (h *Harness) End(ctx context.Context, sessionID string) error {
 
 // settle answers the open calls of a turn that ends here, so that the session can take the next message. Further calls are
 // refused; a model that does not stop asking loses the session, and the next message begins a new conversation.
-func (h *Harness) settle(ctx context.Context, sessionID string, results []block) {
+func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	said := false
@@ -109,7 +116,7 @@ func (h *Harness) settle(ctx context.Context, sessionID string, results []block)
 		}
 		results = refuse(calls, tooManyInAll)
 	}
-	_ = h.wire.stop(ctx, sessionID)
+	_ = h.End(ctx, sessionID)
 }
 
 // toolUse is a call as the stream tells it: the name first, the arguments in pieces of JSON.
@@ -123,45 +130,47 @@ type toolUse struct {
 //
 // One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
 // and a call that was answered within the stream is none of ours.
-func (h *Harness) invoke(ctx context.Context, sessionID string, content []block, said *bool, emit func(Event) bool) ([]*toolUse, error) {
-	stream, err := h.wire.invoke(ctx, sessionID, content)
+func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, said *bool, emit func(Event) bool) ([]*toolUse, error) {
+	out, err := h.client.InvokeHarness(ctx, &bedrockagentcore.InvokeHarnessInput{
+		HarnessArn: &h.arn, RuntimeSessionId: &sessionID,
+		Messages: []types.HarnessMessage{{Role: types.HarnessConversationRoleUser, Content: content}},
+	})
 	if err != nil {
 		return nil, asFault(ctx, "invoke harness", err)
 	}
-	defer stream.close()
+	stream := out.GetStream()
+	defer stream.Close()
 
 	var (
 		calls []*toolUse
-		open  = map[int]*toolUse{}
-		stop  string
+		open  = map[int32]*toolUse{}
+		stop  types.HarnessStopReason
 		room  = maxToolInput
 		gap   = *said // what another message says starts on a line of its own
 	)
-	for {
-		kind, e, err := stream.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, asFault(ctx, "read the harness's answer", err)
-		}
-		switch kind {
-		case "messageStart":
+	for event := range stream.Events() {
+		switch e := event.(type) {
+		case *types.InvokeHarnessStreamOutputMemberMessageStart:
 			gap = *said
 			clear(open)
-		case "contentBlockStart":
-			if start := e.Start.ToolUse; start != nil {
-				use := &toolUse{id: start.ToolUseID, name: start.Name}
-				if start.Type == "" || start.Type == typeOurs {
+		case *types.InvokeHarnessStreamOutputMemberContentBlockStart:
+			switch start := e.Value.Start.(type) {
+			case *types.HarnessContentBlockStartMemberToolUse:
+				use := &toolUse{id: aws.ToString(start.Value.ToolUseId), name: aws.ToString(start.Value.Name)}
+				if start.Value.Type == "" || start.Value.Type == types.HarnessToolUseTypeToolUse { // others are not ours to run
 					calls = append(calls, use)
 				}
-				open[e.ContentBlockIndex] = use
+				open[aws.ToInt32(e.Value.ContentBlockIndex)] = use
+			case *types.HarnessContentBlockStartMemberToolResult:
+				calls = slices.DeleteFunc(calls, func(u *toolUse) bool { return u.id == aws.ToString(start.Value.ToolUseId) })
 			}
-			if answered := e.Start.ToolResult; answered != nil {
-				calls = slices.DeleteFunc(calls, func(u *toolUse) bool { return u.id == answered.ToolUseID })
-			}
-		case "contentBlockDelta":
-			if text := e.Delta.Text; text != "" {
+		case *types.InvokeHarnessStreamOutputMemberContentBlockDelta:
+			switch delta := e.Value.Delta.(type) {
+			case *types.HarnessContentBlockDeltaMemberText:
+				text := delta.Value
+				if text == "" {
+					continue
+				}
 				if gap {
 					text, gap = "\n\n"+text, false
 				}
@@ -169,37 +178,51 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []block,
 				if !emit(Text{text}) {
 					return nil, nil
 				}
-			}
-			if use := open[e.ContentBlockIndex]; use != nil && e.Delta.ToolUse != nil {
-				if room -= len(e.Delta.ToolUse.Input); room < 0 {
+			case *types.HarnessContentBlockDeltaMemberToolUse:
+				use, input := open[aws.ToInt32(e.Value.ContentBlockIndex)], aws.ToString(delta.Value.Input)
+				if use == nil {
+					continue
+				}
+				if room -= len(input); room < 0 {
 					use.long = true
 					continue
 				}
-				use.input.WriteString(e.Delta.ToolUse.Input)
+				use.input.WriteString(input)
 			}
-		case "messageStop":
-			stop = e.StopReason
-		case "metadata":
-			if !emit(Trace{
-				Step: StepModel, InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens,
-				Duration: time.Duration(e.Metrics.LatencyMs) * time.Millisecond,
-			}) {
+		case *types.InvokeHarnessStreamOutputMemberMessageStop:
+			stop = e.Value.StopReason
+		case *types.InvokeHarnessStreamOutputMemberMetadata:
+			if !emit(metadata(e.Value)) {
 				return nil, nil
 			}
 		}
 	}
+	if err := stream.Err(); err != nil { // an exception within the stream shows only here
+		return nil, asFault(ctx, "read the harness's answer", err)
+	}
 	if stop == "" { // a connection that broke off between two frames looks like an end
 		return nil, asFault(ctx, "read the harness's answer", io.ErrUnexpectedEOF)
 	}
-	if stop != stopForTools { // every other reason, unknown ones too, is an end
+	if stop != types.HarnessStopReasonToolUse { // every other reason, unknown ones too, is an end
 		return nil, nil
 	}
 	return calls, nil
 }
 
+func metadata(e types.HarnessMetadataEvent) Trace {
+	step := Trace{Step: StepModel}
+	if e.Usage != nil {
+		step.InputTokens, step.OutputTokens = int(aws.ToInt32(e.Usage.InputTokens)), int(aws.ToInt32(e.Usage.OutputTokens))
+	}
+	if e.Metrics != nil {
+		step.Duration = time.Duration(aws.ToInt64(e.Metrics.LatencyMs)) * time.Millisecond
+	}
+	return step
+}
+
 // call runs one tool and returns its result for the harness. Whatever goes wrong is a result too: a call without one
 // would leave the session unusable.
-func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result block, listening bool) {
+func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result types.HarnessContentBlock, listening bool) {
 	f, ok := catalogue.Lookup(use.name)
 	if !ok {
 		return use.failed("There is no such tool."), true
@@ -221,7 +244,7 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 	since := time.Now()
 	response, err := h.tools.Run(ctx, actiongroup.Event{
 		MessageVersion: "1.0",
-		Agent:          actiongroup.Agent{Name: "steward", ID: harnessID(h.wire.arn), Alias: "DEFAULT", Version: "1"},
+		Agent:          actiongroup.Agent{Name: "steward", ID: harnessID(h.arn), Alias: "DEFAULT", Version: "1"},
 		InputText:      t.Message,
 		SessionID:      t.SessionID,
 		ActionGroup:    f.Group,
@@ -239,19 +262,23 @@ func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Even
 		result = use.failed(response.Text())
 	default:
 		done.Text = clip(response.Text(), maxTraceText)
-		result = use.answered(statusSuccess, response.Text())
+		result = use.answered(types.HarnessToolUseStatusSuccess, response.Text())
 	}
 	return result, emit(done)
 }
 
-func (u *toolUse) answered(status, text string) block {
-	return block{ToolResult: &toolResult{ToolUseID: u.id, Status: status, Content: []block{{Text: &text}}}}
+func (u *toolUse) answered(status types.HarnessToolUseStatus, text string) types.HarnessContentBlock {
+	return &types.HarnessContentBlockMemberToolResult{Value: types.HarnessToolResultBlock{
+		ToolUseId: &u.id, Status: status, Content: []types.HarnessToolResultContentBlock{&types.HarnessToolResultContentBlockMemberText{Value: text}},
+	}}
 }
 
-func (u *toolUse) failed(text string) block { return u.answered(statusError, text) }
+func (u *toolUse) failed(text string) types.HarnessContentBlock {
+	return u.answered(types.HarnessToolUseStatusError, text)
+}
 
 // refuse is the results of calls that are not run, all with the same text.
-func refuse(calls []*toolUse, why string) (results []block) {
+func refuse(calls []*toolUse, why string) (results []types.HarnessContentBlock) {
 	for _, call := range calls {
 		results = append(results, call.failed(why))
 	}

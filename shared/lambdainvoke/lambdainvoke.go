@@ -10,57 +10,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/encoding/httpbinding"
 
 	"github.com/steward-iam/steward/shared/awsconfig"
 )
 
-// A person waits for the answer, so the pauses between attempts are short.
-const (
-	maxAttempts = 3
-	maxPause    = 400 * time.Millisecond
-)
-
-// maxAnswer is the most that a function can answer.
-const maxAnswer = 6 << 20
-
 // Invoker calls functions. It is safe for concurrent use.
-type Invoker struct{ client *awsconfig.Client }
+type Invoker struct{ client *lambda.Client }
 
 // New makes an Invoker and calls nobody.
 func New(cfg aws.Config) *Invoker {
-	return &Invoker{client: awsconfig.New(cfg, awsconfig.Service{ID: "Lambda", Name: "lambda"}, retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxPause
-		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
-	}))}
+	return &Invoker{client: lambda.NewFromConfig(cfg, func(o *lambda.Options) {
+		o.Retryer = awsconfig.Retryer(func(o *retry.StandardOptions) {
+			o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notRun)}
+		})
+	})}
 }
 
 // Invoke runs the function synchronously. A function that fails is not an error of Invoke: functionError is then not
 // empty ("Unhandled" as a rule), and the answer holds the runtime's error object.
 func (i *Invoker) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
-	resp, err := i.client.Do(ctx, awsconfig.Call{
-		Method: http.MethodPost,
-		Path:   "/2015-03-31/functions/" + httpbinding.EscapePath(functionName, true) + "/invocations",
-		Header: http.Header{"Content-Type": {"application/octet-stream"}, "X-Amz-Invocation-Type": {"RequestResponse"}},
-		Body:   payload,
+	out, err := i.client.Invoke(ctx, &lambda.InvokeInput{
+		FunctionName: &functionName, InvocationType: types.InvocationTypeRequestResponse, Payload: payload,
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("invoke function %s: %w", functionName, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, "", fmt.Errorf("read the answer of function %s: %w", functionName, err)
-	}
-	return answer, resp.Header.Get("X-Amz-Function-Error"), nil
+	return out.Payload, aws.ToString(out.FunctionError), nil
 }
 
 // notRun says which errors prove that the function has not been started.

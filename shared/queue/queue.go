@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/awsconfig"
@@ -19,13 +20,13 @@ const maxDelay = 15 * time.Minute
 
 // Queue is one queue. It is safe for concurrent use.
 type Queue struct {
-	client *awsconfig.Client
+	client *sqs.Client
 	url    string
 }
 
 // New sends to the queue at url.
 func New(cfg aws.Config, url string) *Queue {
-	return &Queue{client: awsconfig.New(cfg, awsconfig.Service{ID: "SQS", Name: "sqs", JSON: "1.0"}, nil), url: url}
+	return &Queue{client: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.Retryer = awsconfig.Retryer() }), url: url}
 }
 
 // Send makes m visible to the worker after delay, and not before: SQS counts whole seconds.
@@ -34,12 +35,11 @@ func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duratio
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
-	in := struct {
-		DelaySeconds int    `json:",omitempty"`
-		MessageBody  string // and no attributes
-		QueueURL     string `json:"QueueUrl"`
-	}{int((min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second), string(body), q.url}
-	if err := q.client.JSON(ctx, "AmazonSQS.SendMessage", in, &struct{}{}); err != nil {
+	seconds := (min(max(delay, 0), maxDelay) + time.Second - 1) / time.Second
+	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds), //nolint:gosec // at most 900
+	})
+	if err != nil {
 		return fault.New(fault.Upstream, "The change could not be put in line. Please try again in a minute; nothing was changed.", fmt.Errorf("send message: %w", err))
 	}
 	return nil

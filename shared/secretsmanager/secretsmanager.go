@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/smithy-go"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/steward-iam/steward/shared/awsconfig"
+	"github.com/steward-iam/steward/shared/cached"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -31,110 +33,76 @@ const fetchTimeout = 4 * time.Second
 // Source reads and remembers secret values. It is safe for concurrent use; however many ask for the same secret at
 // once, AWS is asked once. Failures are not remembered.
 type Source struct {
-	client *awsconfig.Client
+	client *secretsmanager.Client
 
-	mu      sync.Mutex
-	known   map[string]secret.String
-	reading map[string]*reading // under way, by ARN
-}
-
-// reading is one fetch that any number of callers may wait for.
-type reading struct {
-	done  chan struct{} // closed when value and err are final
-	value secret.String
-	err   error
+	mu     sync.Mutex
+	values map[string]*cached.Value[secret.String] // by ARN
 }
 
 // New makes a Source and asks for nothing.
 func New(cfg aws.Config) *Source {
-	service := awsconfig.Service{ID: "Secrets Manager", Name: "secretsmanager"}
-	return &Source{client: awsconfig.New(cfg, service, nil), known: map[string]secret.String{}, reading: map[string]*reading{}}
+	client := secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Retryer = awsconfig.Retryer() })
+	return &Source{client: client, values: map[string]*cached.Value[secret.String]{}}
 }
 
 // Get returns the value of the secret with the given ARN as it was when first read, without the blanks that pasting
 // leaves around it. The error is a fault of kind Internal if the secret has no value, of kind Upstream if it could not
 // be read.
 func (s *Source) Get(ctx context.Context, arn string) (secret.String, error) {
-	s.mu.Lock()
-	value, ok := s.known[arn]
-	s.mu.Unlock()
-	if ok {
-		return value, nil
-	}
-	return s.Fresh(ctx, arn)
+	value, err := s.value(arn).Get(ctx)
+	return value, explain(arn, err)
 }
 
 // Fresh returns the value that AWS has now, with the errors of [Source.Get], which returns this value from then on. It
 // is for a value that turned out to be refused: it may have been rotated. If AWS cannot be asked, what was read before
 // stays.
 func (s *Source) Fresh(ctx context.Context, arn string) (secret.String, error) {
-	s.mu.Lock()
-	r, ok := s.reading[arn]
-	if !ok {
-		r = &reading{done: make(chan struct{})}
-		s.reading[arn] = r
-		go s.read(context.WithoutCancel(ctx), arn, r) // others may be waiting when this caller gives up
-	}
-	s.mu.Unlock()
-	select {
-	case <-r.done:
-		return r.value, r.err
-	case <-ctx.Done():
-		return secret.String{}, unreadable(arn, ctx.Err())
-	}
+	value, err := s.value(arn).Fresh(ctx)
+	return value, explain(arn, err)
 }
 
 // Forget makes the next Get ask AWS again, for a value that turned out to be refused: it may have been rotated.
-func (s *Source) Forget(arn string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.known, arn)
-}
+func (s *Source) Forget(arn string) { s.value(arn).Forget(func(secret.String) bool { return true }) }
 
-func (s *Source) read(ctx context.Context, arn string, r *reading) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	r.value, r.err = s.fetch(ctx, arn)
+func (s *Source) value(arn string) *cached.Value[secret.String] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.reading, arn)
-	if r.err == nil {
-		s.known[arn] = r.value
+	v, ok := s.values[arn]
+	if !ok {
+		v = &cached.Value[secret.String]{Timeout: fetchTimeout, Fetch: func(ctx context.Context) (secret.String, error) { return s.fetch(ctx, arn) }}
+		s.values[arn] = v
 	}
-	close(r.done)
+	return v
 }
 
 func (s *Source) fetch(ctx context.Context, arn string) (secret.String, error) {
-	var out struct{ SecretString string }
-	if err := s.client.JSON(ctx, "secretsmanager.GetSecretValue", map[string]string{"SecretId": arn}, &out); err != nil {
+	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	if err != nil {
 		// The answer both to a secret without a version and to an ARN that names none.
-		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "ResourceNotFoundException" {
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
 			return secret.String{}, empty(arn, err)
 		}
-		return secret.String{}, unreadable(arn, err)
+		return secret.String{}, err
 	}
-	value := secret.New(strings.TrimSpace(out.SecretString))
+	value := secret.New(strings.TrimSpace(aws.ToString(out.SecretString)))
 	if value.IsZero() {
-		return secret.String{}, empty(arn, nil)
+		return secret.String{}, empty(arn, errors.New("it is empty"))
 	}
 	return value, nil
+}
+
+// explain makes a fault of what kept a value from being read, a caller who gave up included.
+func explain(arn string, err error) error {
+	if _, ok := errors.AsType[*fault.Error](err); ok || err == nil {
+		return err
+	}
+	return fault.New(fault.Upstream, "A setting of Steward could not be read just now. Please try again in a moment.", fmt.Errorf("read secret %s: %w", arn, err))
 }
 
 func empty(arn string, cause error) error {
 	return fault.New(fault.Internal,
 		fmt.Sprintf("Steward is not fully set up: the secret %s has no value yet. Whoever runs it puts the value into AWS Secrets Manager.", Name(arn)),
-		fmt.Errorf("secret %s has no value yet: %w", arn, errOr(cause, errors.New("it is empty"))))
-}
-
-func unreadable(arn string, cause error) error {
-	return fault.New(fault.Upstream, "A setting of Steward could not be read just now. Please try again in a moment.", fmt.Errorf("read secret %s: %w", arn, cause))
-}
-
-func errOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
+		fmt.Errorf("secret %s has no value yet: %w", arn, cause))
 }
 
 // suffix is what Secrets Manager adds to a name to make an ARN: a hyphen and six letters or digits.

@@ -44,7 +44,6 @@ func source(t *testing.T, answer http.HandlerFunc) *secretsmanager.Source {
 	return secretsmanager.New(aws.Config{
 		Region: "eu-central-1", BaseEndpoint: &server.URL,
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
-		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	})
 }
 
@@ -156,30 +155,17 @@ func TestGetFails(t *testing.T) {
 	}
 }
 
-// TestGetWaitsNoLonger: who gives up gets an error at once; who waits on still gets the value of the same fetch.
-func TestGetWaitsNoLonger(t *testing.T) {
-	release := make(chan struct{})
-	var calls atomic.Int32
-	s := source(t, func(w http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		<-release
-		value(canary)(w, r)
-	})
+// TestACallerWhoGivesUpGetsAFault: the fetch goes on for the others, see package cached.
+func TestACallerWhoGivesUpGetsAFault(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() { _, err := s.Get(ctx, arn); first <- err }()
-	for calls.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	second := make(chan error, 1)
-	go func() { _, err := s.Get(t.Context(), arn); second <- err }()
-	cancel()
-	if err := <-first; fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.Canceled) {
-		t.Errorf("who gave up got %v", err)
-	}
-	close(release)
-	if err := <-second; err != nil || calls.Load() != 1 {
-		t.Errorf("who waited got %v after %d calls", err, calls.Load())
+	ended := make(chan struct{})
+	s := source(t, func(http.ResponseWriter, *http.Request) {
+		cancel()
+		<-ended
+	})
+	defer close(ended)
+	if _, err := s.Get(ctx, arn); fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.Canceled) {
+		t.Errorf("Get() = %v", err)
 	}
 }
 

@@ -15,7 +15,6 @@ package pipelinetest
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -29,13 +28,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/steward-iam/steward/functions/internal/pipeline"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/awsconfig"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/dynamo"
@@ -299,12 +298,12 @@ func (w *World) UseKey(name string) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.Secr
 // Rotate puts a fresh key above the others in the secret of that name. Who signs in from now on is sealed with it.
 func (w *World) Rotate(name string) {
 	w.T.Helper()
-	vault := awsconfig.New(w.clients.AWS, awsconfig.Service{ID: "Secrets Manager", Name: "secretsmanager"}, nil)
-	var now, put struct{ SecretString string }
-	id := w.AWS.SecretARN(name)
-	must(w.T, vault.JSON(w.T.Context(), "secretsmanager.GetSecretValue", map[string]string{"SecretId": id}, &now))
-	text := seal.GenerateKey().Reveal() + "\n" + now.SecretString
-	must(w.T, vault.JSON(w.T.Context(), "secretsmanager.PutSecretValue", map[string]string{"SecretId": id, "SecretString": text, "ClientRequestToken": rand.Text() + rand.Text()}, &put))
+	vault, id := secretsmanager.NewFromConfig(w.clients.AWS), w.AWS.SecretARN(name)
+	now, err := vault.GetSecretValue(w.T.Context(), &secretsmanager.GetSecretValueInput{SecretId: &id})
+	must(w.T, err)
+	text := seal.GenerateKey().Reveal() + "\n" + *now.SecretString
+	_, err = vault.PutSecretValue(w.T.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &text})
+	must(w.T, err)
 	w.T.Setenv("AWS_ENDPOINT_URL", w.behind)
 	w.clients = w.Clients()
 	w.T.Setenv("AWS_ENDPOINT_URL", w.base)
