@@ -128,7 +128,7 @@ setup: ## bring Auth0 and FGA to what CONFIG=steward.yaml says, after showing a 
 	@build/setup -config "$(CONFIG)" $(if $(PLAN),-plan) $(if $(YES),-yes)
 
 .PHONY: doctor
-doctor: ## try every link and name the setting that is wrong (STACK=steward-dev: a deployed stack; JSON=1; CIBA=1 rings a phone)
+doctor: ## try every link and name the setting that is wrong (STACK=steward-dev: a deployed stack; JSON=1; CIBA=1 sends a push)
 	@cd infra && go build -o ../build/doctor ./cmd/doctor
 	@build/doctor -config "$(CONFIG)" $(if $(STACK),-stack "$(STACK)") $(if $(JSON),-json) $(if $(CIBA),-ciba)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,92 +20,82 @@ import (
 const noManagement = "cannot be seen without steward.yaml, whose auth0.management may read the tenant"
 
 func auth0Checks() []check {
-	seen := []string{"auth0.application"}
+	tokenVault := grant("auth0.grant.token-vault", "Token Vault", url.Values{
+		"grant_type": {plan.GrantTokenVault}, "subject_token": {probe}, "connection": {probe},
+		"subject_token_type":   {"urn:ietf:params:oauth:token-type:refresh_token"},
+		"requested_token_type": {"http://auth0.com/oauth/token-type/federated-connection-access-token"},
+	})
+	tenant := []condition{hasManagement}
 	return []check{
 		{id: "auth0.discovery", what: "the tenant answers and has the expected issuer", needs: []string{"config.auth0"}, run: discovery},
 		{id: "auth0.management", what: "steward.yaml's machine may look at the tenant", needs: []string{"auth0.discovery"}, run: manage},
-		{id: "auth0.application", what: "the application exists", needs: []string{"auth0.management"}, run: application},
-		{id: "auth0.authentication", what: "the application authenticates by client secret, posted", needs: seen, run: onClient(func(s *Subject, c *management.Client) verdict {
-			if got := c.GetTokenEndpointAuthMethod(); got != "client_secret_post" {
-				return wrong(app("Credentials > Authentication Method: Client Secret (Post)"), "the application authenticates by %q", got)
-			}
-			return fine
-		})},
-		{id: "auth0.credentials", what: "the application's id and secret are accepted", needs: []string{"auth0.authentication", "secret.auth0"}, run: credentials},
-		{id: "auth0.first-party", what: "the application is first party and OIDC conformant", needs: seen, run: onClient(func(_ *Subject, c *management.Client) verdict {
-			switch {
-			case !c.GetIsFirstParty():
+		{id: "auth0.application", what: "the application exists", needs: []string{"auth0.management"}, requires: tenant, run: application},
+		client("auth0.authentication", "the application authenticates by client secret, posted", func(_ *Subject, c *management.Client) verdict {
+			got := c.GetTokenEndpointAuthMethod()
+			return expect(got == "client_secret_post", app("Credentials > Authentication Method: Client Secret (Post)"), "the application authenticates by %q", got)
+		}),
+		{
+			id: "auth0.credentials", what: "the application's id and secret are accepted",
+			needs: []string{"auth0.authentication", "secret.auth0"}, requires: []condition{hasAuth0Secret}, run: credentials,
+		},
+		client("auth0.first-party", "the application is first party and OIDC conformant", func(_ *Subject, c *management.Client) verdict {
+			if !c.GetIsFirstParty() {
 				return wrong("Management API, PATCH clients: is_first_party true", "the application is a third party's, which Token Vault does not serve")
-			case !c.GetOIDCConformant():
-				return wrong(app("Advanced > OAuth > OIDC Conformant: on"), "the application is not OIDC conformant")
 			}
-			return fine
-		})},
+			return expect(c.GetOIDCConformant(), app("Advanced > OAuth > OIDC Conformant: on"), "the application is not OIDC conformant")
+		}),
 		grant("auth0.grant.code", "Authorization Code", url.Values{"grant_type": {plan.GrantCode}, "code": {probe}, "redirect_uri": {"https://doctor.invalid/"}}),
 		grant("auth0.grant.refresh", "Refresh Token", url.Values{"grant_type": {plan.GrantRefresh}, "refresh_token": {probe}}),
-		grant("auth0.grant.token-vault", "Token Vault", url.Values{
-			"grant_type": {plan.GrantTokenVault}, "subject_token": {probe}, "connection": {probe},
-			"subject_token_type":   {"urn:ietf:params:oauth:token-type:refresh_token"},
-			"requested_token_type": {"http://auth0.com/oauth/token-type/federated-connection-access-token"},
-		}),
+		tokenVault,
 		grant("auth0.grant.ciba", "Client-Initiated Backchannel Authentication (CIBA)", url.Values{"grant_type": {plan.GrantCIBA}, "auth_req_id": {probe}}),
-		{id: "auth0.rotation", what: "refresh tokens do not rotate", needs: append(seen, "auth0.grant.token-vault"), run: rotation},
-		{id: "auth0.expiration", what: "refresh tokens expire", needs: seen, run: onClient(func(_ *Subject, c *management.Client) verdict {
+		{id: "auth0.rotation", what: "refresh tokens do not rotate", needs: []string{"auth0.application", "auth0.grant.token-vault"}, run: rotation},
+		client("auth0.expiration", "refresh tokens expire", func(_ *Subject, c *management.Client) verdict {
 			r := c.GetRefreshToken()
-			if r.GetExpirationType() != "expiring" || r.GetInfiniteTokenLifetime() || r.GetInfiniteIdleTokenLifetime() {
-				return wrong(app("Settings > Refresh Token Expiration: set an idle and a maximum lifetime"), "refresh tokens live for ever")
-			}
-			return fine
-		})},
-		{id: "auth0.callbacks", what: "Auth0 may send browsers back to the chat", needs: append(seen, "config.app"), run: onClient(func(s *Subject, c *management.Client) verdict {
+			return expect(r.GetExpirationType() == "expiring" && !r.GetInfiniteTokenLifetime() && !r.GetInfiniteIdleTokenLifetime(),
+				app("Settings > Refresh Token Expiration: set an idle and a maximum lifetime"), "refresh tokens live for ever")
+		}),
+		client("auth0.callbacks", "Auth0 may send browsers back to the chat", func(s *Subject, c *management.Client) verdict {
 			return s.allowed(c.GetCallbacks(), "Allowed Callback URLs", "/callback", "/connect/callback")
-		})},
-		{id: "auth0.logout", what: "Auth0 may send browsers back after signing out", needs: append(seen, "config.app"), run: onClient(func(s *Subject, c *management.Client) verdict {
+		}, "config.app"),
+		client("auth0.logout", "Auth0 may send browsers back after signing out", func(s *Subject, c *management.Client) verdict {
 			return s.allowed(c.GetAllowedLogoutURLs(), "Allowed Logout URLs", "/")
-		})},
-		{id: "auth0.channel", what: "approvals are asked for by Guardian push", needs: seen, run: onClient(func(_ *Subject, c *management.Client) verdict {
-			if !slices.Contains(c.GetAsyncApprovalNotificationChannels(), plan.ChannelPush) {
-				return wrong(app("Settings > CIBA > Notification channels: Guardian Push"), "the application sends no pushes")
-			}
-			return fine
-		})},
-		{id: "auth0.refresh-audience", what: "refresh tokens are good for the My Account API", needs: seen, run: onClient(func(s *Subject, c *management.Client) verdict {
+		}, "config.app"),
+		client("auth0.channel", "approvals are asked for by Guardian push", func(_ *Subject, c *management.Client) verdict {
+			return expect(slices.Contains(c.GetAsyncApprovalNotificationChannels(), plan.ChannelPush),
+				app("Settings > CIBA > Notification channels: Guardian Push"), "the application sends no pushes")
+		}),
+		client("auth0.refresh-audience", "refresh tokens are good for the My Account API", func(s *Subject, c *management.Client) verdict {
 			missing := plan.MissingScopes(c.GetRefreshToken(), s.app.MyAccountAudience())
-			if len(missing) == 0 {
-				return fine
-			}
-			return wrong(app("Settings > Multi-Resource Refresh Token: My Account API with "+strings.Join(missing, ", ")), noMyAccount)
-		})},
-		{id: "auth0.my-account", what: "the My Account API is active", needs: seen, run: myAccountAPI},
-		{id: "auth0.my-account-grant", what: "the application may use the My Account API for its users", needs: []string{"auth0.my-account"}, run: myAccountGrant},
-		{id: "auth0.mfa-policy", what: "the MFA policy does not stand in Token Vault's way", needs: seen, run: onTenant(func(ctx context.Context, s *Subject) verdict {
+			return expect(len(missing) == 0, app("Settings > Multi-Resource Refresh Token: My Account API with "+strings.Join(missing, ", ")), noMyAccount)
+		}),
+		{id: "auth0.my-account", what: "the My Account API is active", needs: []string{"auth0.application"}, requires: tenant, run: myAccountAPI},
+		{
+			id: "auth0.my-account-grant", what: "the application may use the My Account API for its users",
+			needs: []string{"auth0.my-account"}, requires: tenant, run: myAccountGrant,
+		},
+		{id: "auth0.mfa-policy", what: "the MFA policy lets Token Vault exchange tokens", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Subject) verdict {
 			policy, err := s.management.Guardian.MultiFactor.Policy(ctx)
 			if err != nil {
 				return unread(err)
 			}
-			if all := deref(policy); len(all) > 0 {
-				return wrong("Security > Multi-factor Auth > Require Multi-factor Auth: Never", "the policy is %s, so exchanges fail with mfa_required", strings.Join(all, ", "))
-			}
-			return fine
-		})},
-		{id: "auth0.push", what: "Guardian push notifications are on", needs: seen, run: onTenant(func(ctx context.Context, s *Subject) verdict {
+			return expect(policy == nil || len(*policy) == 0, "Security > Multi-factor Auth > Require Multi-factor Auth: Never", "the policy is %v, so exchanges fail with mfa_required", policy)
+		}},
+		{id: "auth0.push", what: "Guardian push notifications are on", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Subject) verdict {
 			on, err := plan.PushOn(ctx, s.management)
 			if err != nil {
 				return unread(err)
 			}
-			if !on {
-				return wrong("Security > Multi-factor Auth > Push Notification using Auth0 Guardian: on", "push notifications are off for the tenant")
-			}
-			return fine
-		})},
+			return expect(on, "Security > Multi-factor Auth > Push Notification using Auth0 Guardian: on", "push notifications are off for the tenant")
+		}},
 	}
 }
 
-func deref[T any](v *T) (zero T) {
-	if v == nil {
-		return zero
+// client is a check of the application's settings.
+func client(id, what string, f func(*Subject, *management.Client) verdict, needs ...string) check {
+	return check{
+		id: id, what: what, needs: append([]string{"auth0.application"}, needs...), requires: []condition{hasClient},
+		run: func(_ context.Context, s *Subject) verdict { return f(s, s.client) },
 	}
-	return *v
 }
 
 func app(where string) string { return "Auth0: Applications > the application > " + where }
@@ -117,24 +108,6 @@ func unread(err error) verdict {
 // Scopes are what steward.yaml's machine needs for all checks.
 var Scopes = []string{
 	"read:clients", "read:client_grants", "read:connections", "read:resource_servers", "read:guardian_factors", "read:mfa_policies", "read:users",
-}
-
-func onTenant(f func(context.Context, *Subject) verdict) func(context.Context, *Subject) verdict {
-	return func(ctx context.Context, s *Subject) verdict {
-		if s.management == nil {
-			return skip(noManagement)
-		}
-		return f(ctx, s)
-	}
-}
-
-func onClient(f func(*Subject, *management.Client) verdict) func(context.Context, *Subject) verdict {
-	return onTenant(func(_ context.Context, s *Subject) verdict {
-		if s.client == nil {
-			return skip(noManagement)
-		}
-		return f(s, s.client)
-	})
 }
 
 func discovery(ctx context.Context, s *Subject) verdict {
@@ -150,10 +123,7 @@ func discovery(ctx context.Context, s *Subject) verdict {
 	if err != nil {
 		return wrong(in("AUTH0_ISSUER_URL"), "%s", text(err))
 	}
-	if announced != s.app.Issuer() {
-		return wrong(in("AUTH0_ISSUER_URL")+": "+announced, "what answers at %s calls itself %s", s.app.Issuer(), announced)
-	}
-	return fine
+	return expect(announced == s.app.Issuer(), in("AUTH0_ISSUER_URL")+": "+announced, "what answers at %s calls itself %s", s.app.Issuer(), announced)
 }
 
 func manage(ctx context.Context, s *Subject) verdict {
@@ -167,23 +137,14 @@ func manage(ctx context.Context, s *Subject) verdict {
 	if err != nil {
 		return wrong("auth0.management in steward.yaml", "%s", text(err))
 	}
-	var missing []string
-	for _, want := range Scopes {
-		if !slices.Contains(scopes, want) {
-			missing = append(missing, want)
-		}
-	}
-	if len(missing) > 0 {
+	if missing := plan.Missing(scopes, Scopes); len(missing) > 0 {
 		return wrong("Auth0: Applications > APIs > Auth0 Management API > Machine to Machine Applications: "+strings.Join(missing, ", "), "the machine of steward.yaml may not look at everything")
 	}
 	s.management = m
-	return fine
+	return passed
 }
 
 func application(ctx context.Context, s *Subject) verdict {
-	if s.management == nil {
-		return skip(noManagement)
-	}
 	c, err := s.management.Client.Read(ctx, s.Env["AUTH0_CLIENT_ID"])
 	if m, ok := errors.AsType[management.Error](err); ok && m.Status() == http.StatusNotFound {
 		return wrong(in("AUTH0_CLIENT_ID"), "the tenant has no application %s", s.Env["AUTH0_CLIENT_ID"])
@@ -195,7 +156,7 @@ func application(ctx context.Context, s *Subject) verdict {
 		c.RefreshToken = &management.ClientRefreshToken{}
 	}
 	s.client = c
-	return fine
+	return passed
 }
 
 // probe stands for a code, a token or an id that cannot exist: what is refused about it tells whether the rest is right.
@@ -203,11 +164,7 @@ const probe = "steward-doctor-probe"
 
 // refusal asks the token endpoint something that must be refused.
 func (s *Subject) refusal(ctx context.Context, form url.Values) (*auth0.Error, error) {
-	asked := url.Values{}
-	for k, v := range form {
-		asked[k] = v
-	}
-	_, err := s.app.Token(ctx, asked)
+	_, err := s.app.Token(ctx, maps.Clone(form))
 	if err == nil {
 		return nil, errors.New("the tenant accepts what cannot exist")
 	}
@@ -218,15 +175,12 @@ func (s *Subject) refusal(ctx context.Context, form url.Values) (*auth0.Error, e
 }
 
 func credentials(ctx context.Context, s *Subject) verdict {
-	if s.auth0Secret.IsZero() {
-		return skip(noAWS)
-	}
 	refused, err := s.refusal(ctx, url.Values{"grant_type": {plan.GrantCode}, "code": {probe}, "redirect_uri": {"https://doctor.invalid/"}})
 	switch {
 	case err != nil:
 		return wrong(in("AUTH0_ISSUER_URL"), "the token endpoint: %s", text(err))
 	case refused.Status != http.StatusUnauthorized && refused.Code != "invalid_client":
-		return fine
+		return passed
 	case s.client != nil:
 		return wrong("the secret of AUTH0_CLIENT_SECRET_ARN in AWS Secrets Manager: `make setup` carries the application's secret there", "Auth0 does not accept the application's secret")
 	}
@@ -236,11 +190,8 @@ func credentials(ctx context.Context, s *Subject) verdict {
 // grant asks for a token with a grant type: unauthorized_client says that it is off, any other refusal that it is on.
 func grant(id, name string, form url.Values) check {
 	return check{
-		id: id, what: "the grant type " + name + " is on", needs: []string{"auth0.credentials", "auth0.first-party"},
+		id: id, what: "the grant type " + name + " is on", needs: []string{"auth0.credentials", "auth0.first-party"}, requires: []condition{hasAuth0Secret},
 		run: func(ctx context.Context, s *Subject) verdict {
-			if s.auth0Secret.IsZero() {
-				return skip(noAWS)
-			}
 			refused, err := s.refusal(ctx, form)
 			if err != nil {
 				return wrong(in("AUTH0_ISSUER_URL"), "the token endpoint: %s", text(err))
@@ -251,22 +202,20 @@ func grant(id, name string, form url.Values) check {
 			if id == "auth0.grant.token-vault" {
 				s.rotationSeen = refused.Description
 			}
-			return fine
+			return passed
 		},
 	}
 }
 
 func rotation(_ context.Context, s *Subject) verdict {
-	off := wrong(app("Settings > Refresh Token Rotation: off"), "refresh tokens rotate, which Token Vault refuses")
+	rotates := strings.Contains(strings.ToLower(s.rotationSeen), "rotation") // what Token Vault itself says
 	switch {
-	case s.client != nil && s.client.GetRefreshToken().GetRotationType() != "non-rotating":
-		return off
 	case s.client != nil:
-		return fine
-	case strings.Contains(strings.ToLower(s.rotationSeen), "rotation"): // Token Vault itself says so
-		return off
+		rotates = s.client.GetRefreshToken().GetRotationType() != "non-rotating"
+	case !rotates:
+		return skip(noManagement)
 	}
-	return skip(noManagement)
+	return expect(!rotates, app("Settings > Refresh Token Rotation: off"), "refresh tokens rotate, which Token Vault refuses")
 }
 
 // allowed wants the chat's addresses in a list.
@@ -275,22 +224,14 @@ func (s *Subject) allowed(have []string, list string, paths ...string) verdict {
 	if base == "" {
 		return skip("the chat's address is not known")
 	}
-	var missing []string
-	for _, p := range paths {
-		if !slices.Contains(have, base+p) {
-			missing = append(missing, base+p)
-		}
+	for i := range paths {
+		paths[i] = base + paths[i]
 	}
-	if len(missing) > 0 {
-		return wrong(app(fmt.Sprintf("Settings > %s: add %s", list, strings.Join(missing, ", "))), "the chat's address is not among them")
-	}
-	return fine
+	missing := plan.Missing(have, paths)
+	return expect(len(missing) == 0, app(fmt.Sprintf("Settings > %s: add %s", list, strings.Join(missing, ", "))), "the chat's address is not among them")
 }
 
 func myAccountAPI(ctx context.Context, s *Subject) verdict {
-	if s.management == nil {
-		return skip(noManagement)
-	}
 	api, err := s.management.ResourceServer.Read(ctx, s.app.MyAccountAudience())
 	if m, ok := errors.AsType[management.Error](err); ok && m.Status() == http.StatusNotFound {
 		return wrong("Auth0: Applications > APIs > the banner MyAccount API: Activate", "the My Account API is not active, so nobody can connect Okta")
@@ -298,28 +239,21 @@ func myAccountAPI(ctx context.Context, s *Subject) verdict {
 	if err != nil {
 		return unread(err)
 	}
-	if p := api.GetSubjectTypeAuthorization().GetUser().GetPolicy(); p == "deny_all" {
-		return wrong("Auth0: Applications > APIs > Auth0 My Account API > Application Access, for users: via client grant", "the My Account API is closed to users")
-	}
-	return fine
+	return expect(api.GetSubjectTypeAuthorization().GetUser().GetPolicy() != "deny_all",
+		"Auth0: Applications > APIs > Auth0 My Account API > Application Access, for users: via client grant", "the My Account API is closed to users")
 }
 
 func myAccountGrant(ctx context.Context, s *Subject) verdict {
-	if s.management == nil {
-		return skip(noManagement)
-	}
 	g, err := plan.UserGrant(ctx, s.management, s.Env["AUTH0_CLIENT_ID"], s.app.MyAccountAudience())
 	if err != nil {
 		return unread(err)
 	}
-	missing := plan.MyAccountScopes()
+	var scopes []string
 	if g != nil {
-		missing = slices.DeleteFunc(missing, func(scope string) bool { return slices.Contains(g.GetScope(), scope) })
+		scopes = g.GetScope()
 	}
-	if len(missing) > 0 {
-		return wrong("Auth0: Applications > APIs > Auth0 My Account API > Application Access: the application, for users, "+strings.Join(missing, ", "), noMyAccount)
-	}
-	return fine
+	missing := plan.Missing(scopes, plan.MyAccountScopes())
+	return expect(len(missing) == 0, "Auth0: Applications > APIs > Auth0 My Account API > Application Access: the application, for users, "+strings.Join(missing, ", "), noMyAccount)
 }
 
 // noMyAccount is what does not work without the scopes of the My Account API.

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,9 +30,11 @@ const (
 	fillSecret = "the secret %s in AWS Secrets Manager: fill it with `make setup` or `make secrets`"
 )
 
+var account = []condition{hasAWS}
+
 func awsChecks() []check {
 	return []check{
-		{id: "secret.auth0", what: "the Auth0 client secret has a value", needs: []string{"config.auth0"}, run: func(ctx context.Context, s *Subject) (v verdict) {
+		{id: "secret.auth0", what: "the Auth0 client secret has a value", needs: []string{"config.auth0"}, requires: account, run: func(ctx context.Context, s *Subject) (v verdict) {
 			s.auth0Secret, v = s.stored(ctx, "AUTH0_CLIENT_SECRET_ARN")
 			return v
 		}},
@@ -39,42 +42,42 @@ func awsChecks() []check {
 			if s.Env["FGA_TOKEN_ISSUER_URL"] == "" {
 				return skip("FGA is asked without credentials")
 			}
+			if s.AWS == nil {
+				return skip(noAWS)
+			}
 			s.fgaSecret, v = s.stored(ctx, "FGA_CLIENT_SECRET_ARN")
 			return v
 		}},
 		ownKey("secret.token-key", "the key that seals tokens can be used", "TOKEN_KEY_SECRET_ARN"),
 		ownKey("secret.approval-key", "the key that marks approvals can be used", "APPROVAL_KEY_SECRET_ARN"),
 		ownKey("secret.audit-key", "the key that marks the record can be used", "AUDIT_KEY_SECRET_ARN"),
-		{id: "table.sessions", what: "the session table has its keys and its index by owner", needs: []string{"config.app"}, run: sessionTable},
-		{id: "table.ttl", what: "the session table forgets what has expired", needs: []string{"table.sessions"}, run: timeToLive},
-		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "table.sessions", what: "the session table has its keys and its index by owner", needs: []string{"config.app"}, requires: account, run: sessionTable},
+		{id: "table.ttl", what: "the session table forgets what has expired", needs: []string{"table.sessions"}, requires: account, run: timeToLive},
+		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Subject) verdict {
 			_, v := s.table(ctx, "AUDIT_TABLE_NAME", fleet.AuditPartitionKey, fleet.AuditSortKey)
 			return v
 		}},
-		{id: "queue", what: "the approval queue is there", needs: []string{"config.app"}, run: approvalQueue},
-		{id: "agent", what: "the alias of the Bedrock agent runs today's tools and instruction", needs: []string{"config.app"}, run: agentAlias},
+		{id: "queue", what: "the approval queue is there", needs: []string{"config.app"}, requires: account, run: approvalQueue},
+		{id: "agent", what: "the alias of the Bedrock agent runs today's tools and instruction", needs: []string{"config.app"}, requires: account, run: agentAlias},
 	}
 }
 
 // ownKey checks a key of Steward's own.
 func ownKey(id, what, env string) check {
-	return check{id: id, what: what, needs: []string{"config.app"}, run: func(ctx context.Context, s *Subject) verdict {
+	return check{id: id, what: what, needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Subject) verdict {
 		text, v := s.stored(ctx, env)
-		if v != fine {
+		if v != passed {
 			return v
 		}
 		if _, err := seal.New(text); err != nil {
 			return wrong("the secret "+secrets.Name(s.Env[env])+" in AWS Secrets Manager: one key a line, each of at least 32 characters; the runbook says what is lost with a line", "the key cannot be used: %v", err)
 		}
-		return fine
+		return passed
 	}}
 }
 
 // stored reads a secret as the functions do.
 func (s *Subject) stored(ctx context.Context, key string) (secret.String, verdict) {
-	if s.AWS == nil {
-		return secret.String{}, skip(noAWS)
-	}
 	name := secrets.Name(s.Env[key])
 	value, err := plan.SecretsManager{Client: secretsmanager.NewFromConfig(*s.AWS)}.Value(ctx, s.Env[key])
 	switch {
@@ -85,7 +88,7 @@ func (s *Subject) stored(ctx context.Context, key string) (secret.String, verdic
 	case value.IsZero():
 		return value, wrong(strings.Replace(fillSecret, "%s", name, 1), "the secret %s is empty", name)
 	}
-	return value, fine
+	return value, passed
 }
 
 func code(err error) string {
@@ -96,9 +99,6 @@ func code(err error) string {
 }
 
 func (s *Subject) table(ctx context.Context, key, partition, sort string) (*dbtypes.TableDescription, verdict) {
-	if s.AWS == nil {
-		return nil, skip(noAWS)
-	}
 	name := s.Env[key]
 	out, err := dynamodb.NewFromConfig(*s.AWS).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
 	switch {
@@ -109,10 +109,7 @@ func (s *Subject) table(ctx context.Context, key, partition, sort string) (*dbty
 	case err != nil:
 		return nil, wrong("the AWS endpoint and your network", "DynamoDB: %s", text(err))
 	}
-	if !keyed(out.Table.KeySchema, partition, sort) {
-		return nil, wrong(in(key), "the table %s is another: its keys are not %s and %s", name, partition, sort)
-	}
-	return out.Table, fine
+	return out.Table, expect(keyed(out.Table.KeySchema, partition, sort), in(key), "the table %s is another: its keys are not %s and %s", name, partition, sort)
 }
 
 func keyed(schema []dbtypes.KeySchemaElement, partition, sort string) bool {
@@ -121,36 +118,26 @@ func keyed(schema []dbtypes.KeySchemaElement, partition, sort string) bool {
 
 func sessionTable(ctx context.Context, s *Subject) verdict {
 	t, v := s.table(ctx, "SESSION_TABLE_NAME", fleet.PartitionKey, fleet.SortKey)
-	if v != fine {
+	if v != passed {
 		return v
 	}
-	if !slices.ContainsFunc(t.GlobalSecondaryIndexes, func(x dbtypes.GlobalSecondaryIndexDescription) bool {
+	return expect(slices.ContainsFunc(t.GlobalSecondaryIndexes, func(x dbtypes.GlobalSecondaryIndexDescription) bool {
 		return aws.ToString(x.IndexName) == fleet.OwnerIndex && keyed(x.KeySchema, fleet.OwnerKey, fleet.SortKey)
-	}) {
-		return wrong("the index "+fleet.OwnerIndex+" of the table "+s.Env["SESSION_TABLE_NAME"]+": "+redeploy, "the session table has no index %s", fleet.OwnerIndex)
-	}
-	return fine
+	}), "the index "+fleet.OwnerIndex+" of the table "+s.Env["SESSION_TABLE_NAME"]+": "+redeploy, "the session table has no index %s", fleet.OwnerIndex)
 }
 
 func timeToLive(ctx context.Context, s *Subject) verdict {
-	if s.AWS == nil {
-		return skip(noAWS)
-	}
 	name := s.Env["SESSION_TABLE_NAME"]
 	out, err := dynamodb.NewFromConfig(*s.AWS).DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
 	if err != nil {
 		return wrong("the policy of your AWS credentials: dynamodb:DescribeTimeToLive on "+name, "the time-to-live of %s cannot be read (%s)", name, code(err))
 	}
-	if d := out.TimeToLiveDescription; d == nil || d.TimeToLiveStatus != dbtypes.TimeToLiveStatusEnabled || aws.ToString(d.AttributeName) != fleet.TTLAttribute {
-		return wrong("time-to-live of the table "+name+": on, attribute "+fleet.TTLAttribute+" ("+redeploy+")", "expired sessions are kept for ever")
-	}
-	return fine
+	d := out.TimeToLiveDescription
+	return expect(d != nil && d.TimeToLiveStatus == dbtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == fleet.TTLAttribute,
+		"time-to-live of the table "+name+": on, attribute "+fleet.TTLAttribute+" ("+redeploy+")", "expired sessions are kept for ever")
 }
 
 func approvalQueue(ctx context.Context, s *Subject) verdict {
-	if s.AWS == nil {
-		return skip(noAWS)
-	}
 	address := s.Env["APPROVAL_QUEUE_URL"]
 	_, err := sqs.NewFromConfig(*s.AWS).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &address})
 	switch c := code(err); {
@@ -161,7 +148,7 @@ func approvalQueue(ctx context.Context, s *Subject) verdict {
 	case err != nil:
 		return wrong("the AWS endpoint and your network", "SQS: %s", text(err))
 	}
-	return fine
+	return passed
 }
 
 // agentAlias compares what the alias runs with what the repository says: an alias does not follow its agent by itself.
@@ -169,8 +156,6 @@ func agentAlias(ctx context.Context, s *Subject) verdict {
 	switch {
 	case s.Env["AGENT_RUNTIME"] == "harness":
 		return skip("the agent runs on a harness, which has no alias")
-	case s.AWS == nil:
-		return skip(noAWS)
 	case strings.HasPrefix(aws.ToString(s.AWS.BaseEndpoint), "http://"):
 		return skip("the agent on this computer is a fake, made of today's catalogue")
 	}
@@ -210,17 +195,14 @@ func agentAlias(ctx context.Context, s *Subject) verdict {
 			}
 		}
 	}
-	want := 0
+	want := map[string]string{}
 	for _, g := range agentdef.ActionGroups() {
 		for _, f := range g.Functions {
-			want++
-			if have[f.Name] != f.Description {
-				return stale
-			}
+			want[f.Name] = f.Description
 		}
 	}
-	if len(have) != want {
+	if !maps.Equal(have, want) {
 		return stale
 	}
-	return fine
+	return passed
 }

@@ -2,7 +2,7 @@
 //
 // [Run] works through a list of checks. One that needs another which failed is not tried: it would only repeat the fault in other
 // words. So one wrong setting gives one finding, with the exact place to change it. Nothing is changed anywhere; the one check that
-// rings a phone is left out unless asked for.
+// sends a push is left out unless asked for.
 package check
 
 import (
@@ -106,8 +106,7 @@ type Subject struct {
 	File    *tenant.File      // nil without steward.yaml
 	Secrets tenant.Secrets
 	Patient *reach.Patient
-	CIBA    bool // ring the tester's phone
-	Now     func() time.Time
+	CIBA    bool // send a push to the tester's phone
 
 	// What one check finds for those after it.
 	http         *http.Client
@@ -123,31 +122,65 @@ type Subject struct {
 	oktaToken    auth0.Federated
 }
 
-// verdict is what a check says: nothing is well.
+// verdict is the result of a check. The zero value means that it passed.
 type verdict struct{ wrong, setting, skipped string }
+
+var passed verdict
 
 func wrong(setting, format string, args ...any) verdict {
 	return verdict{wrong: fmt.Sprintf(format, args...), setting: setting}
 }
 
-func skip(format string, args ...any) verdict { return verdict{skipped: fmt.Sprintf(format, args...)} }
+// expect passes if ok is true.
+func expect(ok bool, setting, format string, args ...any) verdict {
+	if ok {
+		return passed
+	}
+	return wrong(setting, format, args...)
+}
 
-var fine verdict
+func skip(format string, args ...any) verdict { return verdict{skipped: fmt.Sprintf(format, args...)} }
 
 type check struct {
 	id, what string
-	needs    []string
+	needs    []string    // ids of checks before it
+	requires []condition // the first that gives a reason skips the check
 	run      func(context.Context, *Subject) verdict
+}
+
+// condition returns why something cannot be examined, or "".
+type condition func(*Subject) string
+
+func when(ok func(*Subject) bool, reason string) condition {
+	return func(s *Subject) string {
+		if ok(s) {
+			return ""
+		}
+		return reason
+	}
+}
+
+var (
+	hasAWS         = when(func(s *Subject) bool { return s.AWS != nil }, noAWS)
+	hasAuth0Secret = when(func(s *Subject) bool { return !s.auth0Secret.IsZero() }, noAWS)
+	hasManagement  = when(func(s *Subject) bool { return s.management != nil }, noManagement)
+	hasClient      = when(func(s *Subject) bool { return s.client != nil }, noManagement)
+	hasConnection  = when(func(s *Subject) bool { return s.connection != nil }, noManagement)
+	hasTester      = when(func(s *Subject) bool { return s.tester != nil }, noTester)
+)
+
+func (c check) examine(ctx context.Context, s *Subject) verdict {
+	for _, condition := range c.requires {
+		if reason := condition(s); reason != "" {
+			return skip("%s", reason)
+		}
+	}
+	return c.run(ctx, s)
 }
 
 // Run examines everything.
 func Run(ctx context.Context, s *Subject) Report {
-	if s.Patient == nil {
-		s.Patient = &reach.Patient{}
-	}
-	if s.Now == nil {
-		s.Now = time.Now
-	}
+	s.Patient = cmp.Or(s.Patient, &reach.Patient{})
 	s.http = s.Patient.Client()
 	s.http.Timeout = 20 * time.Second
 	var r Report
@@ -165,7 +198,7 @@ func Run(ctx context.Context, s *Subject) Report {
 		if len(waits) > 0 {
 			f.Status, f.Reason = Blocked, "waits for "+strings.Join(waits, ", ")
 		} else {
-			switch v := c.run(ctx, s); {
+			switch v := c.examine(ctx, s); {
 			case v.wrong != "":
 				f.Status, f.Wrong, f.Setting = Wrong, v.wrong, v.setting
 			case v.skipped != "":

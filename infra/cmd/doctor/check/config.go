@@ -52,7 +52,7 @@ func (s *Subject) complete(belongs func(string) bool) verdict {
 	slices.Sort(bad)
 	missing, bad = slices.Compact(missing), slices.Compact(bad)
 	if len(missing)+len(bad) == 0 {
-		return fine
+		return passed
 	}
 	var what []string
 	if len(missing) > 0 {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	sdk "github.com/openfga/go-sdk/client"
 
@@ -20,10 +21,8 @@ func fgaChecks() []check {
 	return []check{
 		{id: "fga.audience", what: "the audience ends with a slash", needs: []string{"config.fga"}, run: func(_ context.Context, s *Subject) verdict {
 			audience := s.Env["FGA_AUDIENCE"]
-			if strings.Contains(audience, "://") && !strings.HasSuffix(audience, "/") {
-				return wrong(in("FGA_AUDIENCE")+": "+audience+"/", "the audience lacks the slash at its end, and tokens are refused without it")
-			}
-			return fine
+			return expect(!strings.Contains(audience, "://") || strings.HasSuffix(audience, "/"),
+				in("FGA_AUDIENCE")+": "+audience+"/", "the audience lacks the slash at its end, and tokens are refused without it")
 		}},
 		{id: "fga.token", what: "fga-authorizer gets its machine token", needs: []string{"fga.audience", "secret.fga"}, run: fgaToken},
 		{id: "fga.store", what: "the store is there", needs: []string{"fga.token"}, run: fgaRead(func(ctx context.Context, s *Subject, c *sdk.OpenFgaClient) verdict {
@@ -47,10 +46,7 @@ func fgaChecks() []check {
 			if err != nil {
 				return s.fgaFault(err)
 			}
-			if !plan.SameModel(out.GetAuthorizationModel()) {
-				return wrong(in("FGA_MODEL_ID")+": the id that `make setup` tells", "the pinned model is not the one in shared/fga/model")
-			}
-			return fine
+			return expect(plan.SameModel(out.GetAuthorizationModel()), in("FGA_MODEL_ID")+": the id that `make setup` tells", "the pinned model is not the one in shared/fga/model")
 		})},
 		{id: "fga.ask", what: "fga-authorizer gets an answer", needs: []string{"fga.model"}, run: func(ctx context.Context, s *Subject) verdict {
 			_, v := s.ask(ctx, fga.ForArea("user:"+probe, fga.ReadOkta, fga.Groups))
@@ -80,7 +76,7 @@ func fgaToken(ctx context.Context, s *Subject) verdict {
 		return wrong(in("FGA_TOKEN_ISSUER_URL"), "%s", text(err))
 	}
 	s.fgaToken = token
-	return fine
+	return passed
 }
 
 // fgaRead reads the store: as the client that may, if steward.yaml has one, since the function's own client may only ask.
@@ -125,7 +121,7 @@ func (s *Subject) fgaFault(err error) verdict {
 	if err != nil {
 		return wrong(in("FGA_API_URL"), "FGA cannot be read: %s", text(err))
 	}
-	return fine
+	return passed
 }
 
 // ask goes the way of the function fga-authorizer.
@@ -134,7 +130,7 @@ func (s *Subject) ask(ctx context.Context, c fga.Check) (fga.Decision, verdict) 
 	if err != nil {
 		return fga.Unknown, wrong(in("FGA_API_URL"), "it is no URL")
 	}
-	cfg := openfga.Config{APIURL: api, StoreID: s.Env["FGA_STORE_ID"], ModelID: s.Env["FGA_MODEL_ID"], Now: s.Now}
+	cfg := openfga.Config{APIURL: api, StoreID: s.Env["FGA_STORE_ID"], ModelID: s.Env["FGA_MODEL_ID"], Now: time.Now}
 	if issuer, err := url.Parse(s.Env["FGA_TOKEN_ISSUER_URL"]); err == nil && issuer.Host != "" {
 		if s.fgaSecret.IsZero() {
 			return fga.Unknown, skip(noAWS)
@@ -152,5 +148,5 @@ func (s *Subject) ask(ctx context.Context, c fga.Check) (fga.Decision, verdict) 
 	if err != nil {
 		return fga.Unknown, wrong(in("FGA_API_URL")+", and the permissions of the client "+s.Env["FGA_CLIENT_ID"], "FGA gives no answer: %s", text(err))
 	}
-	return res.Decisions[0], fine
+	return res.Decisions[0], passed
 }

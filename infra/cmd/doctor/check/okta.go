@@ -25,10 +25,7 @@ func oktaOrg(ctx context.Context, s *Subject) verdict {
 	if err != nil {
 		return wrong(in("OKTA_ORG_URL"), "%s", text(err))
 	}
-	if status != http.StatusUnauthorized || !strings.HasPrefix(body.ErrorCode, "E0") {
-		return wrong(in("OKTA_ORG_URL"), "what answers at %s is no Okta org (status %d)", org, status)
-	}
-	return fine
+	return expect(status == http.StatusUnauthorized && strings.HasPrefix(body.ErrorCode, "E0"), in("OKTA_ORG_URL"), "what answers at %s is no Okta org (status %d)", org, status)
 }
 
 type oktaBody struct {
@@ -74,8 +71,5 @@ func oktaApp(ctx context.Context, s *Subject) verdict {
 	for _, f := range plan.OktaFaults(got, s.File.Auth0.Issuer()+"login/callback") {
 		what, settings = append(what, f.What), append(settings, f.Setting)
 	}
-	if len(what) > 0 {
-		return wrong("Okta: "+strings.Join(settings, "; "), "%s", strings.Join(what, "; "))
-	}
-	return fine
+	return expect(len(what) == 0, "Okta: "+strings.Join(settings, "; "), "%s", strings.Join(what, "; "))
 }

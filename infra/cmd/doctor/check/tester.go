@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
@@ -21,65 +20,65 @@ const (
 
 func testerChecks() []check {
 	known := []string{"tester.user"}
+	person := []condition{hasManagement, hasTester}
+	asked := when(func(s *Subject) bool { return s.CIBA }, "sends a push; ask for it with -ciba")
 	exchange := []string{
 		"auth0.grant.token-vault", "auth0.grant.refresh", "auth0.rotation", "auth0.mfa-policy",
 		"connection.kind", "connection.type", "connection.enabled", "connection.purpose", "connection.offline", "tester.vault",
 	}
 	return []check{
-		{id: "tester.user", what: "Auth0 knows the tester", needs: []string{"auth0.management"}, run: testerUser},
-		{id: "tester.push", what: "the tester's phone is enrolled", needs: append(known, "auth0.push"), run: onTester(func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.user", what: "Auth0 knows the tester", needs: []string{"auth0.management"}, requires: []condition{hasManagement}, run: testerUser},
+		{id: "tester.push", what: "the tester's phone is enrolled", needs: append(known, "auth0.push"), requires: person, run: func(ctx context.Context, s *Subject) verdict {
 			all, err := s.management.User.Enrollments(ctx, s.tester.GetID())
 			if err != nil {
 				return unread(err)
 			}
 			for _, e := range all {
 				if e.GetStatus() == "confirmed" && (strings.HasPrefix(e.GetID(), "push|") || e.GetAuthMethod() == "guardian" || e.GetAuthMethod() == "authenticator") {
-					return fine
+					return passed
 				}
 			}
 			return wrong("Auth0: User Management > Users > the tester > Multi-Factor Authentication: send an enrolment invitation for Guardian", "the tester has no Guardian app, so no push can be sent")
-		})},
-		{id: "tester.vault", what: "the tester's Okta account is in the vault", needs: append(known, "connection.exists"), run: onTester(func(ctx context.Context, s *Subject) verdict {
+		}},
+		{id: "tester.vault", what: "the tester's Okta account is in the vault", needs: append(known, "connection.exists"), requires: person, run: func(ctx context.Context, s *Subject) verdict {
 			_, v := s.account(ctx)
 			return v
-		})},
-		{id: "tester.vault-scopes", what: "the token in the vault has every scope", needs: []string{"tester.vault"}, run: onTester(func(ctx context.Context, s *Subject) verdict {
+		}},
+		{id: "tester.vault-scopes", what: "the token in the vault has every scope", needs: []string{"tester.vault"}, requires: person, run: func(ctx context.Context, s *Subject) verdict {
 			scopes, v := s.account(ctx)
-			if v != fine {
+			if v != passed {
 				return v
 			}
 			return lacking(scopes, func(string) string {
 				return connect + " again: the account was connected before these scopes were asked for"
 			}, "offline_access")
-		})},
+		}},
 		{id: "tester.my-account", what: "the tester could connect and disconnect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Subject) verdict {
-			return s.withRefresh(ctx, func(r tokenRef) verdict {
-				t, err := s.app.Refresh(ctx, r.value, s.app.MyAccountAudience(), strings.Join(plan.MyAccountScopes(), " "))
+			return s.withRefresh(ctx, func(refresh secret.String) verdict {
+				t, err := s.app.Refresh(ctx, refresh, s.app.MyAccountAudience(), strings.Join(plan.MyAccountScopes(), " "))
 				if err != nil {
-					return wrong(r.setting(err), "no My Account token: %s", cause(err))
+					return wrong(refreshSetting(err), "no My Account token: %s", cause(err))
 				}
-				for _, scope := range plan.MyAccountScopes() {
-					if !slices.Contains(strings.Fields(t.Scope), scope) {
-						return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", scope)
-					}
+				if missing := plan.Missing(strings.Fields(t.Scope), plan.MyAccountScopes()); len(missing) > 0 {
+					return wrong(app("Settings > Multi-Resource Refresh Token"), "the My Account token lacks %s", strings.Join(missing, ", "))
 				}
 				if _, err := s.app.ConnectedAccounts(ctx, t.AccessToken, s.Env["AUTH0_CONNECTION_NAME"]); err != nil {
 					return wrong("Auth0: Applications > APIs > Auth0 My Account API", "the tester's connected accounts cannot be listed: %s", cause(err))
 				}
-				return fine
+				return passed
 			})
 		}},
 		{id: "tester.exchange", what: "Token Vault gives the tester's Okta token", needs: exchange, run: func(ctx context.Context, s *Subject) verdict {
-			return s.withRefresh(ctx, func(r tokenRef) (v verdict) {
-				t, err := s.app.FederatedToken(ctx, r.value, s.Env["AUTH0_CONNECTION_NAME"])
+			return s.withRefresh(ctx, func(refresh secret.String) verdict {
+				t, err := s.app.FederatedToken(ctx, refresh, s.Env["AUTH0_CONNECTION_NAME"])
 				if e, ok := errors.AsType[*auth0.Error](err); ok && e.NotConnected() {
 					return wrong(connect, "nothing usable is in the vault (%s)", cause(err))
 				}
 				if err != nil {
-					return wrong(r.setting(err), "the exchange fails: %s", cause(err))
+					return wrong(refreshSetting(err), "the exchange fails: %s", cause(err))
 				}
 				s.oktaToken = t
-				return fine
+				return passed
 			})
 		}},
 		{id: "tester.okta", what: "Okta accepts that token", needs: []string{"tester.exchange", "okta.org"}, run: func(ctx context.Context, s *Subject) verdict {
@@ -95,19 +94,11 @@ func testerChecks() []check {
 			case status != 200:
 				return wrong("Okta: Applications > the app > Okta API Scopes: grant okta.users.read", "Okta answers %d %s", status, body.ErrorCode)
 			}
-			return fine
+			return passed
 		}},
 		{id: "tester.fga", what: "FGA knows what the tester may do", needs: []string{"fga.ask"}, run: testerFGA},
-		{id: "tester.ciba", what: "the tester's phone rings", needs: append(known, "auth0.grant.ciba", "auth0.channel", "tester.push"), run: func(ctx context.Context, s *Subject) verdict {
-			switch {
-			case !s.CIBA:
-				return skip("rings a phone; ask for it with -ciba")
-			case s.tester == nil:
-				return skip(noTester)
-			case s.auth0Secret.IsZero():
-				return skip(noAWS)
-			}
-			ring := func(style ciba.Style) error {
+		{id: "tester.ciba", what: "a push reaches the tester's phone", needs: append(known, "auth0.grant.ciba", "auth0.channel", "tester.push"), requires: []condition{asked, hasTester, hasAuth0Secret}, run: func(ctx context.Context, s *Subject) verdict {
+			push := func(style ciba.Style) error {
 				phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"], Style: style}
 				_, err := phone.Start(ctx, ciba.Request{
 					Subject:     s.tester.GetID(),
@@ -117,14 +108,14 @@ func testerChecks() []check {
 				return err
 			}
 			style := ciba.Style(cmp.Or(s.Env["APPROVALS_MESSAGE"], string(ciba.StyleSentence)))
-			err := ring(style)
-			if e, ok := errors.AsType[*auth0.Error](err); ok && style == ciba.StyleSentence && strings.HasPrefix(e.Code, "invalid_") && ring(ciba.StyleToken) == nil {
+			err := push(style)
+			if e, ok := errors.AsType[*auth0.Error](err); ok && style == ciba.StyleSentence && strings.HasPrefix(e.Code, "invalid_") && push(ciba.StyleToken) == nil {
 				return wrong(in("APPROVALS_MESSAGE")+": token", "the tenant refuses a push that is written as a sentence (%s), and takes one without blanks", cause(err))
 			}
 			if err != nil {
 				return wrong(app("Settings > CIBA"), "no push was sent: %s", cause(err))
 			}
-			return fine
+			return passed
 		}},
 	}
 }
@@ -137,20 +128,8 @@ func cause(err error) string {
 	return text(err)
 }
 
-func onTester(f func(context.Context, *Subject) verdict) func(context.Context, *Subject) verdict {
-	return onTenant(func(ctx context.Context, s *Subject) verdict {
-		if s.tester == nil {
-			return skip(noTester)
-		}
-		return f(ctx, s)
-	})
-}
-
 func testerUser(ctx context.Context, s *Subject) verdict {
-	switch {
-	case s.management == nil:
-		return skip(noManagement)
-	case s.File.Tester.Email+s.File.Tester.Subject == "":
+	if s.File.Tester.Email+s.File.Tester.Subject == "" {
 		return skip(noTester)
 	}
 	if sub := s.File.Tester.Subject; sub != "" {
@@ -159,7 +138,7 @@ func testerUser(ctx context.Context, s *Subject) verdict {
 			return wrong("tester.sub in steward.yaml", "Auth0 knows no user %s", sub)
 		}
 		s.tester = u
-		return fine
+		return passed
 	}
 	users, err := s.management.User.ListByEmail(ctx, strings.ToLower(s.File.Tester.Email))
 	if err != nil {
@@ -169,7 +148,7 @@ func testerUser(ctx context.Context, s *Subject) verdict {
 	for _, u := range users {
 		if len(users) == 1 || strings.HasPrefix(u.GetID(), prefix) {
 			s.tester = u
-			return fine
+			return passed
 		}
 	}
 	return wrong("tester.email in steward.yaml, or the tester signs in once", "Auth0 knows nobody with the address %s", s.File.Tester.Email)
@@ -183,13 +162,13 @@ func (s *Subject) account(ctx context.Context) (scopes []string, v verdict) {
 	}
 	for _, a := range list.ConnectedAccounts {
 		if a.GetConnection() == s.Env["AUTH0_CONNECTION_NAME"] {
-			return a.GetScopes(), fine
+			return a.GetScopes(), passed
 		}
 	}
 	return nil, wrong(connect, "the tester has no connected account of %s", s.Env["AUTH0_CONNECTION_NAME"])
 }
 
-func (s *Subject) withRefresh(ctx context.Context, f func(tokenRef) verdict) verdict {
+func (s *Subject) withRefresh(ctx context.Context, f func(secret.String) verdict) verdict {
 	switch {
 	case s.File == nil || s.File.Tester.RefreshToken == "":
 		return skip("steward.yaml has no tester.refresh_token")
@@ -200,7 +179,7 @@ func (s *Subject) withRefresh(ctx context.Context, f func(tokenRef) verdict) ver
 	if err != nil {
 		return wrong("tester.refresh_token in steward.yaml", "%s", text(err))
 	}
-	return f(tokenRef{value})
+	return f(value)
 }
 
 func testerFGA(ctx context.Context, s *Subject) verdict {
@@ -223,20 +202,14 @@ func testerFGA(ctx context.Context, s *Subject) verdict {
 		return wrong("tester.object in steward.yaml", "%s", text(err))
 	}
 	decision, v := s.ask(ctx, question)
-	if v != fine {
+	if v != passed {
 		return v
 	}
-	if decision != fga.Allowed {
-		return wrong("fga.tuples in steward.yaml: "+user+" "+t.Relation+" "+t.Object+", then `make setup`", "FGA says that %s has no %s on %s", user, t.Relation, t.Object)
-	}
-	return fine
+	return expect(decision == fga.Allowed, "fga.tuples in steward.yaml: "+user+" "+t.Relation+" "+t.Object+", then `make setup`", "FGA says that %s has no %s on %s", user, t.Relation, t.Object)
 }
 
-// tokenRef is the tester's refresh token.
-type tokenRef struct{ value secret.String }
-
-// setting is where to look when the tenant refuses it.
-func (tokenRef) setting(err error) string {
+// refreshSetting is where to look when the tenant refuses the tester's refresh token.
+func refreshSetting(err error) string {
 	if e, ok := errors.AsType[*auth0.Error](err); ok && e.Code == "invalid_grant" {
 		return "tester.refresh_token in steward.yaml: it has ended; sign in again for a new one"
 	}

@@ -218,8 +218,8 @@ func (d *diff) set(what string, differs bool, format string, args ...any) {
 	}
 }
 
-// missing are the wanted items that are not there.
-func missing(have, want []string) (out []string) {
+// Missing returns the wanted items that are not there.
+func Missing(have, want []string) (out []string) {
 	for _, w := range want {
 		if !slices.Contains(have, w) {
 			out = append(out, w)
@@ -228,7 +228,7 @@ func missing(have, want []string) (out []string) {
 	return out
 }
 
-func sameSet(a, b []string) bool { return len(missing(a, b)) == 0 && len(missing(b, a)) == 0 }
+func sameSet(a, b []string) bool { return len(Missing(a, b)) == 0 && len(Missing(b, a)) == 0 }
 
 // planAPI is the API of rich authorization requests.
 func (w *world) planAPI(ctx context.Context, p *Plan) error {
@@ -385,9 +385,9 @@ func (w *world) wantedClient(have *management.Client) *management.Client {
 	}
 	scopes := MyAccountScopes()
 	policies = append(policies, management.ClientRefreshTokenPolicy{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes})
-	callbacks = append(callbacks, missing(callbacks, want.Callbacks())...)
-	logout = append(logout, missing(logout, want.LogoutURLs())...)
-	channels = append(channels, missing(channels, []string{ChannelPush})...)
+	callbacks = append(callbacks, Missing(callbacks, want.Callbacks())...)
+	logout = append(logout, Missing(logout, want.LogoutURLs())...)
+	channels = append(channels, Missing(channels, []string{ChannelPush})...)
 	return &management.Client{
 		IsFirstParty: sdk.Bool(true), OIDCConformant: sdk.Bool(true),
 		GrantTypes: &grants, Callbacks: &callbacks, AllowedLogoutURLs: &logout, AsyncApprovalNotificationChannels: &channels,
@@ -415,10 +415,10 @@ func (w *world) clientDiff(have *management.Client) (d diff) {
 	if more := MissingScopes(r, w.auth0.myAccount()); len(more) > 0 {
 		d.set("refresh tokens", true, "make them good for the My Account API, %s", strings.Join(more, ", "))
 	}
-	if more := missing(have.GetCallbacks(), want.Callbacks()); len(more) > 0 {
+	if more := Missing(have.GetCallbacks(), want.Callbacks()); len(more) > 0 {
 		d.set("callbacks", true, "add %s", strings.Join(more, ", "))
 	}
-	if more := missing(have.GetAllowedLogoutURLs(), want.LogoutURLs()); len(more) > 0 {
+	if more := Missing(have.GetAllowedLogoutURLs(), want.LogoutURLs()); len(more) > 0 {
 		d.set("logout URLs", true, "add %s", strings.Join(more, ", "))
 	}
 	d.set("approvals", !slices.Contains(have.GetAsyncApprovalNotificationChannels(), ChannelPush), "add Guardian push")
@@ -427,10 +427,10 @@ func (w *world) clientDiff(have *management.Client) (d diff) {
 
 func change(have, want []string) string {
 	var parts []string
-	if more := missing(have, want); len(more) > 0 {
+	if more := Missing(have, want); len(more) > 0 {
 		parts = append(parts, "add "+strings.Join(more, ", "))
 	}
-	if less := missing(want, have); len(less) > 0 {
+	if less := Missing(want, have); len(less) > 0 {
 		parts = append(parts, "take away "+strings.Join(less, ", "))
 	}
 	return strings.Join(parts, "; ")
@@ -444,7 +444,7 @@ func MissingScopes(r *management.ClientRefreshToken, audience string) []string {
 			have = append(have, deref(policy.Scope)...)
 		}
 	}
-	return missing(have, MyAccountScopes())
+	return Missing(have, MyAccountScopes())
 }
 
 // planClientSecret carries the application's secret from Auth0 into Secrets Manager; nobody sees it on the way.
@@ -559,8 +559,8 @@ func (w *world) planGrants(ctx context.Context, p *Plan) error {
 			}
 			if have != nil {
 				step.Action, step.Details = Nothing, nil
-				more := missing(have.GetScope(), want.GetScope())
-				types := missing(have.GetAuthorizationDetailsTypes(), want.GetAuthorizationDetailsTypes())
+				more := Missing(have.GetScope(), want.GetScope())
+				types := Missing(have.GetAuthorizationDetailsTypes(), want.GetAuthorizationDetailsTypes())
 				if len(more)+len(types) > 0 {
 					step.Action, step.Details = Update, []string{"add " + strings.Join(append(more, types...), ", ")}
 					step.apply = func(ctx context.Context) error {
@@ -641,7 +641,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	var d diff
 	d.set("for signing in", !have.Authentication.Active, "turn on")
 	d.set("for connected accounts (Token Vault)", !have.ConnectedAccounts.Active, "turn on")
-	if more := missing(have.Scopes(), tenant.ConnectionScopes()); len(more) > 0 {
+	if more := Missing(have.Scopes(), tenant.ConnectionScopes()); len(more) > 0 {
 		d.set("scopes", true, "add %s", strings.Join(more, " "))
 	}
 	for _, name := range []string{"type", "client_id", "discovery_url", "client_secret"} {
@@ -675,7 +675,7 @@ func (w *world) connectionOptions(old map[string]any, key secret.String) map[str
 	}
 	scope, _ := old["scope"].(string)
 	scopes := strings.Fields(scope)
-	scopes = append(scopes, missing(scopes, tenant.ConnectionScopes())...)
+	scopes = append(scopes, Missing(scopes, tenant.ConnectionScopes())...)
 	org := strings.TrimSuffix(w.File.Okta.URL.String(), "/")
 	for k, v := range map[string]any{
 		"type": Back, "client_id": w.File.Auth0.Connection.OktaClientID, "client_secret": key.Reveal(),

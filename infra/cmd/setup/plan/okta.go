@@ -141,7 +141,7 @@ func OktaFaults(app OktaApp, callback string) (faults []OktaFault) {
 	if !slices.Contains(app.RedirectURIs, callback) {
 		add("Auth0's callback is no redirect URI", "Applications > the app > General > Sign-in redirect URIs: add "+callback)
 	}
-	for _, s := range missing(app.Scopes, tenant.OktaScopes()) {
+	for _, s := range Missing(app.Scopes, tenant.OktaScopes()) {
 		if _, is := strings.CutSuffix(s, ".read"); is && slices.Contains(app.Scopes, strings.TrimSuffix(s, ".read")+".manage") {
 			continue // managing includes reading, but the connection asks for both by name
 		}
