@@ -3,6 +3,8 @@ package okta
 import (
 	"context"
 	"time"
+
+	sdk "github.com/okta/okta-sdk-golang/v5/okta"
 )
 
 // LogEvent is one entry of Okta's System Log.
@@ -16,7 +18,7 @@ type LogEvent struct {
 	Targets []LogEntity
 }
 
-// LogEntity is who or what an event is about.
+// LogEntity is a person or thing that an event names.
 type LogEntity struct {
 	ID          string `json:"id"`
 	Type        string `json:"type"`
@@ -26,7 +28,7 @@ type LogEntity struct {
 
 type eventWire struct {
 	ID      string      `json:"uuid"`
-	Time    *time.Time  `json:"published"`
+	Time    time.Time   `json:"published"`
 	Type    string      `json:"eventType"`
 	Message string      `json:"displayMessage"`
 	Actor   LogEntity   `json:"actor"`
@@ -36,26 +38,21 @@ type eventWire struct {
 	} `json:"outcome"`
 }
 
-func (w eventWire) event() LogEvent {
-	return LogEvent{w.ID, or(w.Time), w.Type, w.Message, w.Actor, w.Outcome.Result, w.Targets}
+func (w *eventWire) event() LogEvent {
+	return LogEvent{w.ID, w.Time, w.Type, w.Message, w.Actor, w.Outcome.Result, w.Targets}
 }
 
-// window is how far back UserActivity looks.
-const window = 30 * 24 * time.Hour
+// activityWindow is how far back UserActivity looks.
+const activityWindow = 30 * 24 * time.Hour
 
 // UserActivity lists what a person did and what was done to them in the last
 // 30 days, newest first.
 func (c *Client) UserActivity(ctx context.Context, id UserID, limit int) (Page[LogEvent], error) {
-	op := read("UserActivity")
-	if err := checked(op.name, id); err != nil {
-		return Page[LogEvent]{}, err
-	}
 	now := c.now().UTC()
-	about := either(compare("actor.id", "eq", string(id)), compare("target.id", "eq", string(id)))
-	return pages(ctx, c, op, limit, eventWire.event, func(ctx context.Context, size int32) error {
-		// With until it is a bounded query, whose pages come to an end.
-		_, _, err := c.api.SystemLogAPI.ListLogEvents(ctx).Since(now.Add(-window)).Until(now.Add(time.Second)).
-			Filter(string(about)).SortOrder("DESCENDING").Limit(size).Execute()
-		return err
+	about := anyOf(compare("actor.id", "eq", string(id)), compare("target.id", "eq", string(id)))
+	return pages(ctx, c, read("UserActivity", id), limit, (*eventWire).event, func(ctx context.Context, size int32) ([]eventWire, *sdk.APIResponse, error) {
+		// A query with since and until is bounded: its pages come to an end.
+		return decode[[]eventWire](ctx, c.api.SystemLogAPI.ListLogEvents(ctx).Since(now.Add(-activityWindow)).Until(now.Add(time.Second)).
+			Filter(string(about)).SortOrder("DESCENDING").Limit(size).Execute)
 	})
 }

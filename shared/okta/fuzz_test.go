@@ -26,7 +26,7 @@ func FuzzQuote(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		s, err := text("Fuzz", s)
+		s, err := cleanText("Fuzz", s)
 		if err != nil {
 			return
 		}

@@ -33,56 +33,54 @@ func isID(s, prefix string) bool {
 	return true
 }
 
-// Valid says whether the id has the shape of one. Only such ids reach a URL.
+// Valid reports whether the id has the right shape. Only such ids get into a URL.
 func (id UserID) Valid() bool { return isID(string(id), "00u") }
 
-// Valid says whether the id has the shape of one. Only such ids reach a URL.
+// Valid reports whether the id has the right shape. Only such ids get into a URL.
 func (id GroupID) Valid() bool { return isID(string(id), "00g") }
 
-// Valid says whether the id has the shape of one. Only such ids reach a URL.
+// Valid reports whether the id has the right shape. Only such ids get into a URL.
 func (id AppID) Valid() bool { return isID(string(id), "0oa") }
 
-var errShape = errors.New("not an Okta id")
+// String returns the id as Okta writes it.
+func (id UserID) String() string { return string(id) }
 
-// checked refuses an operation whose ids are none, before anything is sent.
-func checked(op string, ids ...interface{ Valid() bool }) error {
-	for _, id := range ids {
-		if !id.Valid() {
-			return &Error{Op: op, Kind: KindInvalid, Err: errShape}
-		}
-	}
-	return nil
-}
+// String returns the id as Okta writes it.
+func (id GroupID) String() string { return string(id) }
+
+// String returns the id as Okta writes it.
+func (id AppID) String() string { return string(id) }
 
 const maxText = 255
 
-// text prepares what a person said: without surrounding space, not empty, not
-// long, and nothing in it that Okta does not take or that could not be seen.
-func text(op, s string) (string, error) {
+// cleanText returns s without surrounding space. It is an Error of KindInvalid if
+// nothing is left, or too much, or a character that Okta does not accept.
+func cleanText(op, s string) (string, error) {
 	s = strings.TrimSpace(s)
-	if s == "" || utf8.RuneCountInString(s) > maxText || strings.ContainsFunc(s, unfit) {
+	if s == "" || utf8.RuneCountInString(s) > maxText || !Fits(s) {
 		return "", &Error{Op: op, Kind: KindInvalid, Err: errors.New("not a usable text")}
 	}
 	return s, nil
 }
 
-// newName prepares a name that something is to get: it must be seen as it is, so that it cannot pass for another.
+// newName is cleanText for the name of a new object. It refuses invisible characters too, so that no name looks like
+// another.
 func newName(op, s string) (string, error) {
-	s, err := text(op, s)
+	s, err := cleanText(op, s)
 	if err != nil {
 		return "", err
 	}
 	if _, changed := label.Clean(s); changed {
-		return "", &Error{Op: op, Kind: KindInvalid, Err: errors.New("not a name that can be seen")}
+		return "", &Error{Op: op, Kind: KindInvalid, Err: errors.New("a name with characters that cannot be seen")}
 	}
 	return s, nil
 }
 
-// Fits says whether Okta takes every character of a text.
+// Fits reports whether Okta accepts every character of a text.
 func Fits(s string) bool { return !strings.ContainsFunc(s, unfit) }
 
-// unfit are characters that Okta does not take (four bytes of UTF-8), that are
-// none, or that make a text look like another.
+// unfit reports characters that Okta does not accept (four bytes of UTF-8), and
+// control characters, which can make a text look like another.
 func unfit(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r > 0xFFFF
 }
@@ -95,19 +93,19 @@ func compare(attribute, operator, value string) condition {
 	return condition(attribute + " " + operator + " " + quote(value))
 }
 
-func either(conditions ...condition) condition { return join(" or ", conditions) }
-func both(conditions ...condition) condition   { return "(" + join(" and ", conditions) + ")" }
+func anyOf(conditions ...condition) condition { return join(" or ", conditions) }
+func allOf(conditions ...condition) condition { return "(" + join(" and ", conditions) + ")" }
 
-func join(with string, conditions []condition) condition {
+func join(separator string, conditions []condition) condition {
 	parts := make([]string, len(conditions))
 	for i, c := range conditions {
 		parts[i] = string(c)
 	}
-	return condition(strings.Join(parts, with))
+	return condition(strings.Join(parts, separator))
 }
 
-var quoter = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// quote makes a string literal of the expression language (RFC 7644: a JSON
-// string).
-func quote(s string) string { return `"` + quoter.Replace(s) + `"` }
+// quote returns s as a string literal of the expression language (RFC 7644: a
+// JSON string).
+func quote(s string) string { return `"` + escaper.Replace(s) + `"` }

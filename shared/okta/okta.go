@@ -1,26 +1,28 @@
 // Package okta reads and changes users, groups and apps of an Okta org, with the token of the person who asks.
 //
-// The requests are those of github.com/okta/okta-sdk-golang/v5. One SDK client
-// is made once, over a [http.RoundTripper] of ours that owns the wire:
+// The requests, and the types of users and groups, are those of
+// github.com/okta/okta-sdk-golang/v5. One SDK client is made once, over a
+// [http.RoundTripper] of ours:
 //
 //	Client.AddToGroup ─▶ SDK (paths, parameters, bodies) ─▶ our transport ─▶ Okta
-//	       ▲                                                   │ one Authorization header, from the context
-//	       └──── status, request id, body, links ──────────────┘ retries, waits, limits, errors
+//	       ▲                    │ users and groups              │ one Authorization header, from the context
+//	       └────────────────────┴──── status, request id ───────┘ retries, waits, limits, errors, next pages
 //
-// The SDK gets to see success without a body, or a plain error, and nothing
-// else. So its retry loop (endless on a closed connection, POST included) has
-// nothing to retry, its paging (which forgets the caller's context) nothing to
-// follow, and its oneOf decoders (which turn a factor or app of a type they do
-// not know into nothing) nothing to lose. Its configuration is built field by
-// field and not through sdk.NewConfiguration, which reads ~/.okta/okta.yaml,
-// .okta.yaml and OKTA_* variables and drops the port of the org URL.
+// The SDK is given a success or one plain error, never a failure of Okta or of
+// the network, so its retry loop (endless on a closed connection, POST
+// included) has nothing to retry. It is given no link to a next page, because
+// its paging forgets the caller's context. It is given no body where its types
+// lose something (apps, factors, app links, log entries: see [decode]) or where
+// the answer is not needed. Its configuration is built field by field and not
+// through sdk.NewConfiguration, which reads ~/.okta/okta.yaml, .okta.yaml and
+// OKTA_* variables and drops the port of the org URL.
 //
 // The token comes with the context of each call:
 //
 //	ctx = okta.WithToken(ctx, token)
 //	me, meta, err := client.Me(ctx)
 //
-// Every error is an [*Error]; [Fault] says what an outsider may know of it.
+// Every error is an [*Error]; [Fault] turns it into an answer for people.
 //
 // Wire reference: https://developer.okta.com/docs/reference/core-okta-api/ and
 // https://developer.okta.com/docs/api/openapi/okta-management/guides/overview/.
@@ -29,6 +31,7 @@ package okta
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -40,7 +43,7 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// Options shape a [Client].
+// Options configure a [Client].
 type Options struct {
 	// OrgURL is the org's address, such as https://example.okta.com. A port
 	// and a path prefix are kept.
@@ -59,7 +62,6 @@ type Options struct {
 // Client speaks to one Okta org, for many people at a time.
 type Client struct {
 	api     *sdk.APIClient
-	wire    *transport
 	timeout time.Duration
 	now     func() time.Time
 }
@@ -91,7 +93,6 @@ func New(o Options) (*Client, error) {
 	cfg.Okta.Client.AuthorizationMode = "Bearer" // with no token: the transport sets the person's
 	return &Client{
 		api:     sdk.NewAPIClient(cfg),
-		wire:    wire,
 		timeout: cmp.Or(o.Timeout, 25*time.Second),
 		now:     o.Now,
 	}, nil
@@ -113,77 +114,117 @@ func tokenOf(ctx context.Context) (secret.String, bool) {
 	return t, !t.IsZero() && !strings.ContainsFunc(t.Reveal(), bad)
 }
 
-// Meta is what came along with an answer.
+// Meta is what Okta sent beside the body of an answer.
 type Meta struct {
 	// RequestID is Okta's X-Okta-Request-Id, the key for its support and the
 	// transaction id in its System Log. Of a list: that of the last page.
 	RequestID string
 }
 
-// Page is a list, or as much of it as was asked for.
+// Page is a list, up to the limit that was asked for.
 type Page[T any] struct {
 	Items []T
-	More  bool // there are more than these
+	More  bool // the list has more items than these
 	Meta  Meta
 }
 
-// operation is one way of calling Okta.
+// operation describes one method of [Client] to the code that all methods share.
 type operation struct {
 	name string
-	// change marks what alters something in Okta.
+	ids  []id
+	// change marks a call that alters something in Okta.
 	change bool
-	// repeatable marks what may be sent again after it was perhaps carried
-	// out: the second answer is the same as the first.
+	// repeatable marks a call that may be sent again although it may have been carried out already, because the
+	// second time changes nothing.
 	repeatable bool
-	// badRequest is what a 400 means here. Default: KindInvalid.
-	badRequest Kind
+	// transition marks a change of a person's status: a 400 then means that the present status does not allow it.
+	transition bool
 }
 
-func read(name string) operation   { return operation{name: name, repeatable: true} }
-func set(name string) operation    { return operation{name: name, change: true, repeatable: true} }
-func change(name string) operation { return operation{name: name, change: true} }
-func lifecycle(name string) operation {
-	return operation{name: name, change: true, badRequest: KindState}
+// id is an Okta id on its way into a path. [Client.call] refuses one that is not valid.
+type id interface {
+	Valid() bool
+	String() string
 }
 
-// call lets the SDK make one request and returns what our transport saw.
-func (c *Client) call(ctx context.Context, op operation, send func(context.Context) error) (*exchange, error) {
+func read(name string, ids ...id) operation { return operation{name: name, ids: ids, repeatable: true} }
+func set(name string, ids ...id) operation {
+	return operation{name: name, ids: ids, change: true, repeatable: true}
+}
+func change(name string, ids ...id) operation { return operation{name: name, ids: ids, change: true} }
+func transition(name string, ids ...id) operation {
+	return operation{name: name, ids: ids, change: true, transition: true}
+}
+
+var errNotJSON = errors.New("the answer is not the JSON it should be") // the SDK's own error quotes the body
+
+// call makes one request through the SDK and records it in x. Its error is an *Error.
+func (c *Client) call(ctx context.Context, x *exchange, execute func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	x := &exchange{op: op}
-	if _, ok := tokenOf(ctx); !ok {
-		return x, x.fail(KindToken, errors.New("no access token in the context"))
+	for _, id := range x.op.ids {
+		if !id.Valid() {
+			return x.fail(KindInvalid, errors.New("not an Okta id"))
+		}
 	}
-	err := send(context.WithValue(ctx, exchangeKey{}, x))
+	err := execute(context.WithValue(ctx, exchangeKey{}, x))
 	switch {
 	case x.err != nil:
-		return x, x.err
+		return x.err
 	case x.status == 0 && ctx.Err() != nil:
-		return x, x.fail(KindTimeout, ctx.Err())
+		return x.fail(KindTimeout, ctx.Err())
 	case x.status == 0: // the SDK refused to build the request
-		return x, x.fail(KindInvalid, err)
+		return x.fail(KindInvalid, err)
+	case err != nil: // Okta succeeded, and the SDK could not decode its answer
+		return x.fail(KindGarbled, errNotJSON)
 	}
-	return x, nil // the transport accepted it, whatever the SDK thinks of an empty body
+	return nil
 }
 
-// do is call for what is answered with no body worth reading.
-func (c *Client) do(ctx context.Context, op operation, send func(context.Context) error) (Meta, error) {
-	x, err := c.call(ctx, op, send)
+// do makes a request whose answer has no body worth reading. The SDK does not see the body, which may hold a link or
+// a password.
+func (c *Client) do(ctx context.Context, op operation, execute func(context.Context) error) (Meta, error) {
+	x := &exchange{op: op, hideBody: true}
+	err := c.call(ctx, x, execute)
 	return x.meta(), err
 }
 
-// one is call for what is answered with one object.
-func one[W, T any](ctx context.Context, c *Client, op operation, convert func(W) T, send func(context.Context) error) (T, Meta, error) {
-	var zero T
-	x, err := c.call(ctx, op, send)
-	if err != nil {
-		return zero, x.meta(), err
+type request interface {
+	Execute() (*sdk.APIResponse, error)
+}
+
+// doOne is do for an SDK method that takes the one id of the operation, doTwo for one that takes its two ids.
+func doOne[R request](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id string) R) (Meta, error) {
+	return c.do(ctx, op, func(ctx context.Context) error {
+		_, err := build(ctx, op.ids[0].String()).Execute()
+		return err
+	})
+}
+
+func doTwo[R request](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id1, id2 string) R) (Meta, error) {
+	return c.do(ctx, op, func(ctx context.Context) error {
+		_, err := build(ctx, op.ids[0].String(), op.ids[1].String()).Execute()
+		return err
+	})
+}
+
+// one makes a request that is answered with one object M.
+func one[M, T any](ctx context.Context, c *Client, op operation, convert func(*M) T,
+	execute func(context.Context) (*M, *sdk.APIResponse, error),
+) (T, Meta, error) {
+	var (
+		model  *M
+		result T
+		x      = &exchange{op: op}
+	)
+	err := c.call(ctx, x, func(ctx context.Context) (err error) { model, _, err = execute(ctx); return err })
+	if err == nil && model == nil {
+		err = x.fail(KindGarbled, errNotJSON)
 	}
-	var w W
-	if err := x.decode(&w); err != nil {
-		return zero, x.meta(), err
+	if err == nil {
+		result = convert(model)
 	}
-	return convert(w), x.meta(), nil
+	return result, x.meta(), err
 }
 
 // The largest page most lists give, and the most this client gathers.
@@ -192,68 +233,58 @@ const (
 	maxItems = 10000
 )
 
-// pages gathers a list from as many pages as it takes. A limit of 0 means all.
-// send is given the page size to ask for.
-func pages[W, T any](ctx context.Context, c *Client, op operation, limit int, convert func(W) T,
-	send func(ctx context.Context, size int32) error,
+// pages gathers a list of M from as many pages as it takes. A limit of 0 means all. Each page is one execute with the
+// page size to ask for; the transport puts the query that Okta gave for the next page in place of the SDK's.
+func pages[M, T any](ctx context.Context, c *Client, op operation, limit int, convert func(*M) T,
+	execute func(ctx context.Context, size int32) ([]M, *sdk.APIResponse, error),
 ) (Page[T], error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if limit <= 0 || limit > maxItems {
 		limit = maxItems
 	}
-	p := Page[T]{Items: []T{}}
-	x, err := c.call(ctx, op, func(ctx context.Context) error { return send(ctx, int32(min(limit+1, pageSize))) }) //nolint:gosec // at most 200
+	size := int32(min(limit+1, pageSize)) //nolint:gosec // at most 200
+	page := Page[T]{Items: []T{}}
 	seen := map[string]bool{}
-	for {
-		p.Meta = x.meta()
+	for query := ""; ; {
+		var models []M
+		x := &exchange{op: op, query: query}
+		err := c.call(ctx, x, func(ctx context.Context) (err error) { models, _, err = execute(ctx, size); return err })
+		switch {
+		case err != nil:
+		case models == nil: // an empty body, or null
+			err = x.fail(KindGarbled, errNotJSON)
+		default:
+			query, err = x.next()
+		}
+		page.Meta = x.meta()
 		if err != nil {
-			return p, err
+			return page, err
 		}
-		var items []W
-		if err := x.decode(&items); err != nil {
-			return p, err
+		fit := min(len(models), limit-len(page.Items))
+		for i := range models[:fit] {
+			page.Items = append(page.Items, convert(&models[i]))
 		}
-		for _, w := range items {
-			if len(p.Items) == limit {
-				p.More = true
-				return p, nil
-			}
-			p.Items = append(p.Items, convert(w))
+		page.More = fit < len(models) || query != "" && len(page.Items) == limit
+		if page.More || query == "" {
+			return page, nil
 		}
-		next, err2 := x.next()
-		if err2 != nil {
-			return p, err2
+		if seen[query] {
+			return page, x.fail(KindGarbled, errors.New("the pages of the list repeat"))
 		}
-		if next == "" {
-			return p, nil
-		}
-		if len(p.Items) == limit {
-			p.More = true
-			return p, nil
-		}
-		if seen[next] {
-			return p, x.fail(KindGarbled, errors.New("the pages of the list go in a circle"))
-		}
-		seen[next] = true
-		x, err = c.follow(ctx, x, next)
+		seen[query] = true
 	}
 }
 
-// follow gets another page of a list: the same path at our own address, with
-// the query the last page named.
-func (c *Client) follow(ctx context.Context, last *exchange, query string) (*exchange, error) {
-	x := &exchange{op: last.op}
-	u := *last.url
-	u.RawQuery = query
-	req, err := http.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), http.MethodGet, u.String(), nil)
-	if err != nil {
-		return x, x.fail(KindGarbled, errors.New("the next page has no usable address"))
+// decode executes a request and decodes its answer as a W, because the SDK's own type M loses something. The SDK does
+// not see the body.
+func decode[W, M any](ctx context.Context, execute func() (M, *sdk.APIResponse, error)) (W, *sdk.APIResponse, error) {
+	var result W
+	x := exchangeOf(ctx)
+	x.hideBody = true
+	_, res, err := execute()
+	if err == nil {
+		err = json.Unmarshal(x.body, &result)
 	}
-	res, err := c.wire.RoundTrip(req)
-	if err != nil {
-		return x, x.err
-	}
-	_ = res.Body.Close() // empty: the exchange has the body
-	return x, nil
+	return result, res, err
 }

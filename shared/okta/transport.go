@@ -2,6 +2,7 @@ package okta
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,11 +26,13 @@ const (
 
 type exchangeKey struct{}
 
-// exchange is one call as the transport saw it: what came back, or why nothing
-// did.
+// exchange is one request as the transport carried it out: the answer, or why there is none.
 type exchange struct {
-	op        operation
-	url       *url.URL
+	op       operation
+	query    string // replaces the query of the SDK's request if not empty
+	hideBody bool   // the SDK sees a success without its body
+
+	path      string
 	status    int
 	header    http.Header
 	body      []byte
@@ -36,25 +41,24 @@ type exchange struct {
 	err       *Error
 }
 
+// exchangeOf returns the exchange of the call that ctx belongs to, or nil.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
 func (x *exchange) meta() Meta { return Meta{RequestID: x.requestID} }
 
-// fail records and returns why the exchange came to nothing.
+// fail records and returns the failure of the exchange.
 func (x *exchange) fail(kind Kind, cause error) error {
 	x.err = &Error{Op: x.op.name, Kind: kind, Status: x.status, RequestID: x.requestID, Err: cause}
 	switch kind {
 	case KindTimeout, KindUnreachable, KindUnavailable:
 		x.err.unknown = x.op.change && x.sent
-	default: // a success that cannot be read is one all the same
+	default: // a success that cannot be read is a success all the same
 		x.err.unknown = x.op.change && x.status >= 200 && x.status <= 299
 	}
 	return x.err
-}
-
-func (x *exchange) decode(v any) error {
-	if err := json.Unmarshal(x.body, v); err != nil {
-		return x.fail(KindGarbled, errors.New("the answer is not the JSON it should be"))
-	}
-	return nil
 }
 
 // next returns the query of the next page; "" at the end of the list. Okta
@@ -66,36 +70,35 @@ func (x *exchange) next() (string, error) {
 		return "", nil
 	}
 	u, err := url.Parse(target)
-	if err != nil || !strings.HasSuffix(x.url.Path, u.Path) || !strings.HasPrefix(u.Path, "/api/") || u.RawQuery == "" {
+	if err != nil || !strings.HasSuffix(x.path, u.Path) || !strings.HasPrefix(u.Path, "/api/") || u.RawQuery == "" {
 		return "", x.fail(KindGarbled, errors.New("the next page belongs to something else"))
 	}
 	return u.RawQuery, nil
 }
 
-// errSettled is all the SDK learns about a failure. It must match neither
-// io.EOF nor any status, for the SDK would try again.
-var errSettled = errors.New("okta: the exchange failed")
+// errRecorded is the only error the SDK gets. It must match neither io.EOF nor any status, or the SDK would try again.
+var errRecorded = errors.New("okta: the exchange failed")
 
-// transport owns the wire. The SDK sees a 2xx answer without its body, or
-// errSettled; the exchange in the request's context has everything.
+// transport carries out the SDK's requests. It returns a success, or errRecorded with the failure in the exchange of
+// the request's context.
 type transport struct {
 	next   http.RoundTripper
-	traces bool // next is known to tell when it has a connection
+	traces bool // next reports to httptrace when it has a connection
 	try    time.Duration
 }
 
-// RoundTrip carries out one call, with the waits and repeats it deserves.
+// RoundTrip sends one request, repeated and after the waits that its failures call for.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	x, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok {
+	x := exchangeOf(ctx)
+	if x == nil {
 		return nil, errors.New("okta: a request outside of a call")
 	}
-	x.url = req.URL
+	x.path = req.URL.Path
 	token, ok := tokenOf(ctx)
 	if !ok {
 		_ = x.fail(KindToken, errors.New("no access token in the context"))
-		return nil, errSettled
+		return nil, errRecorded
 	}
 	var body []byte
 	if req.Body != nil {
@@ -104,7 +107,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = req.Body.Close() // a buffer
 		if err != nil {
 			_ = x.fail(KindInvalid, err)
-			return nil, errSettled
+			return nil, errRecorded
 		}
 	}
 	header := req.Header.Clone()
@@ -118,12 +121,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		pause, again := x.pause(tries)
 		if !again || tries == maxTries || !sleep(ctx, pause) {
-			return nil, errSettled
+			return nil, errRecorded
 		}
+	}
+	visible := x.body
+	if x.hideBody {
+		visible = nil
 	}
 	return &http.Response{
 		Status: http.StatusText(x.status), StatusCode: x.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody, Request: req,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(visible)), Request: req,
 	}, nil
 }
 
@@ -141,14 +148,15 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}))
 	r.Header = header.Clone()
+	r.URL.RawQuery = cmp.Or(x.query, r.URL.RawQuery)
 	if r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0; len(body) > 0 {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	res, err := t.next.RoundTrip(r)
-	// Without a connection nothing was sent, says a transport that traces.
+	// A transport that traces and got no connection has sent nothing.
 	x.sent = x.sent || connected.Load() || err == nil || !t.traces
 	if err != nil {
-		x.lost(ctx, err)
+		x.failTransport(ctx, err)
 		return
 	}
 	defer res.Body.Close()
@@ -156,18 +164,18 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 	x.body, err = io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	switch {
 	case err != nil:
-		x.lost(ctx, err)
+		x.failTransport(ctx, err)
 	case len(x.body) > maxBody:
 		_ = x.fail(KindGarbled, errors.New("the answer is too large"))
 	case res.StatusCode < 200 || res.StatusCode > 299:
-		x.refused()
-	case x.op.change && x.requestID == "": // Okta names every request; this is a proxy's page, or worse
-		_ = x.fail(KindGarbled, errors.New("a success that does not come from Okta"))
+		x.failStatus()
+	case x.op.change && x.requestID == "": // Okta numbers every request: this answer is not from Okta
+		_ = x.fail(KindGarbled, errors.New("a success without X-Okta-Request-Id"))
 	}
 }
 
-// lost records that no (whole) answer came.
-func (x *exchange) lost(ctx context.Context, err error) {
+// failTransport records that no complete answer came.
+func (x *exchange) failTransport(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		_ = x.fail(KindTimeout, ctx.Err())
 		return
@@ -175,12 +183,12 @@ func (x *exchange) lost(ctx context.Context, err error) {
 	_ = x.fail(KindUnreachable, err)
 }
 
-// refused turns an answer other than success into an error.
-func (x *exchange) refused() {
+// failStatus records an answer other than success.
+func (x *exchange) failStatus() {
 	var body struct {
 		Code string `json:"errorCode"`
 	}
-	_ = json.Unmarshal(x.body, &body) // a proxy's page has no code, and is refused all the same
+	_ = json.Unmarshal(x.body, &body) // the answer of a proxy has no code and is a failure too
 	if !isErrorCode(body.Code) {
 		body.Code = ""
 	}
@@ -195,10 +203,10 @@ func (x *exchange) refused() {
 	}
 }
 
-// pause says whether a failed try deserves another, and after how long.
+// pause returns whether a failed try may be repeated, and after how long.
 func (x *exchange) pause(tries int) (time.Duration, bool) {
 	switch x.err.Kind {
-	case KindRateLimited: // refused before anything was done, so any call may come again
+	case KindRateLimited: // refused before anything was done, so any call may be repeated
 		_, wait, ok := rateLimit(x.header)
 		return wait, ok
 	case KindUnavailable:
@@ -210,8 +218,8 @@ func (x *exchange) pause(tries int) (time.Duration, bool) {
 	}
 }
 
-// rateLimit reads when a bucket is full again, and how far off that is by
-// Okta's own clock.
+// rateLimit returns when Okta's rate limit is reset, and how long that is from now by Okta's own clock, at least a
+// second. ok is false if the headers do not say.
 func rateLimit(h http.Header) (reset time.Time, wait time.Duration, ok bool) {
 	seconds, err := strconv.ParseInt(h.Get("X-Rate-Limit-Reset"), 10, 64)
 	if err != nil {
@@ -225,7 +233,7 @@ func rateLimit(h http.Header) (reset time.Time, wait time.Duration, ok bool) {
 	return reset, max(reset.Sub(date), time.Second), true
 }
 
-// sleep waits if there is time for it, and says whether it did.
+// sleep waits for d and returns true, or returns false if the context ends before that.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false
@@ -240,57 +248,25 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// linkTo finds the target of a relation in Link headers (RFC 8288). Several
-// links may share one header, and commas may be part of a target.
+// A link of a Link header (RFC 8288) is a target and parameters, whose values may be quoted and may hold commas.
+const linkParam = `\s*;\s*([^\s=;,"]*)\s*(?:=\s*("(?:\\.|[^"\\])*"|[^",;]*))?`
+
+var (
+	linkValues = regexp.MustCompile(`<([^>]*)>((?:` + linkParam + `)*)`)
+	linkParams = regexp.MustCompile(linkParam)
+)
+
+// linkTo returns the target of the first link with a relation, or "". Several links may share one header.
 func linkTo(values []string, rel string) string {
-	for _, v := range values {
-		for v != "" {
-			open := strings.IndexByte(v, '<')
-			if open < 0 {
-				break
+	for _, value := range values {
+		for _, link := range linkValues.FindAllStringSubmatch(value, -1) {
+			for _, param := range linkParams.FindAllStringSubmatch(link[2], -1) {
+				rels := strings.Fields(strings.ToLower(strings.Trim(param[2], `"`)))
+				if strings.EqualFold(param[1], "rel") && slices.Contains(rels, rel) {
+					return link[1]
+				}
 			}
-			v = v[open+1:]
-			target, rest, ok := strings.Cut(v, ">")
-			if !ok {
-				break
-			}
-			params, after := splitParams(rest)
-			if hasRel(params, rel) {
-				return target
-			}
-			v = after
 		}
 	}
 	return ""
-}
-
-// splitParams returns the parameters up to the comma that ends a link value.
-func splitParams(s string) (params, rest string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ',' && !quoted:
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
-}
-
-func hasRel(params, rel string) bool {
-	for p := range strings.SplitSeq(params, ";") {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || !strings.EqualFold(strings.TrimSpace(name), "rel") {
-			continue
-		}
-		for word := range strings.FieldsSeq(strings.Trim(strings.TrimSpace(value), `"`)) {
-			if strings.EqualFold(word, rel) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,57 +41,6 @@ func (w *world) naive(t *testing.T, person string) *sdk.APIClient {
 	}
 	cfg.Host = u.Host
 	return sdk.NewAPIClient(cfg)
-}
-
-// An official client passes against the fake, when used with care.
-func TestThePlainSDKWorksAgainstTheFake(t *testing.T) {
-	w := start(t, oktatest.Options{PageSize: 2})
-	c, ctx := w.naive(t, oktatest.Frank), t.Context()
-
-	me, _, err := c.UserAPI.GetUser(ctx, "me").Execute()
-	if err != nil || me.GetId() != oktatest.Frank {
-		t.Fatalf("GetUser: %v", err)
-	}
-	groups, res, err := c.UserAPI.ListUserGroups(ctx, oktatest.Alice).Execute()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for res.HasNextPage() {
-		var more []sdk.Group
-		if res, err = res.Next(&more); err != nil {
-			t.Fatal(err)
-		}
-		groups = append(groups, more...)
-	}
-	if len(groups) != 3 {
-		t.Errorf("%d groups by the SDK's own paging, want 3", len(groups))
-	}
-	name := "Research"
-	g, _, err := c.GroupAPI.CreateGroup(ctx).Group(sdk.Group{Profile: &sdk.GroupProfile{Name: &name}}).Execute()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.GroupAPI.AssignUserToGroup(ctx, g.GetId(), oktatest.Dave).Execute(); err != nil {
-		t.Error(err)
-	}
-	if !w.IsMember(g.GetId(), oktatest.Dave) {
-		t.Error("Dave is not in the new group")
-	}
-	if _, err := c.UserAPI.SuspendUser(ctx, oktatest.Dave).Execute(); err != nil {
-		t.Error(err)
-	}
-	if _, _, err := c.UserAPI.GenerateResetPasswordToken(ctx, oktatest.Bob).SendEmail(true).Execute(); err != nil {
-		t.Error(err)
-	}
-	if _, _, err := c.UserFactorAPI.ListFactors(ctx, oktatest.Bob).Execute(); err != nil {
-		t.Error(err)
-	}
-	if events, _, err := c.SystemLogAPI.ListLogEvents(ctx).Execute(); err != nil || len(events) == 0 {
-		t.Errorf("%d events, %v", len(events), err)
-	}
-	if _, _, err := c.UserAPI.GetUser(ctx, "00unobody0000000000x").Execute(); err == nil {
-		t.Error("found nobody")
-	}
 }
 
 // spy answers every request with body and keeps what it saw.
@@ -378,16 +328,38 @@ func TestTrapJoinedLinks(t *testing.T) {
 	}
 }
 
-func TestTrapAnUnknownFactorIsEmpty(t *testing.T) {
+// The reason why factors, apps and log entries are decoded by us.
+func TestTrapDecodersLoseFactorsAppsAndLogEntries(t *testing.T) {
 	w := startRough(t, oktatest.Options{})
+	plain, ctx := w.naive(t, oktatest.Frank), w.as(oktatest.Frank)
+
 	w.AddFactor(oktatest.Alice, "hologram", "ACME")
-	f, _, err := w.naive(t, oktatest.Frank).UserFactorAPI.ListFactors(t.Context(), oktatest.Alice).Execute()
-	if err != nil || len(f) != 4 || f[3].GetActualInstance() != nil {
-		t.Errorf("the SDK read %v, %v: the trap is gone", f, err)
+	factors, _, err := plain.UserFactorAPI.ListFactors(t.Context(), oktatest.Alice).Execute()
+	if err != nil || len(factors) != 4 || factors[3].GetActualInstance() != nil {
+		t.Errorf("the SDK reads %v, %v: the trap is gone", factors, err)
 	}
-	p, err := w.client.UserFactors(w.as(oktatest.Frank), oktatest.Alice)
+	p, err := w.client.UserFactors(ctx, oktatest.Alice)
 	if err != nil || len(p.Items) != 4 || p.Items[3].Type != "hologram" {
-		t.Errorf("%+v, %v", p.Items, err)
+		t.Errorf("factors: %+v, %v", p.Items, err)
+	}
+
+	w.AddFault(oktatest.Fault{Match: "/apps", Status: 200, Body: `[{"id":"` + oktatest.Figma + `","name":"figma","label":"Figma","status":"ACTIVE","signOnMode":"HOLOGRAM"}]`})
+	apps, _, err := plain.ApplicationAPI.ListApplications(t.Context()).Execute()
+	if err != nil || len(apps) != 1 || apps[0].GetActualInstance() != nil {
+		t.Errorf("the SDK reads %v, %v: the trap is gone", apps, err)
+	}
+	want := []okta.App{{ID: oktatest.Figma, Name: "figma", Label: "Figma", Status: "ACTIVE"}}
+	if p, err := w.client.FindApps(ctx, "fig", 10); err != nil || !slices.Equal(p.Items, want) {
+		t.Errorf("apps: %+v, %v", p.Items, err)
+	}
+
+	// An autonomous system number has 32 bits, an int32 has 31.
+	w.AddFault(oktatest.Fault{Match: "/logs", Status: 200, Body: `[{"uuid":"u","eventType":"user.session.start","securityContext":{"asNumber":4200000000}}]`})
+	if _, _, err := plain.SystemLogAPI.ListLogEvents(t.Context()).Execute(); err == nil {
+		t.Error("the SDK reads the log entry: the trap is gone")
+	}
+	if p, err := w.client.UserActivity(ctx, oktatest.Alice, 10); err != nil || len(p.Items) != 1 || p.Items[0].Type != "user.session.start" {
+		t.Errorf("log: %+v, %v", p.Items, err)
 	}
 }
 

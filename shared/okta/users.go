@@ -3,16 +3,19 @@ package okta
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
+
+	sdk "github.com/okta/okta-sdk-golang/v5/okta"
 )
 
-// Status is where a person is in their life cycle.
+// Status is the state of a person's account.
 type Status string
 
 // The statuses.
 const (
-	Staged          Status = "STAGED"           // made, not yet activated
+	Staged          Status = "STAGED"           // created, not yet activated
 	Provisioned     Status = "PROVISIONED"      // activated, has not set a password
 	Active          Status = "ACTIVE"           //
 	Recovery        Status = "RECOVERY"         // a password reset is under way
@@ -22,7 +25,7 @@ const (
 	Deprovisioned   Status = "DEPROVISIONED"    // deactivated
 )
 
-// User is a person in Okta. Zero times are times that never were.
+// User is a person in Okta. A zero time means that it has not happened.
 type User struct {
 	ID        UserID
 	Login     string
@@ -38,70 +41,60 @@ type User struct {
 	PasswordChanged time.Time
 }
 
-// Name is how people call the person.
+// Name returns the first and the last name.
 func (u User) Name() string { return strings.TrimSpace(u.FirstName + " " + u.LastName) }
 
-type userWire struct {
-	ID              string     `json:"id"`
-	Status          string     `json:"status"`
-	Created         *time.Time `json:"created"`
-	Activated       *time.Time `json:"activated"`
-	StatusChanged   *time.Time `json:"statusChanged"`
-	LastLogin       *time.Time `json:"lastLogin"`
-	PasswordChanged *time.Time `json:"passwordChanged"`
-	Profile         struct {
-		Login     string `json:"login"`
-		Email     string `json:"email"`
-		FirstName string `json:"firstName"`
-		LastName  string `json:"lastName"`
-	} `json:"profile"`
+// userModel is what the SDK's three types of a user have in common.
+type userModel interface {
+	GetId() string
+	GetStatus() string
+	GetProfile() sdk.UserProfile
+	GetCreated() time.Time
+	GetActivated() time.Time
+	GetStatusChanged() time.Time
+	GetLastLogin() time.Time
+	GetPasswordChanged() time.Time
 }
 
-func (w userWire) user() User {
+func userOf[M any, P interface {
+	*M
+	userModel
+}](model *M) User {
+	m := P(model)
+	profile := m.GetProfile()
 	return User{
-		ID: UserID(w.ID), Login: w.Profile.Login, Email: w.Profile.Email,
-		FirstName: w.Profile.FirstName, LastName: w.Profile.LastName, Status: Status(w.Status),
-		Created: or(w.Created), Activated: or(w.Activated), StatusChanged: or(w.StatusChanged),
-		LastLogin: or(w.LastLogin), PasswordChanged: or(w.PasswordChanged),
+		ID: UserID(m.GetId()), Status: Status(m.GetStatus()),
+		Login: profile.GetLogin(), Email: profile.GetEmail(), FirstName: profile.GetFirstName(), LastName: profile.GetLastName(),
+		Created: m.GetCreated(), Activated: m.GetActivated(), StatusChanged: m.GetStatusChanged(),
+		LastLogin: m.GetLastLogin(), PasswordChanged: m.GetPasswordChanged(),
 	}
 }
 
-func or(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return *t
-}
-
-// Me is the person whose token the context carries.
+// Me reads the person whose token the context carries.
 func (c *Client) Me(ctx context.Context) (User, Meta, error) {
-	return one(ctx, c, read("Me"), userWire.user, func(ctx context.Context) error {
-		_, _, err := c.api.UserAPI.GetUser(ctx, "me").Execute()
-		return err
-	})
+	return c.user(ctx, read("Me"), "me")
 }
 
 // User reads one person.
 func (c *Client) User(ctx context.Context, id UserID) (User, Meta, error) {
-	op := read("User")
-	if err := checked(op.name, id); err != nil {
-		return User{}, Meta{}, err
-	}
-	return one(ctx, c, op, userWire.user, func(ctx context.Context) error {
-		_, _, err := c.api.UserAPI.GetUser(ctx, string(id)).Execute()
-		return err
+	return c.user(ctx, read("User", id), string(id))
+}
+
+func (c *Client) user(ctx context.Context, op operation, id string) (User, Meta, error) {
+	return one(ctx, c, op, userOf[sdk.UserGetSingleton], func(ctx context.Context) (*sdk.UserGetSingleton, *sdk.APIResponse, error) {
+		return c.api.UserAPI.GetUser(ctx, id).Execute()
 	})
 }
 
 // FindUsers finds people whose first or last name, login or e-mail starts with
-// the query, in any status. An empty query lists everybody. The index behind it
+// the query, in any status. An empty query lists everybody. The search index
 // may lag a moment behind changes.
 func (c *Client) FindUsers(ctx context.Context, query string, limit int) (Page[User], error) {
 	op := read("FindUsers")
 	if strings.TrimSpace(query) == "" {
-		return c.searchUsers(ctx, op, condition("status pr"), limit)
+		return c.searchUsers(ctx, op, "status pr", limit)
 	}
-	query, err := text(op.name, query)
+	query, err := cleanText(op.name, query)
 	if err != nil {
 		return Page[User]{}, err
 	}
@@ -109,19 +102,17 @@ func (c *Client) FindUsers(ctx context.Context, query string, limit int) (Page[U
 }
 
 func startingWith(query string) condition {
-	single := []condition{
+	return anyOf(append(fullName("sw", query),
 		compare("profile.firstName", "sw", query), compare("profile.lastName", "sw", query),
-		compare("profile.login", "sw", query), compare("profile.email", "sw", query),
-	}
-	return either(append(single, fullName("sw", query)...)...)
+		compare("profile.login", "sw", query), compare("profile.email", "sw", query))...)
 }
 
-// fullName takes the words of a query for a first and a last name, at each of
-// the places it may be cut.
+// fullName returns the ways to take the words of a query as a first and a last
+// name, with at most three words in the first.
 func fullName(lastOperator, query string) (out []condition) {
 	words := strings.Fields(query)
 	for i := 1; i < len(words) && i <= 3; i++ {
-		out = append(out, both(
+		out = append(out, allOf(
 			compare("profile.firstName", "eq", strings.Join(words[:i], " ")),
 			compare("profile.lastName", lastOperator, strings.Join(words[i:], " "))))
 	}
@@ -129,63 +120,37 @@ func fullName(lastOperator, query string) (out []condition) {
 }
 
 func (c *Client) searchUsers(ctx context.Context, op operation, search condition, limit int) (Page[User], error) {
-	return pages(ctx, c, op, limit, userWire.user, func(ctx context.Context, size int32) error {
-		_, _, err := c.api.UserAPI.ListUsers(ctx).Search(string(search)).Limit(size).Execute()
-		return err
+	return pages(ctx, c, op, limit, userOf[sdk.User], func(ctx context.Context, size int32) ([]sdk.User, *sdk.APIResponse, error) {
+		return c.api.UserAPI.ListUsers(ctx).Search(string(search)).Limit(size).Execute()
 	})
-}
-
-// UserByLogin reads the person of a login, in whatever case it is written.
-func (c *Client) UserByLogin(ctx context.Context, login string) (User, Meta, error) {
-	op := read("UserByLogin")
-	login, err := text(op.name, login)
-	if err != nil {
-		return User{}, Meta{}, err
-	}
-	p, err := c.searchUsers(ctx, op, compare("profile.login", "eq", login), 1)
-	if err != nil {
-		return User{}, p.Meta, err
-	}
-	if len(p.Items) != 1 || !strings.EqualFold(p.Items[0].Login, login) {
-		return User{}, p.Meta, &Error{Op: op.name, Kind: KindNotFound, RequestID: p.Meta.RequestID}
-	}
-	return p.Items[0], p.Meta, nil
 }
 
 // UserGroups lists the groups a person is in.
 func (c *Client) UserGroups(ctx context.Context, id UserID, limit int) (Page[Group], error) {
-	op := read("UserGroups")
-	if err := checked(op.name, id); err != nil {
-		return Page[Group]{}, err
-	}
-	return pages(ctx, c, op, limit, groupWire.group, func(ctx context.Context, size int32) error {
-		_, _, err := c.api.UserAPI.ListUserGroups(ctx, string(id)).Limit(size).Execute()
-		return err
+	return c.userGroups(ctx, read("UserGroups", id), id, limit)
+}
+
+func (c *Client) userGroups(ctx context.Context, op operation, id UserID, limit int) (Page[Group], error) {
+	return pages(ctx, c, op, limit, groupOf, func(ctx context.Context, size int32) ([]sdk.Group, *sdk.APIResponse, error) {
+		return c.api.UserAPI.ListUserGroups(ctx, string(id)).Limit(size).Execute()
 	})
 }
 
-// IsMember says whether a person is in a group, from the person's own list,
-// which does not lag.
+// IsMember reports whether a person is in a group, according to the person's
+// own list of groups, which does not lag behind changes.
 func (c *Client) IsMember(ctx context.Context, group GroupID, user UserID) (bool, Meta, error) {
-	if err := checked("IsMember", group, user); err != nil {
-		return false, Meta{}, err
-	}
-	p, err := c.UserGroups(ctx, user, 0)
+	p, err := c.userGroups(ctx, read("IsMember", group, user), user, 0)
 	if err != nil {
 		return false, p.Meta, err
 	}
-	for _, g := range p.Items {
-		if g.ID == group {
-			return true, p.Meta, nil
-		}
+	member := slices.ContainsFunc(p.Items, func(g Group) bool { return g.ID == group })
+	if !member && p.More {
+		return false, p.Meta, &Error{Op: "IsMember", Kind: KindGarbled, RequestID: p.Meta.RequestID, Err: errors.New("more groups than are read")}
 	}
-	if p.More {
-		return false, p.Meta, &Error{Op: "IsMember", Kind: KindGarbled, RequestID: p.Meta.RequestID, Err: errors.New("too many groups to say")}
-	}
-	return false, p.Meta, nil
+	return member, p.Meta, nil
 }
 
-// Factor is an enrolled factor, without what it is enrolled with.
+// Factor is an enrolled factor, without the phone number or key it is enrolled with.
 type Factor struct {
 	ID       string
 	Type     string // push, token:software:totp, sms, …
@@ -195,32 +160,26 @@ type Factor struct {
 }
 
 type factorWire struct {
-	ID       string     `json:"id"`
-	Type     string     `json:"factorType"`
-	Provider string     `json:"provider"`
-	Status   string     `json:"status"`
-	Created  *time.Time `json:"created"`
+	ID       string    `json:"id"`
+	Type     string    `json:"factorType"`
+	Provider string    `json:"provider"`
+	Status   string    `json:"status"`
+	Created  time.Time `json:"created"`
 }
 
-func (w factorWire) factor() Factor {
-	return Factor{w.ID, w.Type, w.Provider, w.Status, or(w.Created)}
-}
+func (w *factorWire) factor() Factor { return Factor(*w) }
 
-// UserFactors lists the factors a person has enrolled.
+// UserFactors lists the factors a person has enrolled, including types that the
+// SDK does not know.
 func (c *Client) UserFactors(ctx context.Context, id UserID) (Page[Factor], error) {
-	op := read("UserFactors")
-	if err := checked(op.name, id); err != nil {
-		return Page[Factor]{}, err
-	}
-	return pages(ctx, c, op, 0, factorWire.factor, func(ctx context.Context, _ int32) error {
-		_, _, err := c.api.UserFactorAPI.ListFactors(ctx, string(id)).Execute()
-		return err
+	return pages(ctx, c, read("UserFactors", id), 0, (*factorWire).factor, func(ctx context.Context, _ int32) ([]factorWire, *sdk.APIResponse, error) {
+		return decode[[]factorWire](ctx, c.api.UserFactorAPI.ListFactors(ctx, string(id)).Execute)
 	})
 }
 
 // ResetPassword makes Okta mail the person a link to choose a new password.
 func (c *Client) ResetPassword(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, change("ResetPassword"), id, func(ctx context.Context) error {
+	return c.do(ctx, change("ResetPassword", id), func(ctx context.Context) error {
 		_, _, err := c.api.UserAPI.GenerateResetPasswordToken(ctx, string(id)).SendEmail(true).Execute()
 		return err
 	})
@@ -228,39 +187,30 @@ func (c *Client) ResetPassword(ctx context.Context, id UserID) (Meta, error) {
 
 // ExpirePassword makes the person choose a new password at the next sign-in.
 func (c *Client) ExpirePassword(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, change("ExpirePassword"), id, func(ctx context.Context) error {
+	return c.do(ctx, change("ExpirePassword", id), func(ctx context.Context) error {
 		_, _, err := c.api.UserAPI.ExpirePassword(ctx, string(id)).Execute()
 		return err
 	})
 }
 
-// Unlock lets a locked-out person in again.
+// Unlock lets a locked-out person sign in again.
 func (c *Client) Unlock(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, lifecycle("Unlock"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.UnlockUser(ctx, string(id)).Execute()
-		return err
-	})
+	return doOne(ctx, c, transition("Unlock", id), c.api.UserAPI.UnlockUser)
 }
 
-// Suspend keeps an active person out.
+// Suspend stops an active person from signing in.
 func (c *Client) Suspend(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, lifecycle("Suspend"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.SuspendUser(ctx, string(id)).Execute()
-		return err
-	})
+	return doOne(ctx, c, transition("Suspend", id), c.api.UserAPI.SuspendUser)
 }
 
-// Unsuspend lets a suspended person in again.
+// Unsuspend lets a suspended person sign in again.
 func (c *Client) Unsuspend(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, lifecycle("Unsuspend"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.UnsuspendUser(ctx, string(id)).Execute()
-		return err
-	})
+	return doOne(ctx, c, transition("Unsuspend", id), c.api.UserAPI.UnsuspendUser)
 }
 
 // Activate activates a staged or deactivated person; Okta mails them the link.
 func (c *Client) Activate(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, lifecycle("Activate"), id, func(ctx context.Context) error {
+	return c.do(ctx, transition("Activate", id), func(ctx context.Context) error {
 		_, _, err := c.api.UserAPI.ActivateUser(ctx, string(id)).SendEmail(true).Execute()
 		return err
 	})
@@ -269,7 +219,7 @@ func (c *Client) Activate(ctx context.Context, id UserID) (Meta, error) {
 // Reactivate makes Okta mail the activation link once more to a person who was
 // activated and has not signed in yet.
 func (c *Client) Reactivate(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, lifecycle("Reactivate"), id, func(ctx context.Context) error {
+	return c.do(ctx, transition("Reactivate", id), func(ctx context.Context) error {
 		_, _, err := c.api.UserAPI.ReactivateUser(ctx, string(id)).SendEmail(true).Execute()
 		return err
 	})
@@ -277,12 +227,9 @@ func (c *Client) Reactivate(ctx context.Context, id UserID) (Meta, error) {
 
 // Deactivate deactivates a person. Okta takes their apps away for good.
 func (c *Client) Deactivate(ctx context.Context, id UserID) (Meta, error) {
-	meta, err := c.lifecycle(ctx, lifecycle("Deactivate"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.DeactivateUser(ctx, string(id)).Execute()
-		return err
-	})
+	meta, err := doOne(ctx, c, transition("Deactivate", id), c.api.UserAPI.DeactivateUser)
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == KindNotFound {
-		// Okta's answer for somebody already deactivated, whom a read finds.
+		// Okta's answer for a person who is deactivated already, whom a read finds.
 		if u, _, readErr := c.User(ctx, id); readErr == nil && u.Status == Deprovisioned {
 			e.Kind = KindState
 		}
@@ -292,23 +239,10 @@ func (c *Client) Deactivate(ctx context.Context, id UserID) (Meta, error) {
 
 // ClearSessions signs the person out everywhere.
 func (c *Client) ClearSessions(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, set("ClearSessions"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.RevokeUserSessions(ctx, string(id)).Execute()
-		return err
-	})
+	return doOne(ctx, c, set("ClearSessions", id), c.api.UserAPI.RevokeUserSessions)
 }
 
 // ResetFactors removes every factor the person has enrolled.
 func (c *Client) ResetFactors(ctx context.Context, id UserID) (Meta, error) {
-	return c.lifecycle(ctx, change("ResetFactors"), id, func(ctx context.Context) error {
-		_, err := c.api.UserAPI.ResetFactors(ctx, string(id)).Execute()
-		return err
-	})
-}
-
-func (c *Client) lifecycle(ctx context.Context, op operation, id UserID, send func(context.Context) error) (Meta, error) {
-	if err := checked(op.name, id); err != nil {
-		return Meta{}, err
-	}
-	return c.do(ctx, op, send)
+	return doOne(ctx, c, change("ResetFactors", id), c.api.UserAPI.ResetFactors)
 }
