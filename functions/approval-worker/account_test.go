@@ -68,6 +68,6 @@ func TestAnApprovalOfTheVersionBeforeIsEnded(t *testing.T) {
 	a := suspend().asked(w)
 	w.Remove(a, "asked_mac", "front")
 	w.Decide("frank", "approve")
-	w.ends(a, approval.Failed, "It was asked for before Steward was updated, so it was not carried out. Please ask again.")
+	w.ends(a, approval.Failed, "It was asked for before Steward was updated. Nothing was changed.")
 	w.nothingHappens()
 }

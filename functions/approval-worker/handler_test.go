@@ -356,7 +356,7 @@ func TestAnswersOfThePhone(t *testing.T) {
 	t.Run("never sent", func(t *testing.T) { // the ciba function was killed just before the push
 		w := start(t)
 		a := suspend().asked(w)
-		w.Alter(a, "auth_req_id", "")
+		w.Remove(a, "auth_req_id")
 		w.ends(a, approval.Expired, "")
 	})
 }
@@ -489,14 +489,14 @@ func TestForeignProofsAreWorthNothing(t *testing.T) {
 			proof := token(w)
 			a := suspend().asked(w)
 			w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Status: 200, Body: `{"access_token":"at","id_token":"` + proof + `"}`})
-			w.ends(a, approval.Failed, "The approval did not come from you, so nothing was changed.")
+			w.ends(a, approval.Failed, "The approval did not come from you. Nothing was changed.")
 			w.nothingHappens()
 		})
 	}
 }
 
 func TestWhatChangesMeanwhile(t *testing.T) {
-	const notAllowed = "You are not allowed to do this any more, so nothing was changed."
+	const notAllowed = "You are not allowed to do this any more. Nothing was changed."
 	fgaDown := fgatest.Fault{Status: 500}
 	for name, tc := range map[string]struct {
 		meanwhile func(*world, approval.Approval)
@@ -638,7 +638,7 @@ func TestALivingWorkerIsNotDisturbed(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	w.SignOut(a.SessionID)
-	if err := w.advance(t.Context(), approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}); err != nil {
+	if err := w.message(t.Context(), string(must(json.Marshal(approval.Message{SessionID: a.SessionID, ApprovalID: a.ID})))); err != nil {
 		t.Error(err)
 	}
 	other.Wait()

@@ -13,8 +13,6 @@ import (
 	"github.com/steward-iam/steward/functions/chat/web"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
-	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
@@ -70,53 +68,4 @@ type limits struct{ table *dynamo.Limits }
 // OfOwner is web.Limits.
 func (l limits) OfOwner(ctx context.Context, owner session.Subject, limit web.Limit, now time.Time) (time.Duration, error) {
 	return l.table.OfOwner(ctx, owner, dynamo.Limit(limit), now)
-}
-
-// approvals adds taking back to what the table keeps.
-type approvals struct {
-	*dynamo.Approvals
-	trail audit.Recorder
-	now   func() time.Time
-}
-
-// Cancel moves an approval to cancelled, by hand or because the person signed out, and records it. It is read anew, consistently,
-// first.
-func (s approvals) Cancel(ctx context.Context, seen approval.Approval, signedOut bool) (approval.Approval, error) {
-	a, err := s.Approval(ctx, seen.SessionID, seen.ID)
-	if err != nil {
-		return a, err
-	}
-	if a.Owner == "" || a.Owner != seen.Owner {
-		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
-	}
-	if a.Status == approval.Cancelled { // by an earlier try, perhaps without its record
-		return a, errors.Join(fault.New(fault.Conflict, "This is cancelled already.", nil), s.record(ctx, a))
-	}
-	moved := error(dynamo.ErrMoved)
-	if a.Status.Can(approval.Cancelled) {
-		a.Withdraw(signedOut)
-		moved = s.Move(ctx, &a, approval.Cancelled, s.now())
-	}
-	if errors.Is(moved, dynamo.ErrMoved) {
-		return a, fault.New(fault.Conflict, "It is too late to cancel this: it has been decided already.", moved)
-	}
-	if moved != nil {
-		return a, moved
-	}
-	return a, s.record(ctx, a)
-}
-
-// record writes the entry of a cancelled approval. There is one, however often it is written.
-func (s approvals) record(ctx context.Context, a approval.Approval) error {
-	e, err := a.Settled()
-	if err != nil {
-		return err
-	}
-	if s.trail.Add(ctx, e) == nil {
-		return nil
-	}
-	if err := s.trail.Add(ctx, e); err != nil {
-		return fault.New(fault.Upstream, "It is cancelled, but your activity does not show it yet: the record could not be written.", err)
-	}
-	return nil
 }

@@ -819,9 +819,22 @@ func TestOutcomesReachTheAgentOnce(t *testing.T) {
 		t.Fatal(all, err)
 	}
 	a := all[0]
-	a.Result, a.ApprovedMAC = "Bob gets a mail.", []byte("approved on the phone")
-	for _, next := range []approval.Status{approval.Approved, approval.Executing, approval.Done} {
-		if err := w.approvals.Move(t.Context(), &a, next, w.clock()); err != nil {
+	key, err := seal.New(seal.GenerateKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func() (approval.Transition, error){
+		func() (approval.Transition, error) { return a.Approve(w.clock(), key) },
+		func() (approval.Transition, error) { return a.Claim(w.clock(), time.Minute) },
+		func() (approval.Transition, error) {
+			return a.Finish(w.clock(), approval.Done, approval.Outcome{Result: "Bob gets a mail."})
+		},
+	} {
+		next, err := step()
+		if err == nil {
+			a, err = w.approvals.Transition(t.Context(), next)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -81,7 +81,7 @@ func newHandler(cfg settings, from aws.Config, log *slog.Logger, now func() time
 		Sealer:     sealer,
 		Sessions:   sessions,
 		Limits:     limits{dynamo.NewLimits(db, cfg.SessionTable)},
-		Approvals:  approvals{Approvals: dynamo.NewApprovals(db, cfg.SessionTable), trail: trail, now: now},
+		Approvals:  dynamo.NewApprovals(db, cfg.SessionTable),
 		Activity:   trail,
 		Audit:      trail,
 		Agent:      runtime(cfg, from),

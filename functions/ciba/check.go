@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
-	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -97,27 +95,15 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 	}
 	switch {
 	case len(waiting) == 0 && byName:
-		return "", tooLate()
+		return "", fault.New(fault.Conflict, "It is too late to cancel this: it is not waiting for approval any more.", nil)
 	case len(waiting) == 0:
 		return "", fault.New(fault.NotFound, "Nothing is waiting for approval, so there is nothing to cancel.", nil)
 	case len(waiting) > 1 && !byName:
 		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
 	}
-	a := waiting[0]
-	a.Withdraw(false)
-	err := h.approvals.Move(ctx, &a, approval.Cancelled, h.now())
-	if errors.Is(err, dynamo.ErrMoved) {
-		return "", tooLate()
-	}
+	a, err := approval.Cancel(ctx, h.approvals, h.trail.Recorder, waiting[0], approval.ByHand, h.now())
 	if err != nil {
 		return "", err
 	}
-	if err := h.record(ctx, a.Settled); err != nil {
-		return "", err
-	}
 	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", a.Brief()), nil
-}
-
-func tooLate() error {
-	return fault.New(fault.Conflict, "It is too late to cancel this: it is not waiting for approval any more.", nil)
 }

@@ -26,9 +26,7 @@ import (
 type approvals interface {
 	Create(ctx context.Context, a approval.Approval, now time.Time) (approval.Approval, bool, error)
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
-	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
-	Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error
-	SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error
+	approval.Store
 	CountPush(ctx context.Context, owner session.Subject, now time.Time) error
 }
 
@@ -150,7 +148,7 @@ func (h *handler) ask(ctx context.Context, who access.Actor, call actiongroup.Ca
 	if !fresh {
 		return fmt.Sprintf("%s is already waiting for approval on the phone, code %s. Nothing new was sent.", a.Summary, a.Code), nil
 	}
-	if err := h.send(ctx, &a); err != nil {
+	if err := h.send(ctx, a); err != nil {
 		return "", h.abandon(ctx, a, err)
 	}
 	h.log.InfoContext(ctx, "approval asked", "approval_id", a.ID, "operation", a.Operation, "target", a.Target.ID)
@@ -159,7 +157,7 @@ func (h *handler) ask(ctx context.Context, who access.Actor, call actiongroup.Ca
 }
 
 // send records, queues and counts side by side, then rings.
-func (h *handler) send(ctx context.Context, a *approval.Approval) error {
+func (h *handler) send(ctx context.Context, a approval.Approval) error {
 	err := pipeline.Together(
 		func() error { return h.record(ctx, a.Asked) },
 		func() error {
@@ -170,7 +168,7 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	started, err := h.phone.Start(ctx, pipeline.Question(*a, h.now()))
+	started, err := h.phone.Start(ctx, pipeline.Question(a, h.now()))
 	if err != nil {
 		return err
 	}
@@ -182,15 +180,21 @@ func (h *handler) send(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return fmt.Errorf("seal auth_req_id: %w", err)
 	}
-	return h.approvals.SaveRequest(ctx, a, sealed, started.Interval, h.now().Add(started.Expiry))
+	saved, err := a.SaveRequest(sealed, started.Interval, h.now().Add(started.Expiry))
+	if err == nil {
+		_, err = h.approvals.Transition(ctx, saved)
+	}
+	return err
 }
 
 // abandon ends an approval that could not be sent, and records that. The cause is what the person reads.
 func (h *handler) abandon(ctx context.Context, a approval.Approval, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pipeline.Margin/2)
 	defer cancel()
-	a.Result = "It could not be sent to the phone; nothing was changed."
-	err := h.approvals.Move(ctx, &a, approval.Failed, h.now())
+	failed, err := a.Fail(h.now(), approval.Outcome{Result: "It could not be sent to the phone; nothing was changed."})
+	if err == nil {
+		a, err = h.approvals.Transition(ctx, failed)
+	}
 	if err == nil {
 		err = errors.Join(h.record(ctx, a.Asked), h.record(ctx, a.Settled)) // the first may be what failed
 	}

@@ -1,8 +1,8 @@
 // Package approval defines an approval of a change: its digest, its states, and the guarded transitions between them.
 //
 // An Approval is bound by a digest to who asked, what is to be done, to which ids, with which arguments, and until when.
-// Its life is a state machine; every move is one conditional write, so that of two workers, or of a worker and a person
-// who cancels, exactly one wins:
+// Its life is a state machine. A [Transition] checks its guard where it is made and is stored by one conditional write, so that of
+// two workers, or of a worker and a person who cancels, exactly one succeeds:
 //
 //	pending ──approved on the phone──▶ approved ──claimed──▶ executing ──Okta's answer──▶ done
 //	   │                                  │                      ├──Okta refused────────▶ failed
@@ -11,7 +11,7 @@
 //	   ├──push not possible─────▶ failed  ▼                         cannot be told whether
 //	   └──by hand, or signed out▶ cancelled                         it took effect
 //
-// What is final never moves again. Nothing is executed but from executing, and nothing gets there but through approved.
+// Nothing follows a final state. Nothing is done at Okta but in executing, and only an approved change gets there.
 package approval
 
 import (
@@ -42,18 +42,6 @@ const (
 	Expired   Status = "expired"   // nobody answered in time
 	Cancelled Status = "cancelled" // taken back before it was approved, or the person signed out
 )
-
-var moves = map[Status][]Status{
-	Pending:   {Approved, Denied, Expired, Failed, Cancelled},
-	Approved:  {Executing, Failed, Cancelled},
-	Executing: {Done, Failed, Unknown},
-}
-
-// Can says whether the state machine has a move from s to next.
-func (s Status) Can(next Status) bool { return slices.Contains(moves[s], next) }
-
-// Final says whether nothing can come after s.
-func (s Status) Final() bool { return len(moves[s]) == 0 }
 
 // Ref is one Okta object that a change touches. ID is Okta's; Label is what people call it.
 type Ref struct {
@@ -89,7 +77,7 @@ type Approval struct {
 	Reason    string // why it is asked for, in the person's words; it is recorded, and has no effect
 	Status    Status
 	CreatedAt time.Time
-	ChangedAt time.Time // of the last move
+	ChangedAt time.Time // of the last transition
 
 	AuthReqID []byte        // CIBA's, sealed for (SessionID, Owner, "auth_req_id", ID)
 	Interval  time.Duration // between two polls; longer once Auth0 has asked for that (CIBA Core section 11)
@@ -104,14 +92,6 @@ type Approval struct {
 	Permission    audit.Permission // where it ended because it was no longer allowed, or that could not be checked; else ""
 	SignedOut     bool             // cancelled because the person signed out, and not by hand
 	OktaRequestID string
-}
-
-// Withdraw says why a is about to be cancelled: by hand, or because the person signed out.
-func (a *Approval) Withdraw(signedOut bool) {
-	a.SignedOut, a.Result = signedOut, "You cancelled it. Ignore the request on your phone."
-	if signedOut {
-		a.Result = "You signed out before it was carried out; nothing was changed."
-	}
 }
 
 // Sum is the digest that binds a, see [seal.Digest].
@@ -191,14 +171,6 @@ const (
 func (a *Approval) Ask(key Marker) (err error) {
 	a.Digest = a.Sum()
 	if a.AskedMAC, err = key.Mark(markAsked, a.Digest); err != nil {
-		return fmt.Errorf("mark approval: %w", err)
-	}
-	return nil
-}
-
-// Approve proves that a was approved. It does not change the status; the store does, in the same write.
-func (a *Approval) Approve(key Marker) (err error) {
-	if a.ApprovedMAC, err = key.Mark(markApproved, a.Digest); err != nil {
 		return fmt.Errorf("mark approval: %w", err)
 	}
 	return nil

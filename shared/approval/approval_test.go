@@ -1,6 +1,7 @@
 package approval_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -29,53 +30,137 @@ func sample() approval.Approval {
 	}
 }
 
-func TestMoves(t *testing.T) {
-	allowed := map[approval.Status]string{
-		approval.Pending:   "approved denied expired failed cancelled",
-		approval.Approved:  "executing failed cancelled",
-		approval.Executing: "done failed unknown",
+// key marks approvals in these tests.
+type key struct{}
+
+func (key) Mark(names ...string) ([]byte, error)          { return []byte(strings.Join(names, "|")), nil }
+func (key) Verify(mark []byte, names ...string) bool      { return string(mark) == strings.Join(names, "|") }
+func (key) approve(a approval.Approval) approval.Approval { return after(a.Approve(at, key{})) }
+
+func after(t approval.Transition, err error) approval.Approval {
+	if err != nil {
+		panic(err)
+	}
+	return t.After()
+}
+
+// transitions are all that there are, each with the arguments that lead to next.
+var transitions = map[string]func(a approval.Approval, now time.Time) (approval.Transition, error){
+	"Approve": func(a approval.Approval, now time.Time) (approval.Transition, error) { return a.Approve(now, key{}) },
+	"Deny":    approval.Approval.Deny,
+	"Expire":  approval.Approval.Expire,
+	"Cancel": func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.Cancel(now, approval.ByHand)
+	},
+	"Fail": func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.Fail(now, approval.Outcome{})
+	},
+	"Claim": func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.Claim(now, time.Minute)
+	},
+	"Finish done":    finish(approval.Done),
+	"Finish failed":  finish(approval.Failed),
+	"Finish unknown": finish(approval.Unknown),
+	"Finish pending": finish(approval.Pending),
+	"SaveRequest": func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.SaveRequest([]byte("sealed"), time.Second, now.Add(time.Hour))
+	},
+	"AcquirePoll": approval.Approval.AcquirePoll,
+	"SlowDown": func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.SlowDown(now, time.Second)
+	},
+}
+
+func finish(s approval.Status) func(approval.Approval, time.Time) (approval.Transition, error) {
+	return func(a approval.Approval, now time.Time) (approval.Transition, error) {
+		return a.Finish(now, s, approval.Outcome{})
+	}
+}
+
+func TestEachTransitionStartsInItsStatesAlone(t *testing.T) {
+	allowed := map[approval.Status]map[string]approval.Status{
+		approval.Pending: {
+			"Approve": approval.Approved, "Deny": approval.Denied, "Expire": approval.Expired, "Cancel": approval.Cancelled, "Fail": approval.Failed,
+			"SaveRequest": approval.Pending, "AcquirePoll": approval.Pending, "SlowDown": approval.Pending,
+		},
+		approval.Approved:  {"Claim": approval.Executing, "Cancel": approval.Cancelled, "Fail": approval.Failed},
+		approval.Executing: {"Claim": approval.Executing, "Finish done": approval.Done, "Finish failed": approval.Failed, "Finish unknown": approval.Unknown},
 	}
 	for _, from := range all {
-		for _, to := range all {
-			want := slices.Contains(strings.Fields(allowed[from]), string(to))
-			if got := from.Can(to); got != want {
-				t.Errorf("%s to %s: %t, want %t", from, to, got, want)
+		a := sample()
+		a.Status, a.AuthReqID, a.ApprovedMAC = from, []byte("sealed"), []byte("mark")
+		for name, transition := range transitions {
+			tr, err := transition(a, at)
+			if want, ok := allowed[from][name]; ok != (err == nil) || tr.After().Status != want || err != nil && !errors.Is(err, approval.ErrNoTransition) {
+				t.Errorf("%s from %s: to %q, %v, want to %q", name, from, tr.After().Status, err, want)
 			}
 		}
-		if from.Final() != (allowed[from] == "") {
+		if from.Final() != (len(allowed[from]) == 0) {
 			t.Errorf("%s final: %t", from, from.Final())
-		}
-		if from.Can("") || approval.Status("").Can(from) {
-			t.Errorf("a state that is none is next to %s", from)
 		}
 	}
 }
 
-// Whatever order events come in: what ends stays ended, nothing executes that was not approved, and nothing is done
-// that was not executing.
-func TestAnyOrderOfEvents(t *testing.T) {
+func TestTransitionsCheckTheirGuards(t *testing.T) {
+	a := sample()
+	a.AuthReqID = []byte("sealed")
+	approved := key{}.approve(a)
+	claimed := after(approved.Claim(at, time.Minute))
+	polled := after(a.AcquirePoll(at))
+	for name, try := range map[string]func() (approval.Transition, error){
+		"an approval at the deadline":            func() (approval.Transition, error) { return a.Approve(a.ExpiresAt, key{}) },
+		"an approval after Auth0's own deadline": func() (approval.Transition, error) { b := a; b.RequestExpiresAt = at; return b.Approve(at, key{}) },
+		"a claim without the mark of the approval": func() (approval.Transition, error) {
+			b := approved
+			b.ApprovedMAC = nil
+			return b.Claim(at, time.Minute)
+		},
+		"a claim while another worker's lease runs": func() (approval.Transition, error) { return claimed.Claim(at.Add(time.Minute-1), time.Minute) },
+		"a poll before the interval is over":        func() (approval.Transition, error) { return polled.AcquirePoll(at.Add(-1)) },
+		"a poll of what was never sent":             func() (approval.Transition, error) { return sample().AcquirePoll(at) },
+		"a failure of what was begun":               func() (approval.Transition, error) { return claimed.Fail(at, approval.Outcome{}) },
+	} {
+		if _, err := try(); !errors.Is(err, approval.ErrNoTransition) {
+			t.Errorf("%s: got %v, want ErrNoTransition", name, err)
+		}
+	}
+	if got := after(claimed.Claim(at.Add(time.Minute), time.Minute)); !got.ClaimedUntil.Equal(at.Add(2 * time.Minute)) {
+		t.Errorf("taken over until %s", got.ClaimedUntil)
+	}
+	if len(approved.ApprovedMAC) == 0 || len(approved.AuthReqID) != 0 {
+		t.Errorf("approved: %+v", approved)
+	}
+	if !claimed.ChangedAt.After(approved.ChangedAt) {
+		t.Error("two states that were reached in one millisecond do not sort")
+	}
+}
+
+// Whatever order events come in: what ends stays ended, nothing executes that was not approved, and nothing is done that was not
+// executing.
+func TestNoOrderOfEventsLeavesTheStateMachine(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's
+	names := slices.Sorted(maps.Keys(transitions))
 	for range 2000 {
-		path := []approval.Status{approval.Pending}
+		a, now := sample(), at
+		path := []approval.Status{a.Status}
 		for range 30 {
-			now, next := path[len(path)-1], all[r.IntN(len(all))]
-			if now.Can(next) {
-				path = append(path, next)
+			now = now.Add(time.Duration(r.IntN(40)) * time.Second)
+			tr, err := transitions[names[r.IntN(len(names))]](a, now)
+			if err != nil {
+				continue
+			}
+			if a.Status.Final() {
+				t.Fatalf("%v: it went on after %s", path, a.Status)
+			}
+			if a = tr.After(); a.Status != path[len(path)-1] {
+				path = append(path, a.Status)
 			}
 		}
 		before := func(first, second approval.Status) bool {
 			i, j := slices.Index(path, first), slices.Index(path, second)
 			return j < 0 || i >= 0 && i < j
-		}
-		for i, s := range path {
-			if slices.Index(path, s) != i {
-				t.Fatalf("%v: %s came twice", path, s)
-			}
-			if s.Final() && i != len(path)-1 {
-				t.Fatalf("%v: it went on after %s", path, s)
-			}
 		}
 		if !before(approval.Approved, approval.Executing) || !before(approval.Executing, approval.Done) || !before(approval.Executing, approval.Unknown) {
 			t.Fatalf("%v", path)

@@ -5,9 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -35,73 +40,78 @@ func NewApprovals(client *dynamodb.Client, name string) *Approvals {
 
 func ownerPartition(owner session.Subject) string { return "owner#" + string(owner) }
 
-func encodeApproval(a approval.Approval) item {
-	it := key(string(a.SessionID), approvalPrefix+a.ID)
-	for name, value := range map[string]string{
-		ownerKey: string(a.Owner), "front": string(a.Front), "operation": a.Operation, "digest": a.Digest, "code": a.Code, "summary": a.Summary, "reason": a.Reason,
-		"status": string(a.Status), "result": a.Result, "okta_request": a.OktaRequestID,
-		"target_type": a.Target.Type, "target_id": a.Target.ID, "target_label": a.Target.Label,
-		"party_type": a.Member.Type, "party_id": a.Member.ID, "party_label": a.Member.Label,
-	} {
-		put(it, name, value)
-	}
-	args := item{}
-	for k, v := range a.Args {
-		args[k] = text(v)
-	}
-	it["args"] = &types.AttributeValueMemberM{Value: args}
-	it["created_at"], it["changed_at"], it["expires_at"] = moment(a.CreatedAt), moment(a.ChangedAt), moment(a.ExpiresAt)
-	it["interval_ms"], it["pushes"] = number(a.Interval.Milliseconds()), number(int64(a.Pushes))
-	it[ttlAttribute] = ttl(a.ExpiresAt.Add(keep))
-	if len(a.AuthReqID) > 0 {
-		it["auth_req_id"] = blob(a.AuthReqID)
-	}
-	if len(a.AskedMAC) > 0 {
-		it["asked_mac"] = blob(a.AskedMAC)
-	}
-	return it
+// approvalRow is an approval as the table keeps it. The attributes of a member begin with party.
+type approvalRow struct {
+	SessionID session.ID      `dynamodbav:"session_id"`
+	Item      string          `dynamodbav:"item"`
+	Owner     session.Subject `dynamodbav:"owner,omitempty"`
+	TTL       int64           `dynamodbav:"ttl"`
+
+	Front       session.Front     `dynamodbav:"front,omitempty"`
+	Operation   string            `dynamodbav:"operation,omitempty"`
+	TargetType  string            `dynamodbav:"target_type,omitempty"`
+	TargetID    string            `dynamodbav:"target_id,omitempty"`
+	TargetLabel string            `dynamodbav:"target_label,omitempty"`
+	MemberType  string            `dynamodbav:"party_type,omitempty"`
+	MemberID    string            `dynamodbav:"party_id,omitempty"`
+	MemberLabel string            `dynamodbav:"party_label,omitempty"`
+	Args        map[string]string `dynamodbav:"args"`
+	ExpiresAt   millis            `dynamodbav:"expires_at"`
+	Digest      string            `dynamodbav:"digest,omitempty"`
+	AskedMAC    []byte            `dynamodbav:"asked_mac,omitempty"`
+	ApprovedMAC []byte            `dynamodbav:"approved_mac,omitempty"`
+	Code        string            `dynamodbav:"code,omitempty"`
+	Summary     string            `dynamodbav:"summary,omitempty"`
+	Reason      string            `dynamodbav:"reason,omitempty"`
+
+	Status           approval.Status  `dynamodbav:"status,omitempty"`
+	CreatedAt        millis           `dynamodbav:"created_at"`
+	ChangedAt        millis           `dynamodbav:"changed_at"`
+	AuthReqID        []byte           `dynamodbav:"auth_req_id,omitempty"`
+	IntervalMS       int64            `dynamodbav:"interval_ms"`
+	PollAt           millis           `dynamodbav:"poll_at,omitempty"`
+	Pushes           int              `dynamodbav:"pushes"`
+	RequestExpiresAt millis           `dynamodbav:"request_expires_at,omitempty"`
+	ClaimedUntil     millis           `dynamodbav:"claimed_until,omitempty"`
+	Result           string           `dynamodbav:"result,omitempty"`
+	Permission       audit.Permission `dynamodbav:"permission,omitempty"`
+	SignedOut        bool             `dynamodbav:"signed_out,omitempty"`
+	OktaRequestID    string           `dynamodbav:"okta_request,omitempty"`
 }
 
-func decodeApproval(it item) approval.Approval {
-	a := approval.Approval{
-		SessionID:   session.ID(getText(it, partitionKey)),
-		Owner:       session.Subject(getText(it, ownerKey)),
-		Front:       front(it),
-		Operation:   getText(it, "operation"),
-		AskedMAC:    getBlob(it, "asked_mac"),
-		ApprovedMAC: getBlob(it, "approved_mac"),
-		Permission:  audit.Permission(getText(it, "permission")),
-		SignedOut:   getFlag(it, "signed_out"),
-		Target:      approval.Ref{Type: getText(it, "target_type"), ID: getText(it, "target_id"), Label: getText(it, "target_label")},
-		Member:      approval.Ref{Type: getText(it, "party_type"), ID: getText(it, "party_id"), Label: getText(it, "party_label")},
-		Args:        map[string]string{},
-		ExpiresAt:   getMoment(it, "expires_at"),
-		Digest:      getText(it, "digest"),
-		Code:        getText(it, "code"),
-		Summary:     getText(it, "summary"),
-		Reason:      getText(it, "reason"),
-		Status:      approval.Status(getText(it, "status")),
-		CreatedAt:   getMoment(it, "created_at"),
-		ChangedAt:   getMoment(it, "changed_at"),
-		AuthReqID:   getBlob(it, "auth_req_id"),
-		Interval:    time.Duration(getNumber(it, "interval_ms")) * time.Millisecond,
-		PollAt:      getMoment(it, "poll_at"),
+func encodeApproval(a approval.Approval) (item, error) {
+	args := map[string]string{} // stored also where it is empty
+	maps.Copy(args, a.Args)
+	return attributevalue.MarshalMap(approvalRow{
+		SessionID: a.SessionID, Item: approvalPrefix + a.ID, Owner: a.Owner, TTL: a.ExpiresAt.Add(keep).Unix(),
+		Front: a.Front, Operation: a.Operation,
+		TargetType: a.Target.Type, TargetID: a.Target.ID, TargetLabel: a.Target.Label,
+		MemberType: a.Member.Type, MemberID: a.Member.ID, MemberLabel: a.Member.Label,
+		Args: args, ExpiresAt: toMillis(a.ExpiresAt), Digest: a.Digest, AskedMAC: a.AskedMAC, ApprovedMAC: a.ApprovedMAC,
+		Code: a.Code, Summary: a.Summary, Reason: a.Reason,
+		Status: a.Status, CreatedAt: toMillis(a.CreatedAt), ChangedAt: toMillis(a.ChangedAt),
+		AuthReqID: a.AuthReqID, IntervalMS: a.Interval.Milliseconds(), PollAt: toMillis(a.PollAt), Pushes: a.Pushes,
+		RequestExpiresAt: toMillis(a.RequestExpiresAt), ClaimedUntil: toMillis(a.ClaimedUntil),
+		Result: a.Result, Permission: a.Permission, SignedOut: a.SignedOut, OktaRequestID: a.OktaRequestID,
+	})
+}
 
-		RequestExpiresAt: getMoment(it, "request_expires_at"),
-		Pushes:           int(getNumber(it, "pushes")),
-		ClaimedUntil:     getMoment(it, "claimed_until"),
-		Result:           getText(it, "result"),
-		OktaRequestID:    getText(it, "okta_request"),
+func decodeApproval(it item) (approval.Approval, error) {
+	r := approvalRow{Args: map[string]string{}, Front: session.FrontChat} // a row of the version before names neither
+	if err := decode(it, &r); err != nil {
+		return approval.Approval{}, err
 	}
-	if id := getText(it, sortKey); len(id) > len(approvalPrefix) {
-		a.ID = id[len(approvalPrefix):]
-	}
-	if m, ok := it["args"].(*types.AttributeValueMemberM); ok {
-		for k := range m.Value {
-			a.Args[k] = getText(m.Value, k)
-		}
-	}
-	return a
+	return approval.Approval{
+		ID: strings.TrimPrefix(r.Item, approvalPrefix), SessionID: r.SessionID, Owner: r.Owner, Front: r.Front, Operation: r.Operation,
+		Target: approval.Ref{Type: r.TargetType, ID: r.TargetID, Label: r.TargetLabel},
+		Member: approval.Ref{Type: r.MemberType, ID: r.MemberID, Label: r.MemberLabel},
+		Args:   r.Args, ExpiresAt: r.ExpiresAt.time(), Digest: r.Digest, AskedMAC: r.AskedMAC, ApprovedMAC: r.ApprovedMAC,
+		Code: r.Code, Summary: r.Summary, Reason: r.Reason,
+		Status: r.Status, CreatedAt: r.CreatedAt.time(), ChangedAt: r.ChangedAt.time(),
+		AuthReqID: r.AuthReqID, Interval: time.Duration(r.IntervalMS) * time.Millisecond, PollAt: r.PollAt.time(), Pushes: r.Pushes,
+		RequestExpiresAt: r.RequestExpiresAt.time(), ClaimedUntil: r.ClaimedUntil.time(),
+		Result: r.Result, Permission: r.Permission, SignedOut: r.SignedOut, OktaRequestID: r.OktaRequestID,
+	}, nil
 }
 
 // Create stores a new approval, unless the same change of the same person is already in flight: then it returns that
@@ -148,8 +158,12 @@ func (s *Approvals) insert(ctx context.Context, a approval.Approval, lock item, 
 	if len(values) == 0 {
 		values = nil
 	}
-	_, err := s.table.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &s.table.name, Item: encodeApproval(a), ConditionExpression: aws.String("attribute_not_exists(session_id)")}},
+	row, err := encodeApproval(a)
+	if err != nil {
+		return err
+	}
+	_, err = s.table.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{TableName: &s.table.name, Item: row, ConditionExpression: aws.String("attribute_not_exists(session_id)")}},
 		{Put: &types.Put{TableName: &s.table.name, Item: claim, ConditionExpression: &free, ExpressionAttributeValues: values}},
 	}})
 	return classify(err, "create approval")
@@ -164,7 +178,7 @@ func (s *Approvals) Approval(ctx context.Context, id session.ID, approvalID stri
 	if it == nil {
 		return approval.Approval{}, fault.New(fault.NotFound, "There is no such approval.", nil)
 	}
-	return decodeApproval(it), nil
+	return decodeApproval(it)
 }
 
 // ByOwner reads a person's latest approvals, newest first, whatever session they were asked in.
@@ -175,143 +189,59 @@ func (s *Approvals) ByOwner(ctx context.Context, owner session.Subject, limit in
 	}
 	all := make([]approval.Approval, len(rows))
 	for i, it := range rows {
-		all[i] = decodeApproval(it)
+		if all[i], err = decodeApproval(it); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }
 
-// ErrMoved says that the approval is not where the caller saw it: somebody else moved it first. A move carries a mark of
-// its own, so that a write that is sent again because its answer was lost finds itself and not somebody else.
-var ErrMoved = errors.New("the approval has moved on")
-
-// after returns now, or the moment after the last transition where the clock has not moved on since: the entries of two states
-// then sort in their order.
-func after(a *approval.Approval, now time.Time) time.Time {
-	if next := a.ChangedAt.Truncate(time.Millisecond).Add(time.Millisecond); now.Before(next) {
-		return next
+// Transition stores t and returns the approval after it. The error is [approval.ErrStale] where the stored approval is not as t read
+// it. Each transition stores a random token, so that an SDK retry of a write that succeeded is recognised as such.
+func (s *Approvals) Transition(ctx context.Context, t approval.Transition) (approval.Approval, error) {
+	before, err := encodeApproval(t.Before())
+	if err != nil {
+		return approval.Approval{}, err
 	}
-	return now
-}
-
-// Move takes a from the state it was read in to next, with what a says of result, permission, Okta's request and, on the way to
-// approved, of the keyed hash that proves it. a is updated.
-func (s *Approvals) Move(ctx context.Context, a *approval.Approval, next approval.Status, now time.Time) error {
-	if !a.Status.Can(next) {
-		return fmt.Errorf("approval: no move from %s to %s", a.Status, next)
+	after, err := encodeApproval(t.After())
+	if err != nil {
+		return approval.Approval{}, err
 	}
-	if next == approval.Approved && len(a.ApprovedMAC) == 0 {
-		return errors.New("approval: nothing proves that it was approved")
+	c := change{partition: string(t.Before().SessionID), sort: approvalPrefix + t.Before().ID, names: map[string]string{}, values: item{}}
+	asRead := func(name string) string {
+		c.names["#"+name] = name
+		if before[name] == nil {
+			return "attribute_not_exists(#" + name + ")"
+		}
+		c.values[":was_"+name] = before[name]
+		return "#" + name + " = :was_" + name
 	}
-	now = after(a, now)
-	c := change{
-		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET #status = :next, changed_at = :now, moved_by = :me",
-		condition: "digest = :digest AND (#status = :was OR moved_by = :me)",
-		names:     map[string]string{"#status": "status"},
-		values:    item{":next": text(string(next)), ":was": text(string(a.Status)), ":now": moment(now), ":digest": text(a.Digest), ":me": text(rand.Text())},
+	guard, token := asRead("status"), "moved_by"
+	if t.Before().Status == approval.Executing {
+		guard += " AND " + asRead("claimed_until") // a worker whose lease another has taken over writes nothing
 	}
-	if a.Result != "" {
-		c.update += ", #result = :result"
-		c.names["#result"], c.values[":result"] = "result", text(a.Result)
+	if !t.After().PollAt.Equal(t.Before().PollAt) {
+		guard += " AND " + asRead("poll_at")
+		token = "polled_by"
 	}
-	if a.OktaRequestID != "" {
-		c.update += ", okta_request = :request"
-		c.values[":request"] = text(a.OktaRequestID)
+	c.condition = fmt.Sprintf("%s AND ((%s) OR #%s = :%s)", asRead("digest"), guard, token, token)
+	after[token] = text(rand.Text())
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if !reflect.DeepEqual(before[name], after[name]) {
+			c.names["#"+name], c.values[":"+name] = name, after[name]
+			set = append(set, "#"+name+" = :"+name)
+		}
 	}
-	if a.Permission != "" {
-		c.update += ", #permission = :permission"
-		c.names["#permission"], c.values[":permission"] = "permission", text(string(a.Permission))
+	c.update = "SET " + strings.Join(set, ", ")
+	if after["auth_req_id"] == nil {
+		c.update += " REMOVE auth_req_id" // also one that was saved since the approval was read
 	}
-	if a.SignedOut {
-		c.update += ", signed_out = :out"
-		c.values[":out"] = flag(true)
-	}
-	if next == approval.Approved {
-		c.update += ", approved_mac = :mac"
-		c.values[":mac"] = blob(a.ApprovedMAC)
-	}
-	if next.Final() || next == approval.Approved {
-		c.update += " REMOVE auth_req_id" // used up: nothing is kept that could be asked again
-	}
-	if err := s.moved(s.table.update(ctx, c)); err != nil {
-		return err
-	}
-	a.Status, a.ChangedAt = next, now
-	return nil
-}
-
-func (s *Approvals) moved(err error) error {
+	err = s.table.update(ctx, c)
 	if errors.Is(err, errCondition) {
-		return ErrMoved
+		return approval.Approval{}, approval.ErrStale
 	}
-	return err
-}
-
-// SaveRequest keeps what CIBA answered to the push, while the approval is still pending: the sealed auth_req_id, the interval
-// between polls and when the request expires at Auth0, which may be before the approval does.
-func (s *Approvals) SaveRequest(ctx context.Context, a *approval.Approval, sealed []byte, interval time.Duration, expires time.Time) error {
-	err := s.table.update(ctx, change{
-		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET auth_req_id = :request, interval_ms = :interval, pushes = :pushes, request_expires_at = :expires",
-		condition: "#status = :pending AND digest = :digest",
-		names:     map[string]string{"#status": "status"},
-		values: item{
-			":request": blob(sealed), ":interval": number(interval.Milliseconds()), ":pushes": number(int64(a.Pushes + 1)), ":expires": moment(expires),
-			":pending": text(string(approval.Pending)), ":digest": text(a.Digest),
-		},
-	})
-	if err := s.moved(err); err != nil {
-		return err
-	}
-	a.AuthReqID, a.Interval, a.Pushes = sealed, interval, a.Pushes+1
-	a.RequestExpiresAt = expires
-	return nil
-}
-
-// TakeTurn lets one worker poll, and nobody else until the interval is over; the interval is kept. ErrMoved if another has
-// taken the turn, or the approval is no longer pending.
-func (s *Approvals) TakeTurn(ctx context.Context, a *approval.Approval, now time.Time, interval time.Duration) error {
-	next := now.Add(interval)
-	c := change{
-		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET poll_at = :next, interval_ms = :interval, polled_by = :me",
-		condition: "#status = :pending AND digest = :digest AND (attribute_not_exists(poll_at) OR polled_by = :me)",
-		names:     map[string]string{"#status": "status"},
-		values: item{
-			":next": moment(next), ":interval": number(interval.Milliseconds()), ":me": text(rand.Text()),
-			":pending": text(string(approval.Pending)), ":digest": text(a.Digest),
-		},
-	}
-	if !a.PollAt.IsZero() {
-		c.condition = "#status = :pending AND digest = :digest AND (poll_at = :was OR polled_by = :me)"
-		c.values[":was"] = moment(a.PollAt)
-	}
-	if err := s.moved(s.table.update(ctx, c)); err != nil {
-		return err
-	}
-	a.PollAt, a.Interval = next, interval
-	return nil
-}
-
-// Claim takes an approved change for execution until lease ends; or takes it over where a lease has run out, which
-// means that its holder crashed. ErrMoved if another holds it.
-func (s *Approvals) Claim(ctx context.Context, a *approval.Approval, now time.Time, lease time.Duration) error {
-	until, changed := now.Add(lease), after(a, now)
-	c := change{
-		partition: string(a.SessionID), sort: approvalPrefix + a.ID,
-		update:    "SET #status = :executing, claimed_until = :until, changed_at = :changed, moved_by = :me",
-		condition: "digest = :digest AND (#status = :approved OR (#status = :executing AND claimed_until <= :now) OR moved_by = :me)",
-		names:     map[string]string{"#status": "status"},
-		values: item{
-			":executing": text(string(approval.Executing)), ":approved": text(string(approval.Approved)),
-			":until": moment(until), ":now": moment(now), ":changed": moment(changed), ":digest": text(a.Digest), ":me": text(rand.Text()),
-		},
-	}
-	if err := s.moved(s.table.update(ctx, c)); err != nil {
-		return err
-	}
-	a.Status, a.ClaimedUntil, a.ChangedAt = approval.Executing, until, changed
-	return nil
+	return t.After(), err
 }
 
 // CountPush counts a push to the owner's phone; kind Conflict where it has rung too often within a minute. Each write stores a random

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -52,6 +53,31 @@ func number(n int64) types.AttributeValue {
 
 // moment keeps milliseconds.
 func moment(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
+
+// millis is a time in milliseconds since the epoch, zero for none.
+type millis int64
+
+func toMillis(t time.Time) millis {
+	if t.IsZero() {
+		return 0
+	}
+	return millis(t.UnixMilli())
+}
+
+func (m millis) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m)).UTC()
+}
+
+// decode reads a row into the struct that out points to.
+func decode(it item, out any) error {
+	if err := attributevalue.UnmarshalMap(it, out); err != nil {
+		return fmt.Errorf("decode row: %w", err)
+	}
+	return nil
+}
 
 // ttl keeps whole seconds, as the service wants them.
 func ttl(t time.Time) types.AttributeValue { return number(t.Unix()) }

@@ -64,7 +64,7 @@ func (a *App) cancel(w http.ResponseWriter, r *http.Request, l session.Login) er
 	if i < 0 {
 		return fault.New(fault.NotFound, "There is no such approval.", nil)
 	}
-	ap, err := a.Approvals.Cancel(r.Context(), all[i], false)
+	ap, err := approval.Cancel(r.Context(), a.Approvals, a.Audit, all[i], approval.ByHand, a.Now())
 	if err != nil {
 		return err
 	}

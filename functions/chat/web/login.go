@@ -458,7 +458,7 @@ func (a *App) cancelAll(ctx context.Context, l session.Login) error {
 	for _, ap := range all {
 		if ap.Status.Can(approval.Cancelled) && slices.Contains(l.Sessions, ap.SessionID) {
 			jobs = append(jobs, func() error {
-				_, err := a.Approvals.Cancel(ctx, ap, true)
+				_, err := approval.Cancel(ctx, a.Approvals, a.Audit, ap, approval.SignedOut, a.Now())
 				return err
 			})
 		}

@@ -88,8 +88,7 @@ type Vault interface {
 type Approvals interface {
 	// ByOwner lists a person's latest approvals, newest first.
 	ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error)
-	// Cancel cancels an approval, by hand or because the person signed out. One that was decided already is a fault.Conflict.
-	Cancel(ctx context.Context, a approval.Approval, signedOut bool) (approval.Approval, error)
+	approval.Store
 }
 
 // Activity is a person's audit trail, newest first.

@@ -46,7 +46,10 @@ func (w *World) Asked(id session.ID, name string, change approval.Approval) appr
 	must(w.T, err)
 	sealed, err := sealer.Seal(started.AuthReqID, a.SealPurpose()...)
 	must(w.T, err)
-	must(w.T, w.clients.Approvals.SaveRequest(ctx, &a, sealed, started.Interval, now.Add(started.Expiry)))
+	saved, err := a.SaveRequest(sealed, started.Interval, now.Add(started.Expiry))
+	must(w.T, err)
+	a, err = w.clients.Approvals.Transition(ctx, saved)
+	must(w.T, err)
 	return a
 }
 

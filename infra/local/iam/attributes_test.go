@@ -29,7 +29,7 @@ type tables struct {
 	t     *testing.T
 	url   string
 	roles *iam.Roles
-	trail audit.Marker
+	trail *seal.Sealer
 }
 
 const auditTable = "audit"
@@ -136,7 +136,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 		_, err := s.limits.OfSession(ctx, "session-1", dynamo.Limit{Name: "calls", Most: 9, Window: time.Minute}, at)
 		w.must(err)
 	}
-	create := func(s store, id string) *approval.Approval {
+	create := func(s store, id string) approval.Approval {
 		a := asked
 		a.ID, a.Operation = id, id
 		a, fresh, err := s.approvals.Create(ctx, a, at)
@@ -144,7 +144,17 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 		if !fresh {
 			t.Fatalf("%s is in flight already", id)
 		}
-		return &a
+		return a
+	}
+	stored := func(s store, t approval.Transition, err error) approval.Approval {
+		w.must(err)
+		a, err := s.approvals.Transition(ctx, t)
+		w.must(err)
+		return a
+	}
+	saveRequest := func(s store, a approval.Approval) approval.Approval {
+		t, err := a.SaveRequest([]byte("sealed"), a.Interval+time.Second, at.Add(time.Minute*time.Duration(a.Pushes+1)))
+		return stored(s, t, err)
 	}
 
 	chat, groups, ciba, worker := w.store(fleet.Chat), w.store(fleet.OktaGroups), w.store(fleet.CIBA), w.store(fleet.ApprovalWorker)
@@ -169,27 +179,30 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	oktaAccount(ciba)
 	counted(ciba)
 	record(ciba)
-	done, cancelled := create(ciba, "done"), create(ciba, "cancelled")
-	failed := create(ciba, "failed")
+	done, cancelled, stopped, failed := create(ciba, "done"), create(ciba, "cancelled"), create(ciba, "stopped"), create(ciba, "failed")
 	w.must(ciba.approvals.CountPush(ctx, owner.Subject, at))
 	w.must(ciba.approvals.CountPush(ctx, owner.Subject, at))
-	w.must(ciba.approvals.SaveRequest(ctx, done, []byte("sealed"), time.Second, at))
-	failed.Result = "It could not be sent."
-	w.must(ciba.approvals.Move(ctx, failed, approval.Failed, at))
+	done = saveRequest(ciba, done)
+	end, err := failed.Fail(at, approval.Outcome{Result: "It could not be sent."})
+	stored(ciba, end, err)
 
-	cancelled.Withdraw(true)
-	w.must(chat.approvals.Move(ctx, cancelled, approval.Cancelled, at))
+	end, err = cancelled.Cancel(at, approval.SignedOut)
+	stored(chat, end, err)
 
 	oktaAccount(worker)
 	record(worker)
 	w.must(worker.approvals.CountPush(ctx, owner.Subject, at))
-	w.must(worker.approvals.SaveRequest(ctx, done, []byte("sealed"), time.Second, at))
-	w.must(worker.approvals.TakeTurn(ctx, done, at, time.Second))
-	done.ApprovedMAC = []byte("m")
-	w.must(worker.approvals.Move(ctx, done, approval.Approved, at))
-	w.must(worker.approvals.Claim(ctx, done, at, time.Minute))
-	done.Result, done.OktaRequestID, done.Permission, done.SignedOut = "Done.", "q", audit.Allowed, true
-	w.must(worker.approvals.Move(ctx, done, approval.Done, at))
+	done = saveRequest(worker, done)
+	next, err := done.AcquirePoll(at)
+	done = stored(worker, next, err)
+	next, err = done.Approve(at, w.trail)
+	done = stored(worker, next, err)
+	next, err = done.Claim(at, time.Minute)
+	done = stored(worker, next, err)
+	next, err = done.Finish(at, approval.Done, approval.Outcome{Result: "Done.", OktaRequestID: "q", Permission: audit.Allowed})
+	stored(worker, next, err)
+	next, err = stopped.Cancel(at, approval.SignedOut)
+	stored(worker, next, err)
 
 	w.must(chat.sessions.DeleteSession(ctx, "session-1"))
 	w.must(chat.sessions.DeleteLogin(ctx, "key"))

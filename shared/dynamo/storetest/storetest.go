@@ -34,8 +34,6 @@ func Run(t *testing.T, client *dynamodb.Client) {
 
 	sessions := dynamo.NewSessions(client, sessionTable)
 	approvals := dynamo.NewApprovals(client, sessionTable)
-	key, err := seal.New(seal.GenerateKey())
-	must(t, err)
 	trail := func() *dynamo.Audit {
 		return dynamo.NewAudit(client, auditTable, func(context.Context) (audit.Marker, error) { return key, nil })
 	}
@@ -46,8 +44,8 @@ func Run(t *testing.T, client *dynamodb.Client) {
 	t.Run("approvals", func(t *testing.T) { testApprovals(t, approvals) })
 	t.Run("two requests at once make one approval", func(t *testing.T) { testOneInFlight(t, approvals) })
 	t.Run("of many workers one claims", func(t *testing.T) { testClaim(t, approvals) })
-	t.Run("of many workers one polls", func(t *testing.T) { testTurns(t, approvals) })
-	t.Run("moves", func(t *testing.T) { testMoves(t, approvals) })
+	t.Run("of many workers one polls", func(t *testing.T) { testPolls(t, approvals) })
+	t.Run("transitions", func(t *testing.T) { testTransitions(t, approvals) })
 	t.Run("pushes are counted", func(t *testing.T) { testCountPush(t, approvals) })
 	t.Run("audit", func(t *testing.T) { testAudit(t, trail(), key, trail) })
 	t.Run("limits", func(t *testing.T) { testLimits(t, dynamo.NewLimits(client, sessionTable)) })
@@ -166,7 +164,7 @@ func add(t *testing.T, s *dynamo.Approvals, a approval.Approval) approval.Approv
 func testApprovals(t *testing.T, s *dynamo.Approvals) {
 	owner := rand.Text()
 	want := add(t, s, anApproval(owner, "reset_password"))
-	must(t, s.SaveRequest(t.Context(), &want, []byte("sealed"), 5*time.Second, start.Add(4*time.Minute)))
+	want = stored(t, s)(want.SaveRequest([]byte("sealed"), 5*time.Second, start.Add(4*time.Minute)))
 	got, err := s.Approval(t.Context(), want.SessionID, want.ID)
 	must(t, err)
 	if d := cmp.Diff(want, got); d != "" {
@@ -219,45 +217,85 @@ func testOneInFlight(t *testing.T, s *dynamo.Approvals) {
 	if err != nil || isNew {
 		t.Fatalf("Create = new %v, %v", isNew, err)
 	}
-	must(t, s.Move(t.Context(), &held, approval.Denied, start))
+	stored(t, s)(held.Deny(start))
 	add(t, s, anApproval(owner, "unlock"))
 	if _, isNew, err = s.Create(t.Context(), anApproval(owner, "unlock"), start.Add(time.Hour)); err != nil || !isNew {
 		t.Errorf("after the expiry: new %v, %v", isNew, err)
 	}
 }
 
-func testClaim(t *testing.T, s *dynamo.Approvals) {
-	a := add(t, s, anApproval(rand.Text(), "unlock"))
-	if err := s.Claim(t.Context(), &a, start, time.Minute); !errors.Is(err, dynamo.ErrMoved) {
-		t.Fatalf("a pending approval was claimed: %v", err)
+// stored stores a transition and returns the approval after it.
+func stored(t *testing.T, s *dynamo.Approvals) func(approval.Transition, error) approval.Approval {
+	return func(tr approval.Transition, err error) approval.Approval {
+		t.Helper()
+		must(t, err)
+		a, err := s.Transition(t.Context(), tr)
+		must(t, err)
+		return a
 	}
-	a.ApprovedMAC = []byte("approved")
-	must(t, s.Move(t.Context(), &a, approval.Approved, start))
+}
+
+// read reads a anew.
+func read(t *testing.T, s *dynamo.Approvals, a approval.Approval) approval.Approval {
+	t.Helper()
+	got, err := s.Approval(t.Context(), a.SessionID, a.ID)
+	must(t, err)
+	return got
+}
+
+// wantStale holds that a transition from what was read too long ago is refused.
+func wantStale(t *testing.T, s *dynamo.Approvals, what string) func(approval.Transition, error) {
+	return func(tr approval.Transition, err error) {
+		t.Helper()
+		must(t, err)
+		if _, err := s.Transition(t.Context(), tr); !errors.Is(err, approval.ErrStale) {
+			t.Errorf("%s: got %v, want ErrStale", what, err)
+		}
+	}
+}
+
+// key makes the marks of approvals here.
+var key = func() *seal.Sealer {
+	k, err := seal.New(seal.GenerateKey())
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
+
+func testClaim(t *testing.T, s *dynamo.Approvals) {
+	a := stored(t, s)(add(t, s, anApproval(rand.Text(), "unlock")).Approve(start, key))
 	claim := func(at time.Time) int32 {
-		return winners(t, a, func(mine *approval.Approval) error { return s.Claim(t.Context(), mine, at, time.Minute) })
+		return winners(t, s, func() (approval.Transition, error) { return a.Claim(at, time.Minute) })
 	}
 	if n := claim(start); n != 1 {
 		t.Errorf("%d workers claimed it, want 1", n)
 	}
-	if n := claim(start.Add(30 * time.Second)); n != 0 {
-		t.Errorf("%d workers claimed it within the lease, want none", n)
+	if n := claim(start.Add(2 * time.Minute)); n != 0 {
+		t.Errorf("%d workers claimed what another had claimed since they read it, want none", n)
 	}
+	first := read(t, s, a)
+	a = first
 	if n := claim(start.Add(2 * time.Minute)); n != 1 {
 		t.Errorf("%d workers took it over after the lease, want 1", n)
 	}
+	wantStale(t, s, "the result of a worker whose lease was taken over")(first.Finish(start.Add(2*time.Minute), approval.Done, approval.Outcome{}))
 }
 
-// winners counts who of many workers that know a succeeds; the others have to be told that it was moved.
-func winners(t *testing.T, a approval.Approval, take func(mine *approval.Approval) error) int32 {
+// winners counts how many of six workers that make the same transition at once succeed; for the others it must be stale.
+func winners(t *testing.T, s *dynamo.Approvals, make func() (approval.Transition, error)) int32 {
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			mine := a
-			switch err := take(&mine); {
+			tr, err := make()
+			if err == nil {
+				_, err = s.Transition(t.Context(), tr)
+			}
+			switch {
 			case err == nil:
 				won.Add(1)
-			case !errors.Is(err, dynamo.ErrMoved):
+			case !errors.Is(err, approval.ErrStale):
 				t.Error(err)
 			}
 		})
@@ -266,61 +304,50 @@ func winners(t *testing.T, a approval.Approval, take func(mine *approval.Approva
 	return won.Load()
 }
 
-func testTurns(t *testing.T, s *dynamo.Approvals) {
+func testPolls(t *testing.T, s *dynamo.Approvals) {
 	const interval = 7 * time.Second
-	a := add(t, s, anApproval(rand.Text(), "unlock"))
+	a := stored(t, s)(add(t, s, anApproval(rand.Text(), "unlock")).SaveRequest([]byte("sealed"), interval, start.Add(time.Minute)))
 	for _, now := range []time.Time{start, start.Add(interval)} {
-		turn := func(mine *approval.Approval) error { return s.TakeTurn(t.Context(), mine, now, interval) }
-		if n := winners(t, a, turn); n != 1 {
+		if n := winners(t, s, func() (approval.Transition, error) { return a.AcquirePoll(now) }); n != 1 {
 			t.Errorf("%d workers polled at once, want 1", n)
 		}
-		got, err := s.Approval(t.Context(), a.SessionID, a.ID)
-		must(t, err)
-		if !got.PollAt.Equal(now.Add(interval)) || got.Interval != interval || got.Status != approval.Pending {
-			t.Errorf("after a turn: %+v", got)
+		a = read(t, s, a)
+		if !a.PollAt.Equal(now.Add(interval)) || a.Interval != interval || a.Status != approval.Pending {
+			t.Errorf("after a poll: %+v", a)
 		}
-		a = got
 	}
-	stale := a
-	a.ApprovedMAC = []byte("approved")
-	must(t, s.Move(t.Context(), &a, approval.Approved, start))
-	if err := s.TakeTurn(t.Context(), &stale, start.Add(time.Hour), interval); !errors.Is(err, dynamo.ErrMoved) {
-		t.Errorf("a turn for what is approved: %v", err)
+	if slower := stored(t, s)(a.SlowDown(start.Add(interval), 2*interval)); read(t, s, a).Interval != 2*interval || slower.Interval != 2*interval {
+		t.Errorf("after slow_down the interval is %s, want %s", read(t, s, a).Interval, 2*interval)
 	}
+	before := read(t, s, a)
+	stored(t, s)(before.Approve(start, key))
+	wantStale(t, s, "a poll of what is approved")(before.AcquirePoll(start.Add(time.Hour)))
 }
 
-func testMoves(t *testing.T, s *dynamo.Approvals) {
-	a := add(t, s, anApproval(rand.Text(), "unlock"))
-	must(t, s.SaveRequest(t.Context(), &a, []byte("sealed"), time.Second, start.Add(time.Minute)))
-	stale, tampered := a, a
-	if err := s.Move(t.Context(), &a, approval.Done, start); err == nil {
-		t.Error("pending went to done")
+func testTransitions(t *testing.T, s *dynamo.Approvals) {
+	a := stored(t, s)(add(t, s, anApproval(rand.Text(), "unlock")).SaveRequest([]byte("sealed"), time.Second, start.Add(time.Minute)))
+	pending, altered := a, a
+	altered.Digest = "other"
+	wantStale(t, s, "a transition under another digest")(altered.Approve(start, key))
+
+	a = stored(t, s)(a.Approve(start, key))
+	wantStale(t, s, "cancel after approval")(pending.Cancel(start, approval.ByHand))
+	wantStale(t, s, "a push for what is approved")(pending.SaveRequest([]byte("x"), time.Second, start))
+
+	a = stored(t, s)(a.Claim(start, time.Minute))
+	a = stored(t, s)(a.Finish(start.Add(time.Second), approval.Done, approval.Outcome{Result: "Okta confirmed the change.", OktaRequestID: "req-1"}))
+	got := read(t, s, a)
+	if d := cmp.Diff(a, got); d != "" {
+		t.Errorf("the approval that Transition returned is not the one it stored (-want +got):\n%s", d)
 	}
-	tampered.Digest = "other"
-	tampered.ApprovedMAC = []byte("approved")
-	if err := s.Move(t.Context(), &tampered, approval.Approved, start); !errors.Is(err, dynamo.ErrMoved) {
-		t.Errorf("a move under another digest: %v", err)
-	}
-	a.ApprovedMAC = []byte("approved")
-	must(t, s.Move(t.Context(), &a, approval.Approved, start))
-	if err := s.Move(t.Context(), &stale, approval.Cancelled, start); !errors.Is(err, dynamo.ErrMoved) {
-		t.Errorf("cancel after approval: %v", err)
-	}
-	if err := s.SaveRequest(t.Context(), &stale, []byte("x"), time.Second, start); !errors.Is(err, dynamo.ErrMoved) {
-		t.Errorf("a push for what is approved: %v", err)
-	}
-	must(t, s.Claim(t.Context(), &a, start, time.Minute))
-	a.Result, a.OktaRequestID = "Okta confirmed the change.", "req-1"
-	must(t, s.Move(t.Context(), &a, approval.Done, start.Add(time.Second)))
-	got, err := s.Approval(t.Context(), a.SessionID, a.ID)
-	must(t, err)
-	if got.Status != approval.Done || got.Result != a.Result || got.OktaRequestID != "req-1" || len(got.AuthReqID) != 0 {
+	if got.Status != approval.Done || got.Result != "Okta confirmed the change." || got.OktaRequestID != "req-1" {
 		t.Errorf("in the end: %+v", got)
 	}
-	for _, next := range []approval.Status{approval.Failed, approval.Executing, approval.Pending} {
-		if err := s.Move(t.Context(), &got, next, start); err == nil {
-			t.Errorf("done went to %s", next)
-		}
+	unsent := add(t, s, anApproval(rand.Text(), "unlock"))
+	stored(t, s)(unsent.SaveRequest([]byte("sealed"), time.Second, start.Add(time.Minute)))
+	stored(t, s)(unsent.Cancel(start, approval.SignedOut))
+	if got := read(t, s, unsent); got.Status != approval.Cancelled || !got.SignedOut || len(got.AuthReqID) != 0 {
+		t.Errorf("cancelled as it was read before the push: %+v", got)
 	}
 }
 

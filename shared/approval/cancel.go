@@ -1,0 +1,59 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/session"
+)
+
+// Store reads approvals and stores transitions.
+type Store interface {
+	Approval(ctx context.Context, id session.ID, approvalID string) (Approval, error)
+	Transition(ctx context.Context, t Transition) (Approval, error)
+}
+
+// Cancel takes back the approval that was listed, and records that. It returns the approval as it is then. The approval is read
+// anew first, since lists may lag behind. The error is of kind NotFound where the approval is not the same person's any more, of
+// kind Conflict where it is decided or cancelled already, and of kind Upstream where it is cancelled but not recorded.
+func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Approval, reason Reason, now time.Time) (Approval, error) {
+	a, err := store.Approval(ctx, listed.SessionID, listed.ID)
+	if err != nil {
+		return a, err
+	}
+	if a.Owner == "" || a.Owner != listed.Owner {
+		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
+	}
+	if a.Status == Cancelled { // by an earlier try, perhaps without its record
+		return a, errors.Join(fault.New(fault.Conflict, "This is cancelled already.", nil), recordCancelled(ctx, trail, a))
+	}
+	t, err := a.Cancel(now, reason)
+	if err == nil {
+		a, err = store.Transition(ctx, t)
+	}
+	if errors.Is(err, ErrNoTransition) || errors.Is(err, ErrStale) {
+		return a, fault.New(fault.Conflict, "It is too late to cancel this: it has been decided already.", err)
+	}
+	if err != nil {
+		return a, err
+	}
+	return a, recordCancelled(ctx, trail, a)
+}
+
+// recordCancelled adds the entry of a cancelled approval, with a second try. There is one entry, however often it is added.
+func recordCancelled(ctx context.Context, trail audit.Recorder, a Approval) error {
+	e, err := a.Settled()
+	if err != nil {
+		return err
+	}
+	if trail.Add(ctx, e) == nil {
+		return nil
+	}
+	if err := trail.Add(ctx, e); err != nil {
+		return fault.New(fault.Upstream, "It is cancelled, but your activity does not show it yet: the record could not be written.", err)
+	}
+	return nil
+}
