@@ -15,6 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -146,40 +149,39 @@ func Explain(err error) (say string, ok bool) {
 	return "", false
 }
 
-// Refusal is a refusal of a token endpoint. Description is its own text, for the person at the terminal.
-type Refusal struct {
-	Status            int
-	Code, Description string
+// Machine returns a machine's token and its scopes: the client credentials grant (RFC 6749, section 4.4) with Auth0's audience. A
+// refusal of the token endpoint is an [*oauth2.RetrieveError].
+func Machine(ctx context.Context, c *http.Client, endpoint, clientID string, clientSecret secret.String, audience string) (token secret.String, scopes []string, err error) {
+	config := clientcredentials.Config{
+		ClientID: clientID, ClientSecret: clientSecret.Reveal(), TokenURL: endpoint, AuthStyle: oauth2.AuthStyleInParams,
+		EndpointParams: url.Values{"audience": {audience}},
+	}
+	got, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, c))
+	if err != nil {
+		return secret.String{}, nil, err
+	}
+	scope, _ := got.Extra("scope").(string)
+	return secret.New(got.AccessToken), strings.Fields(scope), nil
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("answered %d %s", r.Status, r.Code) }
-
-// Machine gets a machine's token: the client credentials grant (RFC 6749, section 4.4) with Auth0's audience.
-func Machine(ctx context.Context, c *http.Client, endpoint, clientID string, clientSecret secret.String, audience string) (token secret.String, scope string, err error) {
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {clientSecret.Reveal()}, "audience": {audience}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+// Get reads JSON. A body that is not JSON is an error only where the status is 200; otherwise it leaves into as it was.
+func Get(ctx context.Context, c *http.Client, address, authorization string, into any) (status int, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return secret.String{}, "", err
+		return 0, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.Do(req)
+	r.Header.Set("Accept", "application/json")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	resp, err := c.Do(r)
 	if err != nil {
-		return secret.String{}, "", err
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var answer struct {
-		AccessToken string `json:"access_token"`
-		Scope       string `json:"scope"`
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
+	err = json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into)
+	if err != nil && resp.StatusCode == http.StatusOK {
+		return resp.StatusCode, &Trouble{Say: fmt.Sprintf("what %s answered is not JSON", r.URL.Host), Err: err}
 	}
-	decoded := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer)
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		return secret.String{}, "", &Refusal{resp.StatusCode, answer.Error, answer.Description}
-	case decoded != nil || answer.AccessToken == "":
-		return secret.String{}, "", errors.New("the token endpoint's answer has no token")
-	}
-	return secret.New(answer.AccessToken), answer.Scope, nil
+	return resp.StatusCode, nil
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	sdk "github.com/openfga/go-sdk/client"
+	"golang.org/x/oauth2"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
-	"github.com/steward-iam/steward/infra/tenant/reach"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/openfga"
 	"github.com/steward-iam/steward/shared/secret"
@@ -64,8 +64,8 @@ func fgaToken(ctx context.Context, s *Subject) verdict {
 		return skip(noAWS)
 	}
 	token, err := plan.FGAToken(ctx, s.http, issuer, s.Env["FGA_CLIENT_ID"], s.fgaSecret, s.Env["FGA_AUDIENCE"])
-	if r, ok := errors.AsType[*reach.Refusal](err); ok {
-		switch r.Status {
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		switch r.Response.StatusCode {
 		case http.StatusUnauthorized:
 			return wrong(in("FGA_CLIENT_ID")+", or the secret of FGA_CLIENT_SECRET_ARN", "%s", text(err))
 		case http.StatusForbidden:

@@ -2,13 +2,12 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
+	"github.com/steward-iam/steward/infra/tenant/reach"
 )
 
 func oktaChecks() []check {
@@ -21,7 +20,8 @@ func oktaChecks() []check {
 // oktaOrg asks without a token: an org refuses with an error code of Okta's.
 func oktaOrg(ctx context.Context, s *Subject) verdict {
 	org := strings.TrimSuffix(s.Env["OKTA_ORG_URL"], "/")
-	status, body, err := s.getOkta(ctx, org+"/api/v1/users/me", "")
+	var body oktaBody
+	status, err := reach.Get(ctx, s.http, org+"/api/v1/users/me", "", &body)
 	if err != nil {
 		return wrong(in("OKTA_ORG_URL"), "%s", text(err))
 	}
@@ -29,26 +29,7 @@ func oktaOrg(ctx context.Context, s *Subject) verdict {
 }
 
 type oktaBody struct {
-	ID        string `json:"id"`
 	ErrorCode string `json:"errorCode"`
-}
-
-func (s *Subject) getOkta(ctx context.Context, address, bearer string) (status int, body oktaBody, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return 0, body, err
-	}
-	req.Header.Set("Accept", "application/json")
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return 0, body, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body) // a proxy's HTML leaves it empty
-	return resp.StatusCode, body, nil
 }
 
 func oktaApp(ctx context.Context, s *Subject) verdict {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
+	"github.com/steward-iam/steward/infra/tenant/reach"
 	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/ciba"
 	"github.com/steward-iam/steward/shared/fga"
@@ -85,7 +86,9 @@ func testerChecks() []check {
 			if s.oktaToken.AccessToken.IsZero() {
 				return skip("there is no token to show to Okta")
 			}
-			status, body, err := s.getOkta(ctx, strings.TrimSuffix(s.Env["OKTA_ORG_URL"], "/")+"/api/v1/users/me", s.oktaToken.AccessToken.Reveal())
+			var body oktaBody
+			me := strings.TrimSuffix(s.Env["OKTA_ORG_URL"], "/") + "/api/v1/users/me"
+			status, err := reach.Get(ctx, s.http, me, "Bearer "+s.oktaToken.AccessToken.Reveal(), &body)
 			switch {
 			case err != nil:
 				return wrong(in("OKTA_ORG_URL"), "%s", text(err))

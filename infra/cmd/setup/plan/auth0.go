@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -16,6 +16,7 @@ import (
 
 	sdk "github.com/auth0/go-auth0"
 	"github.com/auth0/go-auth0/management"
+	"golang.org/x/oauth2"
 
 	"github.com/steward-iam/steward/infra/tenant"
 	"github.com/steward-iam/steward/infra/tenant/reach"
@@ -77,7 +78,7 @@ func (a *auth0) myAccount() string { return a.issuer + "me/" }
 
 // openAuth0 makes sure that the file's tenant is the one that answers and that the machine may do what it must.
 func (w *world) openAuth0(ctx context.Context) error {
-	m, scope, err := Manage(ctx, w.File, w.Secrets, w.Patient)
+	m, scopes, err := Manage(ctx, w.File, w.Secrets, w.Patient)
 	if err != nil {
 		return err
 	}
@@ -85,13 +86,7 @@ func (w *world) openAuth0(ctx context.Context) error {
 	if w.File.Auth0.Approvals.Identifier != "" {
 		want = slices.Concat(want, apiScopes)
 	}
-	var missing []string
-	for _, s := range want {
-		if !slices.Contains(scope, s) {
-			missing = append(missing, s)
-		}
-	}
-	if len(missing) > 0 {
+	if missing := Missing(scopes, want); len(missing) > 0 {
 		return &reach.Trouble{Say: fmt.Sprintf("The machine application %s lacks scopes of the Auth0 Management API: %s. Grant them under Applications > APIs > Auth0 Management API > Machine to Machine Applications",
 			w.File.Auth0.Management.ClientID, strings.Join(missing, ", "))}
 	}
@@ -121,14 +116,14 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 	if err != nil {
 		return nil, nil, &reach.Trouble{Say: "auth0.management.client_secret: " + err.Error(), Err: err}
 	}
-	token, scope, err := reach.Machine(ctx, client, issuer+"oauth/token", f.Auth0.Management.ClientID, key, issuer+"api/v2/")
-	if r, ok := errors.AsType[*reach.Refusal](err); ok {
-		switch r.Status {
+	token, scopes, err := reach.Machine(ctx, client, issuer+"oauth/token", f.Auth0.Management.ClientID, key, issuer+"api/v2/")
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		switch r.Response.StatusCode {
 		case http.StatusUnauthorized:
 			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The tenant %s does not accept the machine application %s: its client id or its secret is another. Is it an application of this very tenant?", issuer, f.Auth0.Management.ClientID), Err: err}
 		case http.StatusForbidden:
 			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The machine application %s may not use the Auth0 Management API of %s (%s). Authorize it under Applications > APIs > Auth0 Management API > Machine to Machine Applications, with the scopes %s",
-				f.Auth0.Management.ClientID, issuer, cmp.Or(r.Description, r.Code), strings.Join(ManagementScopes, ", ")), Err: err}
+				f.Auth0.Management.ClientID, issuer, cmp.Or(r.ErrorDescription, r.ErrorCode), strings.Join(ManagementScopes, ", ")), Err: err}
 		}
 	}
 	if err != nil {
@@ -142,25 +137,20 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the Auth0 Management client: %w", err)
 	}
-	return m, strings.Fields(scope), nil
+	return m, scopes, nil
 }
 
 // Discover is the issuer that a tenant's discovery document announces.
 func Discover(ctx context.Context, c *http.Client, issuer string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+".well-known/openid-configuration", nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
 	var doc struct {
 		Issuer string `json:"issuer"`
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&doc); err != nil || resp.StatusCode != http.StatusOK || doc.Issuer == "" {
-		return "", &reach.Trouble{Say: fmt.Sprintf("%s is no Auth0 tenant: its discovery document cannot be read (status %d)", issuer, resp.StatusCode)}
+	status, err := reach.Get(ctx, c, issuer+".well-known/openid-configuration", "", &doc)
+	if err != nil {
+		return "", err
+	}
+	if status != http.StatusOK || doc.Issuer == "" {
+		return "", &reach.Trouble{Say: fmt.Sprintf("%s is no Auth0 tenant: its discovery document cannot be read (status %d)", issuer, status)}
 	}
 	return doc.Issuer, nil
 }
@@ -218,6 +208,11 @@ func (d *diff) set(what string, differs bool, format string, args ...any) {
 	}
 }
 
+// add tells of what is missing in a list.
+func (d *diff) add(what string, missing []string, separator string) {
+	d.set(what, len(missing) > 0, "add %s", strings.Join(missing, separator))
+}
+
 // Missing returns the wanted items that are not there.
 func Missing(have, want []string) (out []string) {
 	for _, w := range want {
@@ -236,35 +231,27 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 	if want.Identifier == "" {
 		return nil
 	}
-	step := Step{Resource: "Auth0 API " + want.Identifier}
+	resource := "Auth0 API " + want.Identifier
 	have, err := w.auth0.ResourceServer.Read(ctx, want.Identifier)
 	if status(err) == http.StatusNotFound {
-		step.Action, step.Details = Create, []string{"authorization details: " + want.DetailType}
-		step.apply = func(ctx context.Context) error {
+		p.create(resource, []string{"authorization details: " + want.DetailType}, func(ctx context.Context) error {
 			return Trouble("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
 				Name: sdk.String("Steward approvals"), Identifier: &want.Identifier, SigningAlgorithm: sdk.String("RS256"),
 				AuthorizationDetails: &[]management.ResourceServerAuthorizationDetails{{Type: &want.DetailType}},
 			}))
-		}
-		p.add(step)
+		})
 		return nil
 	}
 	if err != nil {
 		return Trouble("Auth0", err)
 	}
-	var types []string
-	for _, t := range deref(have.AuthorizationDetails) {
-		types = append(types, deref(t.Type))
-	}
-	step.Action = Nothing
-	if !slices.Contains(types, want.DetailType) {
-		step.Action, step.Details = Update, []string{"authorization details: add " + want.DetailType}
-		step.apply = func(ctx context.Context) error {
-			all := append(deref(have.AuthorizationDetails), management.ResourceServerAuthorizationDetails{Type: &want.DetailType})
-			return Trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
-		}
-	}
-	p.add(step)
+	all := deref(have.AuthorizationDetails)
+	var d diff
+	d.set("authorization details", !slices.ContainsFunc(all, func(t management.ResourceServerAuthorizationDetails) bool { return deref(t.Type) == want.DetailType }), "add %s", want.DetailType)
+	p.update(resource, d, func(ctx context.Context) error {
+		all := append(all, management.ResourceServerAuthorizationDetails{Type: &want.DetailType})
+		return Trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
+	})
 	return nil
 }
 
@@ -332,40 +319,28 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	step := Step{Resource: fmt.Sprintf("Auth0 application %q", want.Name)}
+	resource := fmt.Sprintf("Auth0 application %q", want.Name)
 	if have == nil {
-		step.Action = Create
-		step.Details = []string{
+		p.create(resource, []string{
 			"confidential; grants: code, refresh token, Token Vault, CIBA; approvals by Guardian push",
 			fmt.Sprintf("refresh tokens: no rotation, %d days, %d without use, good for the My Account API", want.RefreshTokenDays, want.IdleDays),
 			"callbacks: " + strings.Join(want.Callbacks(), ", "),
-		}
-		step.apply = func(ctx context.Context) error {
+		}, func(ctx context.Context) error {
 			c := w.wantedClient(nil)
 			c.Name, c.AppType = &want.Name, sdk.String("regular_web")
-			c.TokenEndpointAuthMethod = sdk.String(secretPost)
 			c.ClientMetadata = &map[string]any{markerKey: marker}
 			if err := w.auth0.Client.Create(ctx, c); err != nil {
 				return Trouble("Auth0", err)
 			}
 			w.auth0.clientID = c.GetClientID()
 			return nil
-		}
-		p.add(step)
+		})
 		return nil
 	}
 	w.auth0.clientID = have.GetClientID()
-	step.Resource += " (" + w.auth0.clientID + ")"
-	step.Action = Nothing
-	if step.Details = w.clientDiff(have); len(step.Details) > 0 {
-		step.Action = Update
-		step.apply = func(ctx context.Context) error {
-			c := w.wantedClient(have)
-			c.TokenEndpointAuthMethod = sdk.String(secretPost)
-			return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, c))
-		}
-	}
-	p.add(step)
+	p.update(resource+" ("+w.auth0.clientID+")", w.clientDiff(have), func(ctx context.Context) error {
+		return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, w.wantedClient(have)))
+	})
 	return nil
 }
 
@@ -389,7 +364,7 @@ func (w *world) wantedClient(have *management.Client) *management.Client {
 	logout = append(logout, Missing(logout, want.LogoutURLs())...)
 	channels = append(channels, Missing(channels, []string{ChannelPush})...)
 	return &management.Client{
-		IsFirstParty: sdk.Bool(true), OIDCConformant: sdk.Bool(true),
+		IsFirstParty: sdk.Bool(true), OIDCConformant: sdk.Bool(true), TokenEndpointAuthMethod: sdk.String(secretPost),
 		GrantTypes: &grants, Callbacks: &callbacks, AllowedLogoutURLs: &logout, AsyncApprovalNotificationChannels: &channels,
 		RefreshToken: &management.ClientRefreshToken{
 			RotationType: sdk.String(nonRotating), ExpirationType: sdk.String(expiring), Leeway: sdk.Int(0),
@@ -415,12 +390,8 @@ func (w *world) clientDiff(have *management.Client) (d diff) {
 	if more := MissingScopes(r, w.auth0.myAccount()); len(more) > 0 {
 		d.set("refresh tokens", true, "make them good for the My Account API, %s", strings.Join(more, ", "))
 	}
-	if more := Missing(have.GetCallbacks(), want.Callbacks()); len(more) > 0 {
-		d.set("callbacks", true, "add %s", strings.Join(more, ", "))
-	}
-	if more := Missing(have.GetAllowedLogoutURLs(), want.LogoutURLs()); len(more) > 0 {
-		d.set("logout URLs", true, "add %s", strings.Join(more, ", "))
-	}
+	d.add("callbacks", Missing(have.GetCallbacks(), want.Callbacks()), ", ")
+	d.add("logout URLs", Missing(have.GetAllowedLogoutURLs(), want.LogoutURLs()), ", ")
 	d.set("approvals", !slices.Contains(have.GetAsyncApprovalNotificationChannels(), ChannelPush), "add Guardian push")
 	return d
 }
@@ -526,58 +497,53 @@ func (w *world) wantedGrants() []*management.ClientGrant {
 
 func (w *world) planGrants(ctx context.Context, p *Plan) error {
 	for _, want := range w.wantedGrants() {
-		step := Step{Resource: "Auth0 grant for users of " + want.GetAudience(), Action: Create}
+		resource := "Auth0 grant for users of " + want.GetAudience()
 		if want.GetAudience() == w.auth0.myAccount() {
-			step.Resource = "Auth0 grant of the My Account API, for users"
-			step.Details = []string{strings.Join(want.GetScope(), ", ")}
+			resource = "Auth0 grant of the My Account API, for users"
 		}
-		create := func(ctx context.Context) error {
-			g := *want
-			g.ClientID, g.SubjectType = &w.auth0.clientID, sdk.String("user")
-			err := w.auth0.ClientGrant.Create(ctx, &g)
-			if status(err) == http.StatusNotFound && want.GetAudience() == w.auth0.myAccount() {
-				return &reach.Trouble{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
-			}
-			if err != nil {
-				return Trouble("Auth0", err)
-			}
-			// Grants posted for users have been seen to come back as grants for clients, so it is read again.
-			back, err := w.findGrant(ctx, g.GetAudience())
-			if err != nil {
-				return err
-			}
-			if back == nil {
-				return &reach.Trouble{Say: "Auth0 stored the grant of " + g.GetAudience() + " for the client instead of its users. Set it by hand under Applications > APIs > Application Access, user-delegated"}
-			}
-			return nil
-		}
-		step.apply = create
+		var have *management.ClientGrant
 		if w.auth0.clientID != "" {
-			have, err := w.findGrant(ctx, want.GetAudience())
-			if err != nil {
+			var err error
+			if have, err = w.findGrant(ctx, want.GetAudience()); err != nil {
 				return err
 			}
-			if have != nil {
-				step.Action, step.Details = Nothing, nil
-				more := Missing(have.GetScope(), want.GetScope())
-				types := Missing(have.GetAuthorizationDetailsTypes(), want.GetAuthorizationDetailsTypes())
-				if len(more)+len(types) > 0 {
-					step.Action, step.Details = Update, []string{"add " + strings.Join(append(more, types...), ", ")}
-					step.apply = func(ctx context.Context) error {
-						scope := append(have.GetScope(), more...)
-						change := &management.ClientGrant{Scope: &scope}
-						if len(types) > 0 {
-							all := append(have.GetAuthorizationDetailsTypes(), types...)
-							change.AuthorizationDetailsTypes = &all
-						}
-						return Trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
-					}
-				}
-			}
 		}
-		p.add(step)
+		if have == nil {
+			p.create(resource, want.GetScope(), func(ctx context.Context) error { return w.createGrant(ctx, *want) })
+			continue
+		}
+		scopes := Missing(have.GetScope(), want.GetScope())
+		types := Missing(have.GetAuthorizationDetailsTypes(), want.GetAuthorizationDetailsTypes())
+		var d diff
+		d.add("scopes and types", append(slices.Clone(scopes), types...), ", ")
+		p.update(resource, d, func(ctx context.Context) error {
+			scopes := append(have.GetScope(), scopes...)
+			change := &management.ClientGrant{Scope: &scopes}
+			if len(types) > 0 {
+				all := append(have.GetAuthorizationDetailsTypes(), types...)
+				change.AuthorizationDetailsTypes = &all
+			}
+			return Trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
+		})
 	}
 	return nil
+}
+
+func (w *world) createGrant(ctx context.Context, g management.ClientGrant) error {
+	g.ClientID, g.SubjectType = &w.auth0.clientID, sdk.String("user")
+	err := w.auth0.ClientGrant.Create(ctx, &g)
+	if status(err) == http.StatusNotFound && g.GetAudience() == w.auth0.myAccount() {
+		return &reach.Trouble{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
+	}
+	if err != nil {
+		return Trouble("Auth0", err)
+	}
+	// Grants posted for users have been seen to come back as grants for clients, so it is read again.
+	back, err := w.findGrant(ctx, g.GetAudience())
+	if err == nil && back == nil {
+		err = &reach.Trouble{Say: "Auth0 stored the grant of " + g.GetAudience() + " for the client instead of its users. Set it by hand under Applications > APIs > Application Access, user-delegated"}
+	}
+	return err
 }
 
 // findGrant is the application's grant for users of an API.
@@ -611,23 +577,21 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return &reach.Trouble{Say: "auth0.connection.okta_client_secret: " + err.Error(), Err: err}
 	}
-	step := Step{Resource: "Auth0 connection " + want.Name + " to " + w.File.Okta.URL.Host}
+	resource := "Auth0 connection " + want.Name + " to " + w.File.Okta.URL.Host
+	active := map[string]any{"active": true}
 	if have == nil {
-		step.Action = Create
-		step.Details = []string{"OpenID Connect, back channel, for signing in and for connected accounts", "scopes: " + strings.Join(tenant.ConnectionScopes(), " ")}
-		step.apply = func(ctx context.Context) error {
+		details := []string{"OpenID Connect, back channel, for signing in and for connected accounts", "scopes: " + strings.Join(tenant.ConnectionScopes(), " ")}
+		p.create(resource, details, func(ctx context.Context) error {
 			made := map[string]any{
 				"name": want.Name, "display_name": want.DisplayName, "strategy": management.ConnectionStrategyOIDC,
-				"options":        w.connectionOptions(nil, key),
-				"authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
+				"options": w.connectionOptions(nil, key), "authentication": active, "connected_accounts": active,
 			}
 			if err := w.auth0.Request(ctx, http.MethodPost, w.auth0.URI("connections"), &made); err != nil {
 				return Trouble("Auth0", err)
 			}
 			w.auth0.connectionID, _ = made["id"].(string)
 			return nil
-		}
-		p.add(step)
+		})
 		return nil
 	}
 	w.auth0.connectionID = have.ID
@@ -641,9 +605,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	var d diff
 	d.set("for signing in", !have.Authentication.Active, "turn on")
 	d.set("for connected accounts (Token Vault)", !have.ConnectedAccounts.Active, "turn on")
-	if more := Missing(have.Scopes(), tenant.ConnectionScopes()); len(more) > 0 {
-		d.set("scopes", true, "add %s", strings.Join(more, " "))
-	}
+	d.add("scopes", Missing(have.Scopes(), tenant.ConnectionScopes()), " ")
 	for _, name := range []string{"type", "client_id", "discovery_url", "client_secret"} {
 		old, there := have.Options[name]
 		if name == "client_secret" && !there { // not told, so it cannot be compared
@@ -653,36 +615,27 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 			d.set(name, true, "%s", map[bool]string{true: "another value", false: fmt.Sprint(options[name])}[name == "client_secret"])
 		}
 	}
-	step.Action, step.Details = Nothing, d
-	if len(d) > 0 {
-		step.Action = Update
-		step.apply = func(ctx context.Context) error {
-			change := map[string]any{
-				"options": options, "authentication": map[string]any{"active": true}, "connected_accounts": map[string]any{"active": true},
-			}
-			return Trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
-		}
-	}
-	p.add(step)
+	p.update(resource, d, func(ctx context.Context) error {
+		change := map[string]any{"options": options, "authentication": active, "connected_accounts": active}
+		return Trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
+	})
 	return nil
 }
 
 // connectionOptions are old options with ours over them; scopes are only ever added.
 func (w *world) connectionOptions(old map[string]any, key secret.String) map[string]any {
-	options := map[string]any{}
-	for k, v := range old {
-		options[k] = v
+	options := maps.Clone(old)
+	if options == nil {
+		options = map[string]any{}
 	}
 	scope, _ := old["scope"].(string)
 	scopes := strings.Fields(scope)
 	scopes = append(scopes, Missing(scopes, tenant.ConnectionScopes())...)
 	org := strings.TrimSuffix(w.File.Okta.URL.String(), "/")
-	for k, v := range map[string]any{
+	maps.Copy(options, map[string]any{
 		"type": Back, "client_id": w.File.Auth0.Connection.OktaClientID, "client_secret": key.Reveal(),
 		"scope": strings.Join(scopes, " "), "discovery_url": org + "/.well-known/openid-configuration",
-	} {
-		options[k] = v
-	}
+	})
 	// The org authorization server: the only one whose tokens are good for Okta's own API.
 	for k, v := range map[string]string{
 		"issuer": org, "authorization_endpoint": org + "/oauth2/v1/authorize", "token_endpoint": org + "/oauth2/v1/token",
@@ -763,20 +716,19 @@ func EnabledFor(ctx context.Context, m *management.Management, connectionID, cli
 }
 
 func (w *world) planEnabled(ctx context.Context, p *Plan) error {
-	step := Step{Resource: "Auth0 connection " + w.File.Auth0.Connection.Name + ", on for the application", Action: Update}
+	var d diff
+	on := false
 	if w.auth0.connectionID != "" && w.auth0.clientID != "" {
-		on, err := EnabledFor(ctx, w.auth0.Management, w.auth0.connectionID, w.auth0.clientID)
-		if err != nil {
+		var err error
+		if on, err = EnabledFor(ctx, w.auth0.Management, w.auth0.connectionID, w.auth0.clientID); err != nil {
 			return err
 		}
-		if on {
-			step.Action = Nothing
-		}
 	}
-	step.apply = func(ctx context.Context) error {
-		return Trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}))
-	}
-	p.add(step)
+	d.set("application", !on, "turn on")
+	p.update("Auth0 connection "+w.File.Auth0.Connection.Name+", on for the application", d, func(ctx context.Context) error {
+		enabled := []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}
+		return Trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, enabled))
+	})
 	return nil
 }
 
@@ -790,38 +742,33 @@ func PushOn(ctx context.Context, m *management.Management) (bool, error) {
 }
 
 func (w *world) planPush(ctx context.Context, p *Plan) error {
-	step := Step{Resource: "Auth0 Guardian push notifications", Action: Nothing}
 	on, err := PushOn(ctx, w.auth0.Management)
 	if err != nil {
 		return err
 	}
-	if !on {
-		step.Action, step.Details = Update, []string{"turn on"}
-		step.apply = func(ctx context.Context) error {
-			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
-		}
-	}
-	p.add(step)
+	var d diff
+	d.set("push notifications", !on, "turn on")
+	p.update("Auth0 Guardian push notifications", d, func(ctx context.Context) error {
+		return Trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
+	})
 	return nil
 }
 
 // planPolicy sets the tenant's MFA policy to Never: Always makes every Token Vault exchange fail with mfa_required.
 func (w *world) planPolicy(ctx context.Context, p *Plan) error {
-	step := Step{Resource: "Auth0 MFA policy", Action: Nothing}
 	policy, err := w.auth0.Guardian.MultiFactor.Policy(ctx)
 	if err != nil {
 		return Trouble("Auth0", err)
 	}
+	var details []string
 	if all := deref(policy); len(all) > 0 {
-		step.Action = Update
-		step.Details = []string{
+		details = []string{
 			fmt.Sprintf("Never, instead of %s, for the whole tenant: Token Vault cannot answer a challenge", strings.Join(all, ", ")),
 			"(other applications that count on this policy need an Action that asks for MFA)",
 		}
-		step.apply = func(ctx context.Context) error {
-			return Trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
-		}
 	}
-	p.add(step)
+	p.update("Auth0 MFA policy", details, func(ctx context.Context) error {
+		return Trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
+	})
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	openfga "github.com/openfga/go-sdk"
 	"github.com/openfga/go-sdk/client"
 	"github.com/openfga/go-sdk/credentials"
+	"golang.org/x/oauth2"
 
 	"github.com/steward-iam/steward/infra/tenant"
 	"github.com/steward-iam/steward/infra/tenant/reach"
@@ -56,14 +57,14 @@ func FGAToken(ctx context.Context, c *http.Client, issuer, clientID string, key 
 		endpoint = strings.TrimSuffix(issuer, "/") + "/oauth/token"
 	}
 	token, _, err := reach.Machine(ctx, c, endpoint, clientID, key, audience)
-	if r, ok := errors.AsType[*reach.Refusal](err); ok {
-		switch r.Status {
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		switch r.Response.StatusCode {
 		case http.StatusUnauthorized:
 			return token, &reach.Trouble{Say: fmt.Sprintf("%s does not accept the FGA client %s: its id or its secret is another", issuer, clientID), Err: err}
 		case http.StatusForbidden:
 			return token, &reach.Trouble{Say: fmt.Sprintf("%s gives no tokens for the audience %s: it is the API's URL with a slash at its end", issuer, audience), Err: err}
 		}
-		return token, &reach.Trouble{Say: fmt.Sprintf("%s answered %d %s when asked for a token", issuer, r.Status, r.Code), Err: err}
+		return token, &reach.Trouble{Say: fmt.Sprintf("%s answered %d %s when asked for a token", issuer, r.Response.StatusCode, r.ErrorCode), Err: err}
 	}
 	return token, Trouble("FGA", err)
 }

@@ -2,10 +2,8 @@ package plan
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -59,26 +57,16 @@ func ReadOktaApp(ctx context.Context, c *http.Client, org, clientID string, toke
 }
 
 func getOkta(ctx context.Context, c *http.Client, address string, token secret.String, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Accept", "application/json")
 	scheme := "SSWS " // an API token; an access token is a JWT
 	if strings.Count(token.Reveal(), ".") == 2 {
 		scheme = "Bearer "
 	}
-	req.Header.Set("Authorization", scheme+token.Reveal())
-	resp, err := c.Do(req)
+	status, err := reach.Get(ctx, c, address, scheme+token.Reveal(), into)
 	if err != nil {
 		return Trouble("Okta", err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	switch resp.StatusCode {
+	switch status {
 	case http.StatusOK:
-		if err := json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into); err != nil {
-			return &reach.Trouble{Say: "Okta's answer is not the JSON it should be", Err: err}
-		}
 		return nil
 	case http.StatusNotFound:
 		return ErrNoApp
@@ -89,7 +77,7 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	case http.StatusTooManyRequests:
 		return &reach.Trouble{Say: "Okta is busy: its rate limit did not end in time; wait a minute"}
 	}
-	return &reach.Trouble{Say: fmt.Sprintf("Okta answered %d", resp.StatusCode)}
+	return &reach.Trouble{Say: fmt.Sprintf("Okta answered %d", status)}
 }
 
 // planOkta says what an administrator has to do in the Okta org. Only a super administrator may grant scopes, in the Admin Console,

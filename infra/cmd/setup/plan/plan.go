@@ -101,6 +101,19 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
+func (p *Plan) create(resource string, details []string, apply func(context.Context) error) {
+	p.add(Step{Resource: resource, Action: Create, Details: details, apply: apply})
+}
+
+// update adds a step that makes up for the differences; without any there is nothing to do.
+func (p *Plan) update(resource string, differences []string, apply func(context.Context) error) {
+	s := Step{Resource: resource, Action: Nothing}
+	if len(differences) > 0 {
+		s = Step{Resource: resource, Action: Update, Details: differences, apply: apply}
+	}
+	p.add(s)
+}
+
 func (p *Plan) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
 }
