@@ -46,6 +46,7 @@ const (
 	BaseURL          Source = "base URL of the app"
 	BaseURLParameter Source = "name of the parameter that holds the base URL"
 	ConsoleLinking   Source = "whether console sessions may be linked"
+	HeapGrowth       Source = "percent by which the heap grows between two garbage collections"
 
 	ApprovalsAPI        Source = "identifier of the API for rich authorization requests"
 	ApprovalsMessage    Source = "how a push is written: `sentence` or `token`"
@@ -151,7 +152,12 @@ type Fleet struct {
 	Signals   []Signal
 }
 
+// GCPercent is the value of [HeapGrowth]. At Go's own 100 the first collection falls into the start of a process, where the
+// AWS clients build their tables, and costs a third of it. ADR 13 has the figures.
+const GCPercent = "200"
+
 var (
+	process  = []Env{{Key: "GOGC", Source: HeapGrowth, Optional: true}} // Go's runtime reads it
 	identity = []Env{
 		{Key: "SESSION_TABLE_NAME", Source: SessionTable},
 		{Key: "AUDIT_TABLE_NAME", Source: AuditTable},
@@ -230,7 +236,7 @@ func Steward() Fleet {
 			{
 				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(identity, acting, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Env: env(process, identity, acting, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: groupsUpdates},
@@ -240,7 +246,7 @@ func Steward() Fleet {
 			{
 				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(identity, acting, phone, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Env: env(process, identity, acting, phone, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newApproval},
@@ -267,7 +273,7 @@ func Steward() Fleet {
 			{
 				Name: Chat, Description: "The web app: sign in, chat, approvals, activity.",
 				MemoryMB: 512, Timeout: 120 * time.Second, Web: true,
-				Env: env(identity, []Env{
+				Env: env(process, identity, []Env{
 					{Key: "AGENT_RUNTIME", Source: AgentRuntime},
 					{Key: "BEDROCK_AGENT_ID", Source: AgentID, Only: "classic"},
 					{Key: "BEDROCK_AGENT_ALIAS_ID", Source: AgentAlias, Only: "classic"},
@@ -296,7 +302,7 @@ func Steward() Fleet {
 			{
 				Name: ApprovalWorker, Description: "In the background: waits for approvals, then carries out what was approved.",
 				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
-				Env: env(identity, acting, phone),
+				Env: env(process, identity, acting, phone),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: workerUpdates},

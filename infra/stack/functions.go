@@ -169,6 +169,8 @@ func (b *builder) value(s fleet.Source) *string {
 			return text(b.baseURLParameter())
 		}
 		return nil
+	case fleet.HeapGrowth:
+		return text(fleet.GCPercent)
 	case fleet.ConsoleLinking:
 		if b.ConsoleLinking {
 			return text("on")

@@ -72,6 +72,7 @@ func (f *Fleet) values() map[fleet.Source]string {
 		fleet.AgentAlias:       agentAlias,
 		fleet.Harness:          harnessARN,
 		fleet.BaseURL:          f.ChatURL,
+		fleet.HeapGrowth:       fleet.GCPercent,
 	}
 	if f.opts.ConsoleLinking {
 		v[fleet.ConsoleLinking] = "on"
