@@ -53,7 +53,7 @@ type doer interface {
 }
 
 type handler struct {
-	desk      *access.Desk
+	enforcer  *access.Enforcer
 	okta      doer
 	trail     pipeline.Trail
 	approvals approvals
@@ -67,7 +67,7 @@ type handler struct {
 
 func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: executor{c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		enforcer: c.Enforcer, okta: executor{c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), sealer: c.Sealer, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
@@ -138,7 +138,7 @@ func (h *handler) message(ctx context.Context, body string) error {
 type job struct {
 	message   approval.Message
 	approval  approval.Approval
-	principal access.Actor
+	principal access.Principal
 
 	key      *seal.Sealer  // of the marks; nil until identify has accepted the approval
 	polling  bool          // this worker has reserved the poll
@@ -220,7 +220,7 @@ func (h *handler) identify(ctx context.Context, j *job) (next, error) {
 		h.log.ErrorContext(ctx, "approval mark does not verify", "approval_id", a.ID, "status", string(a.Status))
 		return h.stop(a, "It was altered after it was asked for.", audit.Unchecked)
 	}
-	j.principal, err = h.desk.Identify(ctx, a.SessionID)
+	j.principal, err = h.enforcer.Identify(ctx, a.SessionID)
 	switch owner := j.principal.Session.Owner.Subject; {
 	case fault.KindOf(err) == fault.Unauthenticated && a.Status == approval.Executing:
 		return h.stop(a, "You signed out while it was being carried out.", "")
@@ -357,7 +357,7 @@ func (h *handler) claim(ctx context.Context, j *job) (next, error) {
 		return h.stop(a, "There is no such operation any more.", "")
 	}
 	var err error
-	switch j.token, err = h.desk.Fresh(ctx, &j.principal); {
+	switch j.token, err = h.enforcer.NewOktaToken(ctx, &j.principal); {
 	case err == nil:
 	case j.takeover || fault.KindOf(err) == fault.Upstream:
 		return h.postpone(ctx, a, err, retryAfter)
@@ -450,7 +450,7 @@ func (h *handler) report(ctx context.Context, a approval.Approval, err error) st
 func (h *handler) late(a approval.Approval) bool { return h.now().After(a.ExpiresAt.Add(grace)) }
 
 // authorize asks whether the person may still do this. Whether the account is their own is known from the token.
-func (h *handler) authorize(ctx context.Context, p access.Actor, op catalogue.Operation, a approval.Approval) error {
+func (h *handler) authorize(ctx context.Context, p access.Principal, op catalogue.Operation, a approval.Approval) error {
 	id := a.Target.ID
 	if op.Target == catalogue.TargetArea {
 		id = string(op.Area)
@@ -459,7 +459,7 @@ func (h *handler) authorize(ctx context.Context, p access.Actor, op catalogue.Op
 	if err != nil {
 		return err
 	}
-	return h.desk.Authorize(ctx, true, check)
+	return h.enforcer.Authorize(ctx, true, check)
 }
 
 // record adds the audit entry of the state that a is in.

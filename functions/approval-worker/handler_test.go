@@ -521,8 +521,8 @@ func TestWhatChangesMeanwhile(t *testing.T) {
 			w := start(t)
 			a := suspend().asked(w)
 			if name == "Okta tokens revoked" { // a token the vault holds already
-				frank := must(w.desk.Identify(t.Context(), a.SessionID))
-				if _, err := w.desk.Fresh(t.Context(), &frank); err != nil {
+				frank := must(w.enforcer.Identify(t.Context(), a.SessionID))
+				if _, err := w.enforcer.NewOktaToken(t.Context(), &frank); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -706,7 +706,7 @@ func TestMessages(t *testing.T) {
 	if got := handle(string(must(json.Marshal(approval.Message{SessionID: a.SessionID, ApprovalID: other.ID})))); len(got) != 0 {
 		t.Errorf("an approval of another session: %q", got)
 	}
-	w.desk.Sessions = nil // a bug of ours
+	w.enforcer.Sessions = nil // a bug of ours
 	b := w.Asked(w.SignIn("bob"), "bob", changes()[2].Approval)
 	if got := handle(string(must(json.Marshal(approval.Message{SessionID: b.SessionID, ApprovalID: b.ID})))); len(got) != 1 {
 		t.Errorf("after a panic: %q", got)

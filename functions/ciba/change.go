@@ -46,7 +46,7 @@ func (c change) summary(op catalogue.Operation) string {
 }
 
 // resolve finds the one id of everything a call names, and refuses what cannot be changed before anybody is asked.
-func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) resolve(ctx context.Context, who *access.Principal, call actiongroup.Call) (change, error) {
 	switch call.Function.Name {
 	case "manage_user":
 		return h.onUser(ctx, who, call)
@@ -60,7 +60,7 @@ func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongro
 	return change{}, fmt.Errorf("no code for function %q", call.Function.Name)
 }
 
-func (h *handler) onUser(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onUser(ctx context.Context, who *access.Principal, call actiongroup.Call) (change, error) {
 	p, err := h.user(ctx, who, call.Arg("user"))
 	if err != nil {
 		return change{}, err
@@ -73,7 +73,7 @@ func (h *handler) onUser(ctx context.Context, who *access.Actor, call actiongrou
 	return c, err
 }
 
-func (h *handler) onMembership(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onMembership(ctx context.Context, who *access.Principal, call actiongroup.Call) (change, error) {
 	var group okta.Group
 	var user person
 	if err := pipeline.Together(
@@ -162,7 +162,7 @@ func (h *handler) taken(ctx context.Context, name string, self okta.GroupID) (re
 	return nil, nil
 }
 
-func (h *handler) onApp(ctx context.Context, who *access.Actor, call actiongroup.Call) (change, error) {
+func (h *handler) onApp(ctx context.Context, who *access.Principal, call actiongroup.Call) (change, error) {
 	user, group := call.Arg("user"), call.Arg("group")
 	if (user == "") == (group == "") {
 		return change{}, fault.New(fault.Invalid, "Name either the user or the group that the app is for, one of the two. Please ask the person.", nil)
@@ -197,9 +197,9 @@ func (h *handler) onApp(ctx context.Context, who *access.Actor, call actiongroup
 }
 
 // user is whoever is meant: the actor, or somebody.
-func (h *handler) user(ctx context.Context, who *access.Actor, said string) (person, error) {
+func (h *handler) user(ctx context.Context, who *access.Principal, said string) (person, error) {
 	if who.IsMe(said) {
-		id, err := h.desk.Own(ctx, who)
+		id, err := who.OktaUserID()
 		ref := approval.NewRef(catalogue.TargetUser, string(id), who.Session.OktaLogin)
 		ref.Self = true
 		return person{ref, okta.Active}, err // as who signs in is; what that forbids is looked at once more

@@ -18,7 +18,7 @@ const (
 )
 
 // check tells how a person's own approvals stand, or cancels one that is still pending.
-func (h *handler) check(ctx context.Context, who access.Actor, call actiongroup.Call) (string, error) {
+func (h *handler) check(ctx context.Context, who access.Principal, call actiongroup.Call) (string, error) {
 	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, looked)
 	if err != nil {
 		return "", err

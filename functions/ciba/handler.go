@@ -41,7 +41,7 @@ type line interface {
 }
 
 type handler struct {
-	desk      *access.Desk
+	enforcer  *access.Enforcer
 	okta      *okta.Client
 	trail     pipeline.Trail
 	approvals approvals
@@ -56,7 +56,7 @@ type handler struct {
 
 func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		desk: c.Desk, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		enforcer: c.Enforcer, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), sealer: c.Sealer, marks: p.ApprovalKey(c), door: c.Door, log: log, now: now,
 	}
 }
@@ -77,45 +77,45 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 		return "", err
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
-	who, exact, err := h.desk.Enter(ctx, call)
-	act, asked := pipeline.ActOf(who, call), audit.Unchecked
+	admission, err := h.enforcer.Admit(ctx, call)
+	who := &admission.Principal
+	act, asked := pipeline.ActOf(*who, call), audit.Unchecked
 	if err != nil {
 		return "", h.trail.Refused(ctx, act, asked, err)
 	}
 	if call.Operation.Target == catalogue.TargetNone {
-		return h.check(ctx, who, call)
+		return h.check(ctx, *who, call)
 	}
-	if exact {
+	if admission.Authorized() {
 		asked = audit.Allowed
 	}
 	// 2 resolve to ids, and 3 authorize the operation on the very object
-	var wanted change
-	if err := h.desk.AtOkta(ctx, &who, func(ctx context.Context) error {
-		wanted, err = h.resolve(ctx, &who, call)
-		return err
-	}); err != nil {
+	ctx, err = h.enforcer.WithOktaToken(ctx, who)
+	if err != nil {
 		return "", h.trail.Refused(ctx, act, asked, err)
 	}
+	wanted, err := h.resolve(ctx, who, call)
+	if err != nil {
+		return "", h.trail.Refused(ctx, act, asked, okta.Fault(err))
+	}
 	act.Object, act.Member, act.Args = wanted.target.Recorded(), wanted.party.Recorded(), wanted.args
-	if !exact {
-		check, err := fga.For(who.User, call.Operation.Relation, string(call.Operation.Target), wanted.object(call.Operation), wanted.self)
-		if err == nil {
-			err = h.desk.Authorize(ctx, true, check)
-		}
-		if err != nil {
-			return "", h.trail.Refused(ctx, act, asked, err)
-		}
+	check, err := fga.For(who.User, call.Operation.Relation, string(call.Operation.Target), wanted.object(call.Operation), wanted.self)
+	if err == nil {
+		err = admission.Authorize(ctx, check)
+	}
+	if err != nil {
+		return "", h.trail.Refused(ctx, act, asked, err)
 	}
 	if wanted.useless != nil {
 		return "", h.trail.Refused(ctx, act, audit.Allowed, wanted.useless)
 	}
 	// 4 ask the person
-	return h.ask(ctx, who, call, wanted)
+	return h.ask(ctx, *who, call, wanted)
 }
 
 // ask stores the approval, puts it in line, and sends the push, in this order: whatever breaks in between leaves an
 // approval that the worker lets expire, never a push that nobody waits for.
-func (h *handler) ask(ctx context.Context, who access.Actor, call actiongroup.Call, wanted change) (string, error) {
+func (h *handler) ask(ctx context.Context, who access.Principal, call actiongroup.Call, wanted change) (string, error) {
 	now := h.now().UTC().Truncate(time.Millisecond) // as the table keeps it
 	a := approval.Approval{
 		ID:        approval.NewID(now),

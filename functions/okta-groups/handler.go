@@ -16,16 +16,16 @@ import (
 )
 
 type handler struct {
-	desk  *access.Desk
-	okta  *okta.Client
-	trail pipeline.Trail
-	door  pipeline.Door
-	log   *slog.Logger
-	now   func() time.Time
+	enforcer *access.Enforcer
+	okta     *okta.Client
+	trail    pipeline.Trail
+	door     pipeline.Door
+	log      *slog.Logger
+	now      func() time.Time
 }
 
 func newHandler(c *pipeline.Clients, log *slog.Logger, now func() time.Time) *handler {
-	return &handler{desk: c.Desk, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, door: c.Door, log: log, now: now}
+	return &handler{enforcer: c.Enforcer, okta: c.Okta, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, door: c.Door, log: log, now: now}
 }
 
 // Handle answers one call of the agent.
@@ -41,53 +41,50 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 		return "", err
 	}
 	// 2 identify and 3 authorize, as far as that goes before Okta is touched
-	who, exact, err := h.desk.Enter(ctx, call)
-	act, asked := pipeline.ActOf(who, call), audit.Unchecked
+	admission, err := h.enforcer.Admit(ctx, call)
+	who := &admission.Principal
+	act, asked := pipeline.ActOf(*who, call), audit.Unchecked
 	if err != nil {
 		return "", h.trail.Refused(ctx, act, asked, err)
 	}
 	if call.Operation.Target == catalogue.TargetNone {
-		return h.permissions(ctx, who)
+		return h.permissions(ctx, *who)
 	}
-	if exact {
+	if admission.Authorized() {
 		asked = audit.Allowed
 	}
+	// 4 token, kept sealed in the session while it is good
+	ctx, err = h.enforcer.WithOktaToken(ctx, who)
+	if err != nil {
+		return "", h.trail.Refused(ctx, act, asked, err)
+	}
+	// 3 authorize the operation on the very object, where its id had to be looked up first
+	on, err := h.resolve(ctx, who, call)
+	if err != nil {
+		return "", h.trail.Refused(ctx, act, asked, okta.Fault(err))
+	}
+	act.Object = on.ref
+	if err := admission.Authorize(ctx, h.checks(*who, call, on)...); err != nil {
+		return "", h.trail.Refused(ctx, act, asked, err)
+	}
+	// 5 record the decision and 6 act, side by side; the answer needs both
 	var text string
 	var meta okta.Meta
 	decisionID, recorded := audit.NewID(h.now()), false
-	// 4 token, kept sealed in the session while it is good
-	err = h.desk.AtOkta(ctx, &who, func(ctx context.Context) error {
-		// 3 authorize the operation on the very object, where its id had to be looked up first
-		on, err := h.resolve(ctx, &who, call)
-		if err != nil {
+	err = pipeline.Together(
+		func() error {
+			err := h.trail.Add(ctx, act, audit.Known{ID: decisionID, Kind: audit.Decision, Permission: audit.Allowed})
+			recorded = err == nil
 			return err
-		}
-		act.Object = on.ref
-		if checks := h.checks(who, call, on); !exact || len(checks) > 1 {
-			if err := h.desk.Authorize(ctx, false, checks...); err != nil {
-				return err
-			}
-		}
-		asked = audit.Allowed
-		// 5 record the decision and 6 act, side by side; the answer needs both
-		return pipeline.Together(
-			func() error {
-				if recorded { // Okta refused the first token
-					return nil
-				}
-				err := h.trail.Add(ctx, act, audit.Known{ID: decisionID, Kind: audit.Decision, Permission: audit.Allowed})
-				recorded = err == nil
-				return err
-			},
-			func() (err error) { text, meta, err = h.read(ctx, who, call, on); return err },
-		)
-	})
+		},
+		func() (err error) { text, meta, err = h.read(ctx, *who, call, on); return okta.Fault(err) },
+	)
 	// 7 record what failed, and answer
 	switch {
 	case err != nil && recorded:
 		return "", h.trail.Failed(ctx, act, decisionID, err)
 	case err != nil:
-		return "", h.trail.Refused(ctx, act, asked, err)
+		return "", h.trail.Refused(ctx, act, audit.Allowed, err)
 	}
 	h.log.InfoContext(ctx, "read okta", "operation", call.Operation.ID, "target", act.Object.ID, "audit_id", decisionID, "okta_request_id", meta.RequestID)
 	return text, nil
@@ -100,7 +97,7 @@ type target struct {
 }
 
 // resolve turns what people say into exactly one id, or asks which of several is meant.
-func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongroup.Call) (target, error) {
+func (h *handler) resolve(ctx context.Context, who *access.Principal, call actiongroup.Call) (target, error) {
 	ref := func(id, label string) audit.Ref {
 		return audit.Ref{Type: string(call.Operation.Target), ID: id, Label: label}
 	}
@@ -134,7 +131,7 @@ func (h *handler) resolve(ctx context.Context, who *access.Actor, call actiongro
 }
 
 // checks are what must be allowed on the object itself.
-func (h *handler) checks(who access.Actor, call actiongroup.Call, on target) []fga.Check {
+func (h *handler) checks(who access.Principal, call actiongroup.Call, on target) []fga.Check {
 	switch call.Operation.Target {
 	case catalogue.TargetUser:
 		checks := []fga.Check{fga.ForUser(who.User, call.Operation.Relation, on.ref.ID, on.self)}

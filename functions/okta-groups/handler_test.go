@@ -379,8 +379,8 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		"secret without value":  {func(w *world) { w.Env["AUTH0_CLIENT_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
 		"key without value":     {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
 		"other key":             {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "The stored sign-in cannot be read."},
-		"panic":                 {func(w *world) { w.desk = nil }, "panic", "Something went wrong on our side."},
-		"panic beside the path": {func(w *world) { w.desk.Sessions = nil }, "internal", "Something went wrong on our side."},
+		"panic":                 {func(w *world) { w.enforcer = nil }, "panic", "Something went wrong on our side."},
+		"panic beside the path": {func(w *world) { w.enforcer.Sessions = nil }, "internal", "Something went wrong on our side."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)

@@ -42,7 +42,7 @@ func includes(call actiongroup.Call) map[string]bool {
 }
 
 // read does what the operation says.
-func (h *handler) read(ctx context.Context, who access.Actor, call actiongroup.Call, on target) (string, okta.Meta, error) {
+func (h *handler) read(ctx context.Context, who access.Principal, call actiongroup.Call, on target) (string, okta.Meta, error) {
 	switch call.Operation.ID {
 	case "list_user_groups":
 		return h.userGroups(ctx, who, on)
@@ -63,7 +63,7 @@ func (h *handler) read(ctx context.Context, who access.Actor, call actiongroup.C
 
 func quote(s string) string { return label.Quote(s, 80) }
 
-func (h *handler) userGroups(ctx context.Context, who access.Actor, on target) (string, okta.Meta, error) {
+func (h *handler) userGroups(ctx context.Context, who access.Principal, on target) (string, okta.Meta, error) {
 	p, err := h.okta.UserGroups(ctx, okta.UserID(on.ref.ID), counted)
 	title := "Your Okta groups"
 	if !on.self {
@@ -189,7 +189,7 @@ func profile(u okta.User) string {
 const anyone = "anyone"
 
 // permissions tells what the person may do, from the catalogue and FGA alone; Okta is not asked.
-func (h *handler) permissions(ctx context.Context, who access.Actor) (string, error) {
+func (h *handler) permissions(ctx context.Context, who access.Principal) (string, error) {
 	type line struct {
 		text string
 		own  bool
@@ -217,7 +217,7 @@ func (h *handler) permissions(ctx context.Context, who access.Actor) (string, er
 			}
 		}
 	}
-	decisions, err := h.desk.Decide(ctx, checks)
+	decisions, err := h.enforcer.Decide(ctx, checks)
 	if err != nil {
 		return "", err
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/steward-iam/steward/infra/tenant"
-	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 )
 
@@ -119,20 +118,10 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-// TestScopes: the scopes speak of every operation of the catalogue and of no other, and the connection asks for what the fakes
-// give by default, which is what the functions are tested with.
+// The connection asks for what the fakes give by default, which is what the functions are tested with.
 func TestScopes(t *testing.T) {
 	if got, want := tenant.ConnectionScopes(), slices.Clone(auth0test.DefaultScopes); !cmp.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		t.Errorf("got %v, want %v", got, want)
-	}
-	var ids []string
-	for _, f := range catalogue.Functions() {
-		for _, op := range f.Operations {
-			ids = append(ids, op.ID)
-		}
-	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(ids)), tenant.Operations()); diff != "" {
-		t.Errorf("operations (-catalogue +scopes):\n%s", diff)
 	}
 }
 

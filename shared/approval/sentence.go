@@ -38,19 +38,12 @@ func (r Ref) Quoted() string {
 
 func (r Ref) mark() string { return label.Mark(r.Type, r.ID) }
 
-// words are what kind of thing a type of object is called in a sentence.
-var words = map[string]string{
-	string(catalogue.TargetUser):  label.WordPerson,
-	string(catalogue.TargetGroup): "group",
-	string(catalogue.TargetApp):   "app",
-}
-
 // name is the object for a place in a sentence. Other kinds than people may share a name, but are then named by their id.
 func (r Ref) name(place string) label.Name {
 	text, changed := label.Clean(r.Label)
 	bare, marked := strings.CutSuffix(text, r.mark())
 	return label.Name{
-		Place: place, Word: words[r.Type], Text: strings.TrimSpace(bare), Mark: r.mark(), Self: r.Self,
+		Place: place, Word: catalogue.Target(r.Type).Kind().Word, Text: strings.TrimSpace(bare), Mark: r.mark(), Self: r.Self,
 		Doubtful: changed || marked || !label.Plain(bare),
 	}
 }

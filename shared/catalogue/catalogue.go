@@ -43,13 +43,45 @@ const (
 	TargetNone  Target = ""           // nothing but the caller's own records; being signed in is enough
 )
 
+// Kind describes one kind of Okta object.
+type Kind struct {
+	Param string // the parameter that names one, as people call it
+	Area  Area   // where it is looked up
+	Word  string // what it is called in a sentence
+}
+
+var kinds = map[Target]Kind{
+	TargetUser:  {Param: "user", Area: AreaUsers, Word: label.WordPerson},
+	TargetGroup: {Param: "group", Area: AreaGroups, Word: "group"},
+	TargetApp:   {Param: "app", Area: AreaApps, Word: "app"},
+}
+
+// Kind is the description of the objects of a target; zero for [TargetArea] and [TargetNone].
+func (t Target) Kind() Kind { return kinds[t] }
+
+// TargetOf is the kind of object that a parameter names; [TargetNone] for every other parameter.
+func TargetOf(param string) Target {
+	for t, k := range kinds {
+		if k.Param == param {
+			return t
+		}
+	}
+	return TargetNone
+}
+
 // Operation is one thing that can be done, the unit of authorization and of approval.
 type Operation struct {
 	ID       string // e.g. "reset_password"; unique in the catalogue
 	Action   string // value of the parameter "action" that picks it; "" where the function is one operation
 	Relation string // the FGA relation asked on the target
-	Area     Area   // where the target is looked up when it is named by anything but "me"
+	Area     Area   // that the operation belongs to; the object itself for [TargetArea]
 	Target   Target
+	// Object is the parameter that names the object; of [TargetArea], one that is yet to be created. Members are the parameters one
+	// of which names who or what is added, removed or assigned. Both are looked up by [TargetOf], and that is authorized first.
+	Object  string
+	Members []string
+	// Scopes are the Okta API scopes that it needs, the look-ups before it included (Okta Management API, OpenAPI 2026.06).
+	Scopes []string
 	// Phrase says what it does, with a place for everything that decides the effect: {target}, {party} for who is added or
 	// assigned, and each argument by its name.
 	Phrase label.Phrase
@@ -122,10 +154,21 @@ func action(description string, operations []Operation) Param {
 	return p
 }
 
+// The Okta API scopes.
+const (
+	usersRead    = "okta.users.read"
+	usersManage  = "okta.users.manage"
+	groupsRead   = "okta.groups.read"
+	groupsManage = "okta.groups.manage"
+	appsRead     = "okta.apps.read"
+	appsManage   = "okta.apps.manage"
+	logsRead     = "okta.logs.read"
+)
+
 var (
 	membership = []Operation{
-		{ID: "add_to_group", Action: "add", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Add {party} to {target}", Past: "added {party} to {target}", Idempotent: true},
-		{ID: "remove_from_group", Action: "remove", Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Phrase: "Remove {party} from {target}", Past: "removed {party} from {target}", Idempotent: true},
+		onMembership("add_to_group", "add", "Add {party} to {target}", "added {party} to {target}"),
+		onMembership("remove_from_group", "remove", "Remove {party} from {target}", "removed {party} from {target}"),
 	}
 	userOperations = []Operation{
 		onUser("reset_password", "Reset the password of {target}", "reset the password of {target}", false),
@@ -139,22 +182,51 @@ var (
 		onUser("reset_factors", "Reset all MFA factors of {target}", "reset all MFA factors of {target}", true),
 	}
 	groupOperations = []Operation{
-		{ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Phrase: "Create the group {name}[ with the description {description}]", Past: "created the group {name}[ with the description {description}]"},
-		{ID: "rename_group", Action: "rename", Relation: "can_rename", Area: AreaGroups, Target: TargetGroup, Phrase: "Rename {target} to {new_name}[ with the description {description}]", Past: "renamed {target} to {new_name}[ with the description {description}]", Idempotent: true},
-		{ID: "delete_group", Action: "delete", Relation: "can_delete", Area: AreaGroups, Target: TargetGroup, Phrase: "Delete {target}", Past: "deleted {target}", Idempotent: true},
+		{
+			ID: "create_group", Action: "create", Relation: "can_create_group", Area: AreaGroups, Target: TargetArea, Object: "group", Scopes: []string{groupsManage, groupsRead},
+			Phrase: "Create the group {name}[ with the description {description}]", Past: "created the group {name}[ with the description {description}]",
+		},
+		onGroup("rename_group", "rename", "Rename {target} to {new_name}[ with the description {description}]", "renamed {target} to {new_name}[ with the description {description}]"),
+		onGroup("delete_group", "delete", "Delete {target}", "deleted {target}"),
 	}
 	appOperations = []Operation{
-		{ID: "assign_app", Action: "assign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Assign {party} to {target}", Past: "assigned {party} to {target}", Idempotent: true},
-		{ID: "unassign_app", Action: "unassign", Relation: "can_assign", Area: AreaApps, Target: TargetApp, Phrase: "Unassign {party} from {target}", Past: "unassigned {party} from {target}", Idempotent: true},
+		onApp("assign_app", "assign", "Assign {party} to {target}", "assigned {party} to {target}"),
+		onApp("unassign_app", "unassign", "Unassign {party} from {target}", "unassigned {party} from {target}"),
 	}
 )
 
 func onUser(action string, phrase, past label.Phrase, idempotent bool) Operation {
-	return Operation{ID: action, Action: action, Relation: "can_" + action, Area: AreaUsers, Target: TargetUser, Phrase: phrase, Past: past, Idempotent: idempotent}
+	return Operation{
+		ID: action, Action: action, Relation: "can_" + action, Area: AreaUsers, Target: TargetUser, Object: "user", Scopes: []string{usersManage, usersRead},
+		Phrase: phrase, Past: past, Idempotent: idempotent,
+	}
 }
 
-func read(id, relation string, area Area, target Target, phrase, past label.Phrase) []Operation {
-	return []Operation{{ID: id, Relation: relation, Area: area, Target: target, Phrase: phrase, Past: past, Idempotent: true}}
+func onGroup(id, action string, phrase, past label.Phrase) Operation {
+	return Operation{
+		ID: id, Action: action, Relation: "can_" + action, Area: AreaGroups, Target: TargetGroup, Object: "group", Scopes: []string{groupsManage, groupsRead},
+		Phrase: phrase, Past: past, Idempotent: true,
+	}
+}
+
+func onMembership(id, action string, phrase, past label.Phrase) Operation {
+	return Operation{
+		ID: id, Action: action, Relation: "can_change_members", Area: AreaGroups, Target: TargetGroup, Object: "group", Members: []string{"user"},
+		Scopes: []string{groupsManage, groupsRead, usersRead}, Phrase: phrase, Past: past, Idempotent: true,
+	}
+}
+
+func onApp(id, action string, phrase, past label.Phrase) Operation {
+	return Operation{
+		ID: id, Action: action, Relation: "can_assign", Area: AreaApps, Target: TargetApp, Object: "app", Members: []string{"group", "user"},
+		Scopes: []string{appsManage, appsRead, usersRead, groupsRead}, Phrase: phrase, Past: past, Idempotent: true,
+	}
+}
+
+func read(id, relation string, area Area, target Target, phrase, past label.Phrase, scopes ...string) []Operation {
+	return []Operation{{
+		ID: id, Relation: relation, Area: area, Target: target, Object: kinds[target].Param, Scopes: scopes, Phrase: phrase, Past: past, Idempotent: true,
+	}}
 }
 
 // catalogue is the only place where a function is described. The Classic function schema, the harness tools, dispatch
@@ -164,28 +236,28 @@ var catalogue = []Function{
 		Name: "list_user_groups", Group: GroupOkta,
 		Description: "List the Okta groups a user is a member of. Leave user out for the person who is signed in.",
 		Params:      []Param{user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in.")},
-		Operations:  read("list_user_groups", "can_list_groups", AreaGroups, TargetUser, "Look up the groups of {target}", "looked up the groups of {target}"),
+		Operations:  read("list_user_groups", "can_list_groups", AreaGroups, TargetUser, "Look up the groups of {target}", "looked up the groups of {target}", usersRead),
 		Examples:    []string{"What are my Okta groups?", "Give me Okta groups for a user - alice@example.com"},
 	},
 	{
 		Name: "find_groups", Group: GroupOkta,
 		Description: "Find Okta groups whose name starts with or contains a text.",
 		Params:      []Param{{Name: "query", Type: TypeString, Required: true, Description: "Part of the group's name.", Max: maxName}, limit()},
-		Operations:  read("find_groups", "read_okta", AreaGroups, TargetArea, "Search for groups[ named {query}]", "searched for groups[ named {query}]"),
+		Operations:  read("find_groups", "read_okta", AreaGroups, TargetArea, "Search for groups[ named {query}]", "searched for groups[ named {query}]", groupsRead),
 		Examples:    []string{"Find groups named Eng"},
 	},
 	{
 		Name: "list_group_members", Group: GroupOkta,
 		Description: "List the people in an Okta group.",
 		Params:      []Param{group("Name or id of the group."), limit()},
-		Operations:  read("list_group_members", "can_list_members", AreaGroups, TargetGroup, "Look up the members of {target}", "looked up the members of {target}"),
+		Operations:  read("list_group_members", "can_list_members", AreaGroups, TargetGroup, "Look up the members of {target}", "looked up the members of {target}", groupsRead),
 		Examples:    []string{"Who is in Engineering?"},
 	},
 	{
 		Name: "find_users", Group: GroupOkta,
 		Description: "Find Okta users by name, login or e-mail address.",
 		Params:      []Param{{Name: "query", Type: TypeString, Required: true, Description: "Start of a name, login or e-mail address.", Max: maxName}, limit()},
-		Operations:  read("find_users", "read_okta", AreaUsers, TargetArea, "Search for people[ named {query}]", "searched for people[ named {query}]"),
+		Operations:  read("find_users", "read_okta", AreaUsers, TargetArea, "Search for people[ named {query}]", "searched for people[ named {query}]", usersRead),
 		Examples:    []string{"Find users named Taylor"},
 	},
 	{
@@ -195,7 +267,7 @@ var catalogue = []Function{
 			user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in."),
 			{Name: "include", Type: TypeString, Description: "What to add, comma-separated: groups, apps, factors, activity.", Max: maxName},
 		},
-		Operations: read("get_user", "can_read", AreaUsers, TargetUser, "Look up {target}", "looked up {target}"),
+		Operations: read("get_user", "can_read", AreaUsers, TargetUser, "Look up {target}", "looked up {target}", usersRead, logsRead),
 		Examples:   []string{"Show the account of bob@example.com with factors"},
 	},
 	{

@@ -48,10 +48,10 @@ func TestTheCatalogueFitsAnAgent(t *testing.T) {
 				t.Errorf("operation %s is there twice", op.ID)
 			}
 			operations[op.ID] = true
-			if got, ok := catalogue.OperationByID(op.ID); !ok || got != op {
+			if got, ok := catalogue.OperationByID(op.ID); !ok || !cmp.Equal(got, op) {
 				t.Errorf("operation %s is not found by its id", op.ID)
 			}
-			if got, ok := f.Operation(op.Action); !ok || got != op {
+			if got, ok := f.Operation(op.Action); !ok || !cmp.Equal(got, op) {
 				t.Errorf("operation %s is not found by its action", op.ID)
 			}
 			if (op.Target == catalogue.TargetNone) != (op.Relation == "") {
@@ -59,6 +59,14 @@ func TestTheCatalogueFitsAnAgent(t *testing.T) {
 			}
 			if f.Elevated && !strings.HasPrefix(op.Relation, "can_") {
 				t.Errorf("operation %s: relation %q", op.ID, op.Relation)
+			}
+			for _, param := range append(slices.Clone(op.Members), op.Object) {
+				if _, ok := f.Param(param); param != "" && (!ok || catalogue.TargetOf(param) == catalogue.TargetNone) {
+					t.Errorf("operation %s: nothing is named by %q", op.ID, param)
+				}
+			}
+			if kind := op.Target.Kind(); op.Object != kind.Param && op.ID != "create_group" || op.Target != catalogue.TargetNone && len(op.Scopes) == 0 {
+				t.Errorf("operation %s: object %q, scopes %q", op.ID, op.Object, op.Scopes)
 			}
 			want := []string{"target"}
 			switch {

@@ -80,6 +80,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// renewalError is why a refused token could not be renewed.
+type renewalError struct{ error }
+
+func (e *renewalError) Unwrap() error { return e.error }
+
 // KindOf returns the kind of the first *Error in err's chain, or "".
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
@@ -172,11 +177,14 @@ var answers = map[Kind]struct {
 }
 
 // Fault turns an error of this package into a *fault.Error for people. Other
-// errors are returned unchanged.
+// errors are returned unchanged, those of a token source included.
 func Fault(err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
+	}
+	if renewal, ok := errors.AsType[*renewalError](err); ok {
+		return renewal.error
 	}
 	answer := answers[e.Kind]
 	if e.unknown {

@@ -98,20 +98,55 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
-type tokenKey struct{}
-
-// WithToken returns a context whose calls are made with a person's Okta access
-// token. An empty token is no token: calls are then refused before anything is
-// sent.
-func WithToken(ctx context.Context, token secret.String) context.Context {
-	return context.WithValue(ctx, tokenKey{}, token)
+// TokenSource gives the access token of the person on whose behalf calls are made. It is safe for concurrent use.
+type TokenSource interface {
+	// Token is the token to send.
+	Token() secret.String
+	// Renew returns the token to repeat a call with whose token Okta refused. It may be the same one.
+	Renew(ctx context.Context, refused secret.String) (secret.String, error)
 }
 
-// tokenOf returns the bearer token of a context if it is one that can be sent.
-func tokenOf(ctx context.Context) (secret.String, bool) {
-	t, _ := ctx.Value(tokenKey{}).(secret.String)
+type tokenKey struct{}
+
+// WithTokenSource returns a context whose calls are made with the tokens of a
+// source. If Okta refuses a token, that request is repeated with a renewed one,
+// once: with a refused token nothing has been done.
+func WithTokenSource(ctx context.Context, source TokenSource) context.Context {
+	return context.WithValue(ctx, tokenKey{}, source)
+}
+
+// WithToken returns a context whose calls are made with one access token. An
+// empty token is no token: calls are then refused before anything is sent.
+func WithToken(ctx context.Context, token secret.String) context.Context {
+	return WithTokenSource(ctx, fixedToken{token})
+}
+
+// fixedToken is a source of one token.
+type fixedToken struct{ token secret.String }
+
+func (f fixedToken) Token() secret.String { return f.token }
+
+func (f fixedToken) Renew(context.Context, secret.String) (secret.String, error) {
+	return f.token, errNotRenewable
+}
+
+// errNotRenewable is the answer of a source that has one token only.
+var errNotRenewable = errors.New("okta: there is no other token")
+
+// sourceOf returns the token source of a context and its token, if that can be sent.
+func sourceOf(ctx context.Context) (TokenSource, secret.String, bool) {
+	source, ok := ctx.Value(tokenKey{}).(TokenSource)
+	if !ok {
+		return nil, secret.String{}, false
+	}
+	token := source.Token()
+	return source, token, sendable(token)
+}
+
+// sendable says whether a token can be the value of a header.
+func sendable(token secret.String) bool {
 	bad := func(r rune) bool { return r <= ' ' || r > '~' }
-	return t, !t.IsZero() && !strings.ContainsFunc(t.Reveal(), bad)
+	return !token.IsZero() && !strings.ContainsFunc(token.Reveal(), bad)
 }
 
 // Meta is what Okta sent beside the body of an answer.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/steward-iam/steward/shared/secret"
 )
 
 const (
@@ -95,7 +97,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("okta: a request outside of a call")
 	}
 	x.path = req.URL.Path
-	token, ok := tokenOf(ctx)
+	source, token, ok := sourceOf(ctx)
 	if !ok {
 		_ = x.fail(KindToken, errors.New("no access token in the context"))
 		return nil, errRecorded
@@ -111,13 +113,20 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	header := req.Header.Clone()
-	header.Set("Authorization", "Bearer "+token.Reveal()) // the only one, whatever the SDK added
 	header.Set("Accept", "application/json")
 
-	for tries := 1; ; tries++ {
+	for tries, renewed := 1, false; ; tries++ {
+		header.Set("Authorization", "Bearer "+token.Reveal()) // the only one, whatever the SDK added
 		t.once(ctx, x, req, header, body)
 		if x.err == nil {
 			break
+		}
+		if x.err.Kind == KindToken && !renewed && tries < maxTries {
+			renewed = true
+			if token, ok = x.renew(ctx, source, token); !ok {
+				return nil, errRecorded
+			}
+			continue
 		}
 		pause, again := x.pause(tries)
 		if !again || tries == maxTries || !sleep(ctx, pause) {
@@ -132,6 +141,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		Status: http.StatusText(x.status), StatusCode: x.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(visible)), Request: req,
 	}, nil
+}
+
+// renew returns the token to repeat a call with, if there is one. With the refused token nothing has been done.
+func (x *exchange) renew(ctx context.Context, source TokenSource, refused secret.String) (secret.String, bool) {
+	token, err := source.Renew(ctx, refused)
+	if err != nil && !errors.Is(err, errNotRenewable) {
+		_ = x.fail(KindToken, &renewalError{err})
+	}
+	if err != nil || !sendable(token) {
+		return token, false
+	}
+	x.sent = false
+	return token, true
 }
 
 // once makes one try and leaves its result in x.

@@ -84,7 +84,7 @@ func ReadDoor(r *config.Reader, cfg Config) Config {
 // Clients are made once and shared by every call.
 type Clients struct {
 	AWS       aws.Config
-	Desk      *access.Desk
+	Enforcer  *access.Enforcer
 	Okta      *okta.Client
 	Auth0     *auth0.Client
 	Sessions  *dynamo.Sessions
@@ -144,7 +144,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 	limits := dynamo.NewLimits(table, cfg.SessionTable)
 	c.Audit = trail
 	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Sealer: c.Sealer, Now: now}
-	c.Desk = &access.Desk{
+	c.Enforcer = &access.Enforcer{
 		Sessions:   c.Sessions,
 		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Sessions: c.Sessions, Okta: c.Okta, Sealer: c.Sealer, Connection: cfg.Auth0Connection, Now: now},
 		Authorizer: fga.NewClient(lambdainvoke.New(awsCfg), cfg.AuthorizerName),

@@ -26,10 +26,10 @@ type Trail struct {
 
 // ActOf is what a call asks for, as the person said it: objects and members by the names they used. Ids take their place once
 // they are known.
-func ActOf(who access.Actor, call actiongroup.Call) audit.Act {
+func ActOf(p access.Principal, call actiongroup.Call) audit.Act {
 	op := call.Operation
 	act := audit.Act{
-		Subject: who.Session.Owner.Subject, Front: who.Session.Front, Session: who.Session.ID, Operation: op.ID, Args: maps.Clone(call.Args),
+		Subject: p.Session.Owner.Subject, Front: p.Session.Front, Session: p.Session.ID, Operation: op.ID, Args: maps.Clone(call.Args),
 		Reason: call.Arg(catalogue.ParamReason),
 	}
 	delete(act.Args, catalogue.ParamReason)
@@ -39,8 +39,8 @@ func ActOf(who access.Actor, call actiongroup.Call) audit.Act {
 			return audit.Ref{}
 		}
 		delete(act.Args, parameter)
-		if typ == catalogue.TargetUser && who.IsMe(said) {
-			return audit.Ref{Type: string(typ), ID: who.Session.OktaUserID, Label: cmp.Or(who.Session.OktaLogin, who.Session.Owner.Email, access.Me)}
+		if typ == catalogue.TargetUser && p.IsMe(said) {
+			return audit.Ref{Type: string(typ), ID: p.Session.OktaUserID, Label: cmp.Or(p.Session.OktaLogin, p.Session.Owner.Email, access.Me)}
 		}
 		return audit.Ref{Type: string(typ), Label: said}
 	}
