@@ -17,7 +17,7 @@ import (
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
-	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/secret"
@@ -175,7 +175,7 @@ func TestEveryOperationIsCarriedOut(t *testing.T) {
 			if !c.shows(w) || c.times(w) != 1 {
 				t.Errorf("it shows: %t, %d times", c.shows(w), c.times(w))
 			}
-			var request oktatest.Request
+			var request faults.Request
 			for _, r := range w.Okta.Requests() {
 				if r.Method != http.MethodGet {
 					request = r // the last one
@@ -497,7 +497,7 @@ func TestForeignProofsAreWorthNothing(t *testing.T) {
 
 func TestWhatChangesMeanwhile(t *testing.T) {
 	const notAllowed = "You are not allowed to do this any more. Nothing was changed."
-	fgaDown := fgatest.Fault{Status: 500}
+	fgaDown := faults.Fault{Status: 500}
 	for name, tc := range map[string]struct {
 		meanwhile func(*world, approval.Approval)
 		status    approval.Status
@@ -515,7 +515,7 @@ func TestWhatChangesMeanwhile(t *testing.T) {
 		"Okta role removed":      {func(w *world, _ approval.Approval) { w.Okta.SetRole(oktatest.Frank, oktatest.NoRole) }, approval.Failed, "your own Okta role does not allow this. Nothing was changed.", false},
 		"Okta tokens revoked":    {func(w *world, _ approval.Approval) { w.Okta.RevokeTokens(oktatest.Frank) }, approval.Failed, "Okta does not accept your connection any more.", false},
 		"done by somebody":       {func(w *world, _ approval.Approval) { w.Okta.SetStatus(oktatest.Dave, oktatest.Deprovisioned) }, approval.Failed, "Okta refused: the present status does not allow this. Nothing was changed.", false},
-		"Okta sends others away": {func(w *world, _ approval.Approval) { w.Okta.AddFault(oktatest.Fault{Match: "POST", Status: 429}) }, approval.Failed, "too many requests", false},
+		"Okta sends others away": {func(w *world, _ approval.Approval) { w.Okta.Fail(faults.Fault{Match: "POST", Status: 429}) }, approval.Failed, "too many requests", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)

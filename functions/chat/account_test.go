@@ -13,6 +13,7 @@ import (
 
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/dynamo"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 
@@ -112,7 +113,7 @@ func TestUnverifiedAccountIsNotUsed(t *testing.T) {
 			b := w.browser().signIn(alice)
 			b.location(b.get(b.consent("approve", alice)))
 			w.forward(time.Second)
-			w.okta.AddFault(oktatest.Fault{Match: "/users/me", Status: 503})
+			w.okta.Fail(faults.Fault{Match: "/users/me", Status: 503})
 			b.get(b.consent("approve", person)).wants(t, 502, "could not find out whose it is", `data-testid="ref"`)
 			if n := b.cached(); n != 0 {
 				t.Errorf("%d sessions remember an account that nobody has compared", n)
@@ -122,7 +123,7 @@ func TestUnverifiedAccountIsNotUsed(t *testing.T) {
 				t.Errorf("record %+v", got)
 			}
 			b.get("/").wants(t, 200, "Reconnect Okta", "could not ask Okta")
-			w.okta.ClearFaults()
+			w.okta.Fail()
 			w.forward(time.Second)
 			if person == alice {
 				b.get("/").wants(t, 200, "Okta connected")

@@ -35,6 +35,7 @@ import (
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/seal"
@@ -126,7 +127,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	})
 	w.bedrock = bedrocktest.New(bedrocktest.Options{Invoke: w.invoke})
 	w.aws = awstest.New(awstest.Options{
-		Pleasant: true, Now: w.clock,
+		NoChaos: true, Now: w.clock,
 		Tables: []awstest.Table{
 			{
 				Name: "sessions", Hash: awstest.Key{Name: "session_id"}, Range: awstest.Key{Name: "item"}, TTL: "ttl",
@@ -865,15 +866,14 @@ func TestCancel(t *testing.T) {
 }
 
 func TestAgentFailuresAreAnswered(t *testing.T) {
-	for name, f := range map[string]bedrocktest.Fault{
-		"before": {Exception: bedrocktest.Exception{Code: "AccessDeniedException", Status: 403, Message: "canary: user secret-arn"}},
-		"within": {Exception: bedrocktest.Exception{Code: "internalServerException", Status: 500}, InStream: true, AfterChunks: 1},
-		"reset":  {Abort: true},
+	for name, f := range map[string]faults.Fault{
+		"before": bedrocktest.Failing("AccessDeniedException", "canary: user secret-arn", 0),
+		"within": bedrocktest.Failing("InternalServerException", "", 2),
+		"reset":  {Reset: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := begin(t)
 			b := w.browser().signIn(alice)
-			f.Times = 5
 			w.bedrock.Fail(f)
 			got := b.ask("What are my Okta groups?").wants(t, 200, "event: error\n", `"message":"`, `"ref":"`)
 			if all := eventsOf(got.body); all[len(all)-1] != (event{"done", "{}"}) {
@@ -907,7 +907,7 @@ func TestBaseURLFromTheParameter(t *testing.T) {
 	b.get("/").wants(t, 200, "Hello, <bdi>Alice</bdi>.")
 	read := 0
 	for _, r := range w.aws.Requests() {
-		if r.Service == "ssm" {
+		if r.Name() == "ssm GetParameter" {
 			read++
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
-	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
@@ -145,7 +145,7 @@ func TestEveryEntryOfAskingForAChange(t *testing.T) {
 				pipelinetest.WantTrail(t, w.Trail("frank"), want)
 			},
 			"FGA is down": func(t *testing.T, w *world) {
-				w.FGA.Fail(fgatest.Fault{Status: 500})
+				w.FGA.Fail(faults.Fault{Status: 500})
 				if r, _ := ask(w, "frank"); r.Kind != "upstream" {
 					t.Fatalf("got %q", r.Text)
 				}

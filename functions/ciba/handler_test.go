@@ -17,7 +17,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
-	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -209,8 +209,8 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 		says string
 	}{
 		"FGA denies":     {func(w *world) { w.Revoke("frank", "admin", "okta:main") }, "denied", denied},
-		"FGA down":       {func(w *world) { w.FGA.Fail(fgatest.Fault{Status: 500}) }, "upstream", notAsked},
-		"FGA down later": {func(w *world) { w.FGA.Fail(fgatest.Fault{Times: 1}, fgatest.Fault{Status: 500}) }, "upstream", notAsked},
+		"FGA down":       {func(w *world) { w.FGA.Fail(faults.Fault{Status: 500}) }, "upstream", notAsked},
+		"FGA down later": {func(w *world) { w.FGA.Fail(faults.Fault{Times: 1}, faults.Fault{Status: 500}) }, "upstream", notAsked},
 		"FGA gone":       {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "lambda", Reset: true}) }, "upstream", notAsked},
 		"nothing recorded": {func(w *world) {
 			w.ToAWS.Fail(pipelinetest.Fault{Match: "PutItem", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
@@ -342,7 +342,7 @@ func TestTheRecordSaysWhatWasAsked(t *testing.T) {
 	w.Forward(time.Second)
 	w.ask(carol, "change_group_membership", "action", "add", "user", "dave", "group", "Finance")
 	w.Forward(time.Second)
-	w.FGA.Fail(fgatest.Fault{Status: 500})
+	w.FGA.Fail(faults.Fault{Status: 500})
 	w.ask(carol, "manage_user", "action", "unlock", "user", "dave")
 	dave := audit.Ref{Type: "okta_user", ID: oktatest.Dave, Label: "dave@example.com"}
 	a := w.Approvals("carol")[0]

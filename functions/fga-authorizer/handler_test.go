@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/model"
@@ -107,25 +108,27 @@ func TestFunction(t *testing.T) {
 func TestOutages(t *testing.T) {
 	invoke, fake, log := function(t, slog.LevelInfo)
 	for name, tc := range map[string]struct {
-		fault  fgatest.Fault
+		fault  faults.Fault
 		reason fga.Reason
 	}{
-		"429":            {fgatest.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}, fga.ReasonThrottled},
-		"500":            {fgatest.Fault{Status: 500}, fga.ReasonUpstream},
-		"garbage":        {fgatest.Fault{Status: 200, Body: "{"}, fga.ReasonUpstream},
-		"reset":          {fgatest.Fault{Reset: true}, fga.ReasonUpstream},
-		"token endpoint": {fgatest.Fault{Path: fgatest.TokenPath, Status: 500}, fga.ReasonUpstream},
+		"429":            {faults.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}, fga.ReasonThrottled},
+		"500":            {faults.Fault{Status: 500}, fga.ReasonUpstream},
+		"garbage":        {faults.Fault{Status: 200, Body: "{"}, fga.ReasonUpstream},
+		"reset":          {faults.Fault{Reset: true}, fga.ReasonUpstream},
+		"token endpoint": {faults.Fault{Status: 500}, fga.ReasonUpstream},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake.Issuer.Revoke()
 			fake.Fail(tc.fault)
-			if tc.fault.Path != "" {
-				fake.Fail(tc.fault, fgatest.Fault{Status: 401, Times: 1}) // the token is dropped, a new one is needed
+			if name == "token endpoint" {
+				fake.Issuer.Fail(tc.fault)
+				fake.Fail(faults.Fault{Status: 401, Times: 1}) // the token is dropped, a new one is needed
 			}
 			if got, want := invoke(fixture(t, "one.json")), `"decisions":["unknown"]`; !strings.Contains(got, want) || !strings.Contains(got, string(tc.reason)) {
 				t.Errorf("got %s, want %s and reason %s", got, want, tc.reason)
 			}
 			fake.Fail()
+			fake.Issuer.Fail()
 			if got := invoke(fixture(t, "one.json")); !strings.Contains(got, `"allowed"`) {
 				t.Errorf("afterwards: %s", got)
 			}

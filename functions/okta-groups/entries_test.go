@@ -6,7 +6,7 @@ import (
 
 	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
@@ -43,7 +43,7 @@ func TestEveryEntryOfARead(t *testing.T) {
 				return "dave", []audit.Entry{refused(audit.Denied, "denied")}
 			},
 			"FGA is down": func(w *world) (string, []audit.Entry) {
-				w.FGA.Fail(fgatest.Fault{Status: 500})
+				w.FGA.Fail(faults.Fault{Status: 500})
 				w.ask(w.SignIn("frank"), read.call[0], read.call[1:]...)
 				return "frank", []audit.Entry{refused(audit.Unchecked, "upstream")}
 			},

@@ -13,7 +13,7 @@ import (
 	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/audit"
-	"github.com/steward-iam/steward/shared/fake/fgatest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/session"
@@ -277,10 +277,10 @@ func TestTheRecordSaysWhoDidWhat(t *testing.T) {
 	ask("", "find_groups", "query", "eng")
 	w.Revoke("carol", "read_okta", "okta:users")
 	ask("denied", "find_users", "query", "Taylor")
-	w.FGA.Fail(fgatest.Fault{Status: 500})
+	w.FGA.Fail(faults.Fault{Status: 500})
 	ask("upstream", "find_users", "query", "Taylor")
 	w.FGA.Fail()
-	w.Okta.AddFault(oktatest.Fault{Status: 500})
+	w.Okta.Fail(faults.Fault{Status: 500})
 	ask("upstream", "find_groups", "query", "eng")
 	groups := audit.Ref{Type: "okta", ID: "groups", Label: "groups"}
 	users := audit.Ref{Type: "okta", ID: "users", Label: "users"}
@@ -309,7 +309,7 @@ func TestFaultsOfOkta(t *testing.T) {
 		"scope":       {[]pipelinetest.Fault{{Status: 403, Body: body("E0000006"), Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}}}, "denied", "not granted what this needs", 1},
 		"role":        {[]pipelinetest.Fault{{Status: 403, Body: body("E0000006")}}, "denied", "your own Okta role does not allow this", 1},
 		"404":         {[]pipelinetest.Fault{{Status: 404, Body: body("E0000007")}}, "not_found", "Okta knows nothing by that id", 1},
-		"429":         {[]pipelinetest.Fault{{Status: 429, Body: body("E0000047")}}, "upstream", "too many requests", 1},
+		"429":         {[]pipelinetest.Fault{{Status: 429, Limit: time.Hour, Body: body("E0000047")}}, "upstream", "too many requests", 1},
 		"500 once":    {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009"), Times: 1}}, "", "Everyone", 2},
 		"500":         {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009")}}, "upstream", "Okta reports a problem of its own", 3},
 		"garbage":     {[]pipelinetest.Fault{{Status: 200, Body: "<html>canary-summary"}}, "upstream", "makes no sense", 1},
@@ -357,7 +357,7 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		kind string
 		says string
 	}{
-		"FGA down": {func(w *world) { w.FGA.Fail(fgatest.Fault{Status: 500}) }, "upstream", notAsked},
+		"FGA down": {func(w *world) { w.FGA.Fail(faults.Fault{Status: 500}) }, "upstream", notAsked},
 		"authorizer throttled": {func(w *world) {
 			w.ToAWS.Fail(at("lambda", pipelinetest.Fault{Status: 429, Header: http.Header{"X-Amzn-Errortype": {"TooManyRequestsException"}}, Body: "{}"}))
 		}, "upstream", notAsked},

@@ -4,7 +4,7 @@
 //	go run ./infra/local invoke FUNCTION EVENT.json        sends an event to a function of the run under way
 //
 // Environment: STEWARD_PORT_BASE (3000) is the first of six ports. AGENT_RUNTIME is classic or harness. STEWARD_CONNECTED=none lets
-// people begin without a connected Okta account, to see that step. STEWARD_UNPLEASANT=<number> makes the fakes throttle, page small
+// people begin without a connected Okta account, to see that step. STEWARD_CHAOS=<number> makes the fakes throttle, page small
 // and repeat themselves, the same way for the same number. CONSOLE_LINKING=true lets Bedrock console sessions be linked.
 // RICH_APPROVALS=true has pushes carry the change as authorization details. FGA_USER_CLAIM is email or sub. MODEL is a Bedrock model id: with AWS credentials in the environment, that model stands behind the
 // agent instead of the built-in planner. It is the only thing that ever leaves this computer, and nothing else is asked of AWS.
@@ -134,7 +134,7 @@ func options(root string, getenv func(string) string) (run.Options, error) {
 		set(n)
 	}
 	number("STEWARD_PORT_BASE", 65530, func(n uint64) { o.PortBase = int(n) }) //nolint:gosec // at most 65530
-	number("STEWARD_UNPLEASANT", 1<<63, func(n uint64) { o.Seed = n })
+	number("STEWARD_CHAOS", 1<<63, func(n uint64) { o.Chaos = n })
 	choice := func(key, value string, set *bool) {
 		if got := getenv(key); got == value {
 			*set = true
@@ -157,12 +157,12 @@ func banner(w io.Writer, s run.State, o run.Options, took time.Duration) {
 	if o.NotConnected {
 		connected = "Nobody has connected Okta yet: choose Connect Okta first."
 	}
-	mood := ""
+	notes := ""
 	if o.Model != nil {
-		mood = "A real model stands behind the agent: " + os.Getenv("MODEL") + ".\n"
+		notes = "A real model stands behind the agent: " + os.Getenv("MODEL") + ".\n"
 	}
-	if o.Seed != 0 {
-		mood += fmt.Sprintf("The fakes are unpleasant, seed %d.\n", o.Seed)
+	if o.Chaos != 0 {
+		notes += fmt.Sprintf("Chaos: the fakes throttle, cut pages short and repeat themselves, seed %d.\n", o.Chaos)
 	}
 	fmt.Fprintf(w, `
 Steward runs on this computer (started in %.1f s, %s agent runtime).
@@ -182,7 +182,7 @@ Sign in as one of these; there is no password:
 %s
 %s
 The functions log to build/local.log. Stop with ^C.
-`, took.Seconds(), runtime, s.Chat, s.Phone, s.Control, s.Auth0, s.Okta, s.FGA, s.AWS, connected, mood)
+`, took.Seconds(), runtime, s.Chat, s.Phone, s.Control, s.Auth0, s.Okta, s.FGA, s.AWS, connected, notes)
 }
 
 // invoke sends an event to a function of the run under way and prints its answer.

@@ -22,6 +22,7 @@ import (
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fault"
 )
 
@@ -285,7 +286,13 @@ func TestFaultsOfTheService(t *testing.T) {
 		t.Run(c.code, func(t *testing.T) {
 			t.Parallel() // the SDK's pauses are real
 			each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, fake *bedrocktest.Server, _ *functions) {
-				fake.Fail(bedrocktest.Fault{Exception: bedrocktest.Exception{Code: c.code, Message: canary}, InStream: c.inStream, AfterChunks: 1, Times: 3})
+				chunk := 0
+				if c.inStream {
+					chunk = 2
+				}
+				f := bedrocktest.Failing(c.code, canary, chunk)
+				f.Times = 3
+				fake.Fail(f)
 				h := listen(t.Context(), rt, ask("hello"))
 				var e *fault.Error
 				if !errors.As(h.err, &e) {
@@ -311,7 +318,9 @@ func TestOnlyWhatHadNoEffectIsRetried(t *testing.T) {
 	t.Parallel() // the SDK's pauses are real
 	for code, want := range map[string]int{"ThrottlingException": 3, "InternalServerException": 1} {
 		each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, fake *bedrocktest.Server, _ *functions) {
-			fake.Fail(bedrocktest.Fault{Exception: bedrocktest.Exception{Code: code}, Times: 2})
+			f := bedrocktest.Failing(code, "", 0)
+			f.Times = 2
+			fake.Fail(f)
 			h := listen(t.Context(), rt, ask("hello"))
 			if got := len(fake.Requests()); got != want {
 				t.Errorf("%s: %d requests, want %d (%v)", code, got, want, h.err)
@@ -321,12 +330,12 @@ func TestOnlyWhatHadNoEffectIsRetried(t *testing.T) {
 }
 
 func TestABrokenConnectionIsAFault(t *testing.T) {
-	for _, inStream := range []bool{false, true} {
+	for _, chunk := range []int{0, 3} {
 		each(t, bedrocktest.Options{}, func(t *testing.T, rt agent.Runtime, fake *bedrocktest.Server, _ *functions) {
-			fake.Fail(bedrocktest.Fault{Abort: true, InStream: inStream, AfterChunks: 2})
+			fake.Fail(faults.Fault{Reset: true, Chunk: chunk, Times: 1})
 			h := listen(t.Context(), rt, ask("hello"))
 			if fault.KindOf(h.err) != fault.Upstream || len(fake.Requests()) != 1 {
-				t.Errorf("in stream %v: %v after %d requests", inStream, h.err, len(fake.Requests()))
+				t.Errorf("chunk %d: %v after %d requests", chunk, h.err, len(fake.Requests()))
 			}
 		})
 	}
@@ -489,11 +498,11 @@ func TestHarnessRunsAtMostTwelveCallsATurn(t *testing.T) {
 func TestTheSessionIDIsInNoError(t *testing.T) {
 	for name, breaks := range map[string]func(*bedrocktest.Server) http.Handler{
 		"connection closed": func(fake *bedrocktest.Server) http.Handler {
-			fake.Fail(bedrocktest.Fault{Abort: true, Times: 9})
+			fake.Fail(faults.Fault{Reset: true})
 			return fake
 		},
 		"connection closed within the answer": func(fake *bedrocktest.Server) http.Handler {
-			fake.Fail(bedrocktest.Fault{Abort: true, InStream: true, Times: 9})
+			fake.Fail(faults.Fault{Reset: true, Chunk: 1})
 			return fake
 		},
 		"no answer": func(*bedrocktest.Server) http.Handler {
@@ -531,7 +540,7 @@ func TestTheSessionIDIsInNoError(t *testing.T) {
 
 func TestAccountsClosedToClassicAreNamedInTheLog(t *testing.T) {
 	fake := bedrocktest.New(bedrocktest.Options{})
-	fake.Fail(bedrocktest.Fault{Exception: bedrocktest.Exception{Code: "AccessDeniedException", Message: "in maintenance mode"}})
+	fake.Fail(bedrocktest.Failing("AccessDeniedException", "in maintenance mode", 0))
 	h := listen(t.Context(), over(t, "classic", fake, nil), ask("hello"))
 	if h.err == nil || !strings.Contains(h.err.Error(), "maintenance mode") || !strings.Contains(h.err.Error(), "HTTP 403, request ") {
 		t.Errorf("log line %q", h.err)

@@ -33,7 +33,7 @@ func row(texts map[string]string, numbers map[string]string) map[string]types.At
 // What the version before wrote is still read: entries, which had a stage instead of a kind; sessions and approvals, which had
 // neither a front nor proofs.
 func TestRowsOfTheVersionBefore(t *testing.T) {
-	srv := awstest.New(awstest.Options{Pleasant: true, Tables: []awstest.Table{
+	srv := awstest.New(awstest.Options{NoChaos: true, Tables: []awstest.Table{
 		{
 			Name: "sessions", Hash: awstest.Key{Name: "session_id"}, Range: awstest.Key{Name: "item"},
 			Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}, Range: awstest.Key{Name: "item"}}},

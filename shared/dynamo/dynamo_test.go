@@ -26,7 +26,7 @@ func at(endpoint string) *dynamodb.Client {
 	})
 }
 
-// The emulator is unpleasant here: it throttles, cuts pages short and lets the index lag.
+// The emulator makes chaos here: it throttles, cuts pages short and lets the index lag.
 func TestStoreKeepsItsPromises(t *testing.T) {
 	srv := awstest.New(awstest.Options{})
 	web := httptest.NewServer(srv)

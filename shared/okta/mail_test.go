@@ -13,13 +13,13 @@ import (
 func TestPasswordsAndLinksGoByMail(t *testing.T) {
 	const life = "POST /api/v1/users/"
 	for want, do := range map[string]func(context.Context, *okta.Client) (okta.Meta, error){
-		life + oktatest.Bob + "/lifecycle/reset_password?sendEmail=true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+		life + oktatest.Bob + "/lifecycle/reset_password?true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.ResetPassword(ctx, oktatest.Bob)
 		},
-		life + oktatest.StagedPerson + "/lifecycle/activate?sendEmail=true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+		life + oktatest.StagedPerson + "/lifecycle/activate?true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			return c.Activate(ctx, oktatest.StagedPerson)
 		},
-		life + oktatest.StagedPerson + "/lifecycle/reactivate?sendEmail=true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
+		life + oktatest.StagedPerson + "/lifecycle/reactivate?true": func(ctx context.Context, c *okta.Client) (okta.Meta, error) {
 			if m, err := c.Activate(ctx, oktatest.StagedPerson); err != nil {
 				return m, err
 			}
@@ -34,7 +34,7 @@ func TestPasswordsAndLinksGoByMail(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := w.Requests()
-		if last := all[len(all)-1]; last.Method+" "+last.Path+"?"+last.Query != want || last.Body != "" {
+		if last := all[len(all)-1]; last.Method+" "+last.Path+"?"+last.Query["sendEmail"] != want || last.Body != nil {
 			t.Errorf("Okta got %+v, want %s", last, want)
 		}
 	}

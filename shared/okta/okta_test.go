@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fake/oktatest/oktaspec"
 	"github.com/steward-iam/steward/shared/fault"
@@ -38,8 +39,8 @@ func start(t *testing.T, opts oktatest.Options) *world {
 	return serve(t, org, oktaspec.Handler(t, org))
 }
 
-// startRough is start for an org that answers what the document does not know.
-func startRough(t *testing.T, opts oktatest.Options) *world {
+// startUnchecked is start for an org that answers what the document does not know.
+func startUnchecked(t *testing.T, opts oktatest.Options) *world {
 	t.Helper()
 	org := oktatest.New(opts)
 	return serve(t, org, org)
@@ -411,7 +412,7 @@ func TestRenameKeepsTheRestOfTheProfile(t *testing.T) {
 		t.Fatalf("%+v, %v", g, err)
 	}
 	r := w.Requests()
-	if body := r[len(r)-1].Body; !strings.Contains(body, `"costCenter":"C-17"`) {
+	if body := string(r[len(r)-1].Body); !strings.Contains(body, `"costCenter":"C-17"`) {
 		t.Errorf("the body %s drops a property", body)
 	}
 	empty := ""
@@ -443,14 +444,14 @@ func TestMembershipIsIdempotent(t *testing.T) {
 		}
 	}
 	// Should Okta answer 404 for what is gone already, the state decides.
-	w.AddFault(oktatest.Fault{Match: "DELETE /api/v1/groups", Status: 404, Body: notFound, Times: 2})
+	w.Fail(faults.Fault{Match: "DELETE /api/v1/groups", Status: 404, Body: notFound, Times: 2})
 	if _, err := w.client.RemoveFromGroup(ctx, oktatest.Finance, oktatest.Dave); err != nil {
 		t.Errorf("already gone: %v", err)
 	}
 	if _, err := w.client.RemoveFromGroup(ctx, oktatest.Support, oktatest.Bob); okta.KindOf(err) != okta.KindNotFound {
 		t.Errorf("still a member: %v", err)
 	}
-	w.ClearFaults()
+	w.Fail()
 	if _, err := w.client.RemoveFromGroup(ctx, "00gnosuchgroup000000", oktatest.Bob); okta.KindOf(err) != okta.KindNotFound {
 		t.Errorf("no such group: %v", err)
 	}
@@ -583,7 +584,7 @@ func TestRefusals(t *testing.T) {
 // A 401 may be about a feature of the org rather than about the token.
 func TestUnauthorizedFeatureIsNotTheToken(t *testing.T) {
 	w := start(t, oktatest.Options{})
-	w.AddFault(oktatest.Fault{Status: 401, Body: strings.Replace(notFound, "E0000007", "E0000015", 1)})
+	w.Fail(faults.Fault{Status: 401, Body: strings.Replace(notFound, "E0000007", "E0000015", 1)})
 	if _, _, err := w.client.Me(w.as(oktatest.Alice)); okta.KindOf(err) != okta.KindUnsupported {
 		t.Errorf("got %v", err)
 	}
@@ -918,14 +919,13 @@ func TestActivity(t *testing.T) {
 
 // A token planted in every flow is found nowhere outside of its header.
 func TestTheTokenLeaksNowhere(t *testing.T) {
-	w := startRough(t, oktatest.Options{})
+	w := startUnchecked(t, oktatest.Options{})
 	token := w.MintToken(oktatest.Frank, allScopes, time.Hour)
 	ctx := okta.WithToken(t.Context(), secret.New(token))
 	var out strings.Builder
 	note := func(v any, err error) { fmt.Fprintf(&out, "%+v %#v %v %+v %v\n", v, v, err, err, okta.Fault(err)) }
-	for _, f := range []oktatest.Fault{{}, {Status: 500}, {Status: 401}, {Status: 403}, {Drop: true}, {Status: 200, Body: "{"}} {
-		w.ClearFaults()
-		w.AddFault(f)
+	for _, f := range []faults.Fault{{}, {Status: 500}, {Status: 401}, {Status: 403}, {Reset: true}, {Status: 200, Body: "{"}} {
+		w.Fail(f)
 		u, _, err := w.client.Me(ctx)
 		note(u, err)
 		m, err := w.client.ExpirePassword(ctx, oktatest.Bob)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 
 	sdk "github.com/okta/okta-sdk-golang/v5/okta"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/secret"
@@ -122,7 +124,7 @@ func TestTrapPortAndPrefixOfTheOrgURL(t *testing.T) {
 		t.Errorf("the SDK's host is %q, %v: the trap is gone", cfg.Host, err)
 	}
 
-	w := startRough(t, oktatest.Options{PageSize: 1})
+	w := startUnchecked(t, oktatest.Options{PageSize: 1})
 	prefixed := httptest.NewServer(http.StripPrefix("/prefix", w.Org))
 	defer prefixed.Close()
 	c := newClient(t, prefixed.URL+"/prefix/", okta.Options{})
@@ -152,7 +154,7 @@ func TestTrapEnvironmentAndFiles(t *testing.T) {
 		t.Errorf("the SDK ignores the environment, %v: the trap is gone", err)
 	}
 
-	w := startRough(t, oktatest.Options{})
+	w := startUnchecked(t, oktatest.Options{})
 	t.Setenv("OKTA_CLIENT_PROXY_HOST", "127.0.0.1")
 	t.Setenv("OKTA_CLIENT_PROXY_PORT", "1")
 	c := newClient(t, w.url, okta.Options{})
@@ -164,7 +166,7 @@ func TestTrapEnvironmentAndFiles(t *testing.T) {
 }
 
 func TestTrapCacheServesOnePersonToTheNext(t *testing.T) {
-	w := startRough(t, oktatest.Options{})
+	w := startUnchecked(t, oktatest.Options{})
 	shared := sdk.NewGoCache(3600, 3600)
 	ask := func(p string) string {
 		c := configured(t, w.url, sdk.WithToken(w.MintToken(p, allScopes, time.Hour)), sdk.WithCache(true), sdk.WithCacheManager(shared))
@@ -236,8 +238,8 @@ func TestTrapClosedConnection(t *testing.T) {
 // The answer to a change got lost, and the change happened: we say that we do
 // not know, and do it once.
 func TestALostAnswerIsUnknownAndNotRepeated(t *testing.T) {
-	w := startRough(t, oktatest.Options{})
-	w.AddFault(oktatest.Fault{Match: "reset_password", Drop: true, After: true})
+	w := startUnchecked(t, oktatest.Options{})
+	w.Fail(faults.Fault{Match: "reset_password", Reset: true, After: true})
 	_, err := w.client.ResetPassword(w.as(oktatest.Frank), oktatest.Bob)
 	if !okta.Unknown(err) || w.MailCount(oktatest.Bob, oktatest.MailResetPassword) != 1 {
 		t.Errorf("%v after %d mails", err, w.MailCount(oktatest.Bob, oktatest.MailResetPassword))
@@ -247,7 +249,7 @@ func TestALostAnswerIsUnknownAndNotRepeated(t *testing.T) {
 	}
 
 	// A lost answer to what may be repeated is made good.
-	w.AddFault(oktatest.Fault{Match: "PUT", Drop: true, After: true, Times: 1})
+	w.Fail(faults.Fault{Match: "PUT", Reset: true, After: true, Times: 1})
 	if _, err := w.client.AddToGroup(w.as(oktatest.Frank), oktatest.Finance, oktatest.Bob); err != nil {
 		t.Errorf("a membership: %v", err)
 	}
@@ -265,10 +267,9 @@ func TestNoConnectionIsNoChange(t *testing.T) {
 }
 
 func TestTrapErrorsWithoutSubstance(t *testing.T) {
-	w := startRough(t, oktatest.Options{})
+	w := startUnchecked(t, oktatest.Options{})
 	for _, status := range []int{401, 429, 500} {
-		w.ClearFaults()
-		w.AddFault(oktatest.Fault{Status: status, Reset: time.Hour})
+		w.Fail(faults.Fault{Status: status, Limit: time.Hour})
 		_, res, err := w.naive(t, oktatest.Frank).UserAPI.GetUser(t.Context(), "me").Execute()
 		var generic *sdk.GenericOpenAPIError
 		if !errors.As(err, &generic) || generic.Model() != nil {
@@ -290,7 +291,7 @@ func TestTrapErrorsWithoutSubstance(t *testing.T) {
 }
 
 func TestTrapPagesForgetTheContext(t *testing.T) {
-	w := startRough(t, oktatest.Options{PageSize: 1})
+	w := startUnchecked(t, oktatest.Options{PageSize: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	_, res, err := w.naive(t, oktatest.Frank).UserAPI.ListUserGroups(ctx, oktatest.Alice).Execute()
 	if err != nil {
@@ -305,7 +306,7 @@ func TestTrapPagesForgetTheContext(t *testing.T) {
 	before := len(w.Requests())
 	ctx, cancel = context.WithTimeout(w.as(oktatest.Frank), 300*time.Millisecond)
 	defer cancel()
-	w.AddFault(oktatest.Fault{Match: "/groups", Delay: 200 * time.Millisecond})
+	w.Fail(faults.Fault{Match: "/groups", Delay: 200 * time.Millisecond})
 	began := time.Now()
 	_, err = w.client.UserGroups(ctx, oktatest.Alice, 0)
 	if okta.KindOf(err) != okta.KindTimeout || time.Since(began) > time.Second || len(w.Requests())-before > 2 {
@@ -314,8 +315,17 @@ func TestTrapPagesForgetTheContext(t *testing.T) {
 }
 
 func TestTrapJoinedLinks(t *testing.T) {
-	w := startRough(t, oktatest.Options{PageSize: 1})
-	w.AddFault(oktatest.Fault{JoinLinks: true})
+	org := oktatest.New(oktatest.Options{PageSize: 1})
+	w := serve(t, org, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { // as HTTP proxies join them
+		rec := httptest.NewRecorder()
+		org.ServeHTTP(rec, r)
+		maps.Copy(rw.Header(), rec.Header())
+		if links := rec.Header()["Link"]; len(links) > 1 {
+			rw.Header().Set("Link", strings.Join(links, ", "))
+		}
+		rw.WriteHeader(rec.Code)
+		_, _ = rec.Body.WriteTo(rw)
+	}))
 	_, res, err := w.naive(t, oktatest.Frank).UserAPI.ListUserGroups(t.Context(), oktatest.Alice).Execute()
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +340,7 @@ func TestTrapJoinedLinks(t *testing.T) {
 
 // The reason why factors, apps and log entries are decoded by us.
 func TestTrapDecodersLoseFactorsAppsAndLogEntries(t *testing.T) {
-	w := startRough(t, oktatest.Options{})
+	w := startUnchecked(t, oktatest.Options{})
 	plain, ctx := w.naive(t, oktatest.Frank), w.as(oktatest.Frank)
 
 	w.AddFactor(oktatest.Alice, "hologram", "ACME")
@@ -343,7 +353,7 @@ func TestTrapDecodersLoseFactorsAppsAndLogEntries(t *testing.T) {
 		t.Errorf("factors: %+v, %v", p.Items, err)
 	}
 
-	w.AddFault(oktatest.Fault{Match: "/apps", Status: 200, Body: `[{"id":"` + oktatest.Figma + `","name":"figma","label":"Figma","status":"ACTIVE","signOnMode":"HOLOGRAM"}]`})
+	w.Fail(faults.Fault{Match: "/apps", Status: 200, Body: `[{"id":"` + oktatest.Figma + `","name":"figma","label":"Figma","status":"ACTIVE","signOnMode":"HOLOGRAM"}]`})
 	apps, _, err := plain.ApplicationAPI.ListApplications(t.Context()).Execute()
 	if err != nil || len(apps) != 1 || apps[0].GetActualInstance() != nil {
 		t.Errorf("the SDK reads %v, %v: the trap is gone", apps, err)
@@ -354,7 +364,7 @@ func TestTrapDecodersLoseFactorsAppsAndLogEntries(t *testing.T) {
 	}
 
 	// An autonomous system number has 32 bits, an int32 has 31.
-	w.AddFault(oktatest.Fault{Match: "/logs", Status: 200, Body: `[{"uuid":"u","eventType":"user.session.start","securityContext":{"asNumber":4200000000}}]`})
+	w.Fail(faults.Fault{Match: "/logs", Status: 200, Body: `[{"uuid":"u","eventType":"user.session.start","securityContext":{"asNumber":4200000000}}]`})
 	if _, _, err := plain.SystemLogAPI.ListLogEvents(t.Context()).Execute(); err == nil {
 		t.Error("the SDK reads the log entry: the trap is gone")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/okta"
@@ -59,12 +60,12 @@ func resetPassword(ctx context.Context, c *okta.Client) error {
 }
 
 func TestRateLimit(t *testing.T) {
-	limited := func(times int, reset time.Duration) oktatest.Fault {
-		return oktatest.Fault{Status: 429, Times: times, Reset: reset}
+	limited := func(times int, reset time.Duration) faults.Fault {
+		return faults.Fault{Status: 429, Times: times, Limit: reset}
 	}
 	for _, c := range []struct {
 		name     string
-		fault    oktatest.Fault
+		fault    faults.Fault
 		do       func(context.Context, *okta.Client) error
 		budget   time.Duration
 		kind     okta.Kind
@@ -76,11 +77,11 @@ func TestRateLimit(t *testing.T) {
 		{"at least a second", limited(1, -5*time.Second), me, time.Minute, "", 2, time.Second},
 		{"does not wait past the deadline", limited(0, 30*time.Second), me, 20 * time.Second, okta.KindRateLimited, 1, 0},
 		{"gives up", limited(0, 2*time.Second), me, time.Minute, okta.KindRateLimited, 3, 4 * time.Second},
-		{"concurrency", oktatest.Fault{Status: 429, Concurrency: true, Times: 1, Reset: 3 * time.Second}, me, time.Minute, "", 2, 3 * time.Second},
+		{"concurrency", faults.Fault{Status: 429, Header: http.Header{"X-Rate-Limit-Limit": {"0"}}, Times: 1, Limit: 3 * time.Second}, me, time.Minute, "", 2, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, oktatest.Options{}, okta.Options{Timeout: time.Hour}, func(t *testing.T, w *world) {
-				w.AddFault(c.fault)
+				w.Fail(c.fault)
 				ctx, cancel := context.WithTimeout(w.as(oktatest.Frank), c.budget)
 				defer cancel()
 				began := time.Now()
@@ -120,21 +121,21 @@ func TestRateLimitOfTheOrg(t *testing.T) {
 func TestTroubleAtOkta(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		fault    oktatest.Fault
+		fault    faults.Fault
 		do       func(context.Context, *okta.Client) error
 		kind     okta.Kind
 		unknown  bool
 		requests int
 	}{
-		{"a read is repeated", oktatest.Fault{Status: 503, Times: 2}, me, "", false, 3},
-		{"but not for ever", oktatest.Fault{Status: 500}, me, okta.KindUnavailable, false, 3},
-		{"a change is not", oktatest.Fault{Status: 503}, resetPassword, okta.KindUnavailable, true, 1},
-		{"a slow read is repeated", oktatest.Fault{Delay: time.Minute, Times: 1}, me, "", false, 2},
-		{"a slow change is not", oktatest.Fault{Delay: time.Minute}, resetPassword, okta.KindTimeout, true, 1},
+		{"a read is repeated", faults.Fault{Status: 503, Times: 2}, me, "", false, 3},
+		{"but not for ever", faults.Fault{Status: 500}, me, okta.KindUnavailable, false, 3},
+		{"a change is not", faults.Fault{Status: 503}, resetPassword, okta.KindUnavailable, true, 1},
+		{"a slow read is repeated", faults.Fault{Delay: time.Minute, Times: 1}, me, "", false, 2},
+		{"a slow change is not", faults.Fault{Delay: time.Minute}, resetPassword, okta.KindTimeout, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, w *world) {
-				w.AddFault(c.fault)
+				w.Fail(c.fault)
 				began := time.Now()
 				err := c.do(w.as(oktatest.Frank), w.client)
 				if okta.KindOf(err) != c.kind || okta.Unknown(err) != c.unknown || len(w.Requests()) != c.requests {
@@ -151,7 +152,7 @@ func TestTroubleAtOkta(t *testing.T) {
 // Every call ends, whatever the caller's context allows.
 func TestACallEndsByItself(t *testing.T) {
 	bubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, w *world) {
-		w.AddFault(oktatest.Fault{Delay: time.Hour})
+		w.Fail(faults.Fault{Delay: time.Hour})
 		began := time.Now()
 		if err := me(w.as(oktatest.Frank), w.client); okta.KindOf(err) != okta.KindTimeout {
 			t.Errorf("got %v", err)

@@ -52,7 +52,7 @@ func TestAddress(t *testing.T) {
 
 func TestAddressFromAnAccountThatThrottlesNowAndThen(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4} {
-		cfg := config(t, awstest.New(awstest.Options{Seed: seed, Parameters: map[string]string{"/steward/base-url": "https://steward.example"}}))
+		cfg := config(t, awstest.New(awstest.Options{Chaos: seed, Parameters: map[string]string{"/steward/base-url": "https://steward.example"}}))
 		if got, err := parameter.Address(cfg, nil, "/steward/base-url")(t.Context()); err != nil || got.String() != "https://steward.example" {
 			t.Errorf("seed %d: got %v, %v", seed, got, err)
 		}

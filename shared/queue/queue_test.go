@@ -20,7 +20,7 @@ import (
 
 func TestSend(t *testing.T) {
 	var offset atomic.Int64
-	srv := awstest.New(awstest.Options{Pleasant: true, Queues: []awstest.Queue{{Name: "approvals"}}, Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+	srv := awstest.New(awstest.Options{NoChaos: true, Queues: []awstest.Queue{{Name: "approvals"}}, Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
 	var down atomic.Bool
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if down.Load() {

@@ -40,6 +40,7 @@ import (
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
@@ -92,7 +93,7 @@ type World struct {
 	canaries []string
 }
 
-// Start makes a world. Its fakes are pleasant: the unpleasant are the business of the clients' own tests.
+// Start makes a world. Its fakes make no chaos: that is for the clients' own tests.
 func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	t.Helper()
 	w := &World{T: t, power: &power{cancel: func() {}}}
@@ -102,10 +103,10 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	w.canaries = []string{clientSecret, tokenKey, approvalKey, auditKey, shortKey}
 
 	w.Okta = oktatest.New(oktatest.Options{Now: w.Now, Seed: 7})
-	w.ToOkta = &Door{next: w.Okta, power: w.power}
+	w.ToOkta = &Door{service: faults.Okta, next: w.Okta, power: w.power}
 	okta := serve(t, w.ToOkta)
 
-	w.ToAuth0 = &Door{power: w.power, keep: w.keep}
+	w.ToAuth0 = &Door{service: faults.Auth0, power: w.power, keep: w.keep}
 	front := serve(t, w.ToAuth0)
 	options := auth0test.Options{
 		Issuer: front + "/", Now: w.Now,
@@ -132,7 +133,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	s := awstest.Key{Type: "S"}
 	named := func(name string) awstest.Key { k := s; k.Name = name; return k }
 	w.AWS = awstest.New(awstest.Options{
-		Now: w.Now, Pleasant: true, Functions: []string{authorizer}, Invoke: w.FGA.Invoke,
+		Now: w.Now, NoChaos: true, Functions: []string{authorizer}, Invoke: w.FGA.Invoke,
 		Tables: []awstest.Table{
 			{Name: "bedrock-sessions", Hash: named("session_id"), Range: named("item"), TTL: "ttl", Indexes: []awstest.Index{{Name: "by-owner", Hash: named("owner"), Range: named("item")}}},
 			{Name: "steward-audit", Hash: named("subject"), Range: named("id")},
@@ -144,7 +145,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 		},
 	})
 	t.Cleanup(w.AWS.Close)
-	w.ToAWS = &Door{next: w.AWS, power: w.power}
+	w.ToAWS = &Door{service: faults.AWS, next: w.AWS, power: w.power}
 	w.base = serve(t, w.ToAWS)
 
 	for k, v := range map[string]string{ //nolint:gosec // of no account

@@ -39,7 +39,7 @@ func begin(t *testing.T) *world {
 	t.Helper()
 	key := seal.GenerateKey()
 	server := awstest.New(awstest.Options{
-		Pleasant: true, Secrets: map[string]string{"steward/audit-key": key.Reveal()},
+		NoChaos: true, Secrets: map[string]string{"steward/audit-key": key.Reveal()},
 		Tables: []awstest.Table{{Name: "steward-audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}}},
 	})
 	endpoint := httptest.NewServer(server)

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/steward-iam/steward/infra/fleet"
-	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 const person = "alice@example.com"
@@ -96,7 +96,7 @@ func reads(ctx context.Context, f *run.Fleet, t sessions, id string, r *Report) 
 				return err
 			}
 		}
-		f.Tap.Reset()
+		f.Proxy.Forget()
 		d, err := read()
 		if err != nil {
 			return err
@@ -109,8 +109,8 @@ func reads(ctx context.Context, f *run.Fleet, t sessions, id string, r *Report) 
 	}
 	r.Warm["list_user_groups"] = last
 	r.Calls = map[string]int{}
-	for _, service := range faultproxy.Services {
-		for _, got := range f.Tap.Requests(service) {
+	for _, service := range faults.Services {
+		for _, got := range f.Proxy.Requests(service) {
 			r.Calls[name(got)]++
 		}
 	}
@@ -163,12 +163,12 @@ func laptop(ctx context.Context) (float64, error) {
 	return 2 * ms(quantile(trips, 0.5)), nil
 }
 
-func name(r faultproxy.Request) string {
+func name(r faults.Request) string {
 	switch {
 	case r.Target != "":
 		_, operation, _ := strings.Cut(r.Target, ".")
 		return operation
-	case r.Service == faultproxy.AWS:
+	case r.Service == faults.AWS:
 		return "Invoke"
 	}
 	return r.Service

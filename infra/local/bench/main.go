@@ -97,7 +97,7 @@ func bench(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(root, "build", "bench.json"), append(encoded, '\n'), 0o644) //nolint:gosec // figures
 }
 
-// coldStarts measures exec to first poll, the functions in turn so that the machine's moods reach all alike.
+// coldStarts measures exec to first poll, the functions in turn so that what else the machine does reaches all alike.
 func coldStarts(ctx context.Context, root, bin string) (map[string]Start, error) {
 	bare := filepath.Join(bin, "bare", "bootstrap")
 	build := exec.CommandContext(ctx, "go", slices.Concat([]string{"build"}, run.Flags(), []string{"-o", bare, "./bench/bare"})...) //nolint:gosec // our own paths

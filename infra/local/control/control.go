@@ -3,7 +3,7 @@
 //
 //	GET    /pushes               the pushes sent so far; POST /pushes/{id} {"decision":"approve|deny"} answers one
 //	GET    /requests?service=    what auth0, okta, fga or aws received, in order; without service, all of it
-//	GET    /faults               the faults that are armed; POST arms one (see faultproxy.Fault), DELETE disarms all
+//	GET    /faults               the faults that are armed; POST arms one (see faults.Fault), DELETE disarms all
 //	POST   /reset                everything back to the seed; signed-in browsers are signed out
 //	GET    /logs?function=       what the functions wrote
 //	GET    /stats                invocations, cold starts, crashes, memory
@@ -19,10 +19,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Handler is the control port.
@@ -31,7 +33,7 @@ type Handler struct {
 		Pushes() []auth0test.Push
 		Decide(id, decision string) error
 	}
-	Tap    *faultproxy.Tap
+	Proxy  *faultproxy.Proxy
 	Lambda *runtimeapi.Lambda
 	// Reset brings everything back to the seed.
 	Reset func(context.Context) error
@@ -54,10 +56,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.HandleFunc("GET /pushes", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.Phone.Pushes()) })
 	m.HandleFunc("POST /pushes/{id}", h.decide)
 	m.HandleFunc("GET /requests", h.requests)
-	m.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.Tap.Faults()) })
+	m.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, wireFaults(h.Proxy.Faults())) })
 	m.HandleFunc("POST /faults", h.addFault)
 	m.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		h.Tap.Clear()
+		h.Proxy.Fail()
 		answer(w, struct{}{})
 	})
 	m.HandleFunc("POST /reset", h.reset)
@@ -95,23 +97,44 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) requests(w http.ResponseWriter, r *http.Request) {
 	service := r.URL.Query().Get("service")
-	if service != "" && !slices.Contains(faultproxy.Services, service) {
-		refuse(w, http.StatusBadRequest, "service is one of "+strings.Join(faultproxy.Services, ", "))
+	if service != "" && !slices.Contains(faults.Services, service) {
+		refuse(w, http.StatusBadRequest, "service is one of "+strings.Join(faults.Services, ", "))
 		return
 	}
-	answer(w, h.Tap.Requests(service))
+	if service == "" {
+		answer(w, h.Proxy.Requests())
+		return
+	}
+	answer(w, h.Proxy.Requests(service))
 }
 
 func (h *Handler) addFault(w http.ResponseWriter, r *http.Request) {
-	var f faultproxy.Fault
-	if !read(w, r, &f) {
+	var in wireFault
+	if !read(w, r, &in) {
 		return
 	}
-	if err := h.Tap.Add(f); err != nil {
+	in.Delay = time.Duration(in.DelayMS) * time.Millisecond
+	if err := in.Check(); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answer(w, f)
+	h.Proxy.Add(in.Fault)
+	answer(w, in)
+}
+
+// wireFault is a fault as it is written in JSON.
+type wireFault struct {
+	faults.Fault
+
+	DelayMS int64 `json:"delay_ms,omitempty"`
+}
+
+func wireFaults(all []faults.Fault) []wireFault {
+	out := []wireFault{}
+	for _, f := range all {
+		out = append(out, wireFault{f, f.Delay.Milliseconds()})
+	}
+	return out
 }
 
 func (h *Handler) reset(w http.ResponseWriter, r *http.Request) {

@@ -38,7 +38,7 @@ func TestControl(t *testing.T) {
 	var resets int
 	h := &control.Handler{
 		Phone: &phone{[]auth0test.Push{{ID: "cns_1", Status: "pending", BindingMessage: "reset_password,dave,K7Q2"}}},
-		Tap:   new(faultproxy.Tap), Lambda: lambda,
+		Proxy: new(faultproxy.Proxy), Lambda: lambda,
 		Reset: func(context.Context) error { resets++; return nil },
 	}
 	for _, tt := range []struct {
@@ -58,6 +58,8 @@ func TestControl(t *testing.T) {
 		{"POST", "/faults", `{"service":"okta","match":"GET /api/v1","status":429,"times":2}`, 200, `"times":2`},
 		{"POST", "/faults", `{"service":"okta"}`, 400, "does nothing"},
 		{"GET", "/faults", "", 200, `"status":429`},
+		{"POST", "/faults", `{"service":"aws","delay_ms":20}`, 200, `"delay_ms":20`},
+		{"GET", "/faults", "", 200, `"delay_ms":20`},
 		{"DELETE", "/faults", "", 200, "{}"},
 		{"GET", "/faults", "", 200, "[]"},
 		{"GET", "/logs?function=chat", "", 200, "[]"},
@@ -83,7 +85,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestOtherSitesAreRefused(t *testing.T) {
-	h := &control.Handler{Phone: &phone{}, Tap: new(faultproxy.Tap)}
+	h := &control.Handler{Phone: &phone{}, Proxy: new(faultproxy.Proxy)}
 	for name, change := range map[string]func(*http.Request){
 		"cross-site post":   func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"other origin":      func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },

@@ -22,6 +22,7 @@ import (
 	"github.com/steward-iam/steward/infra/local/chatclient"
 	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // canary collects secrets as they are made, and every place where none may be.
@@ -80,14 +81,14 @@ func (c *canary) exchange(e faultproxy.Exchange) {
 	c.learn(e.Service, e.Request)
 	c.learn(e.Service, e.Response)
 	switch {
-	case e.Service == faultproxy.AWS && strings.HasPrefix(e.Target, "secretsmanager."):
+	case e.Service == faults.AWS && strings.HasPrefix(e.Target, "secretsmanager."):
 		var out struct{ SecretString string }
 		_ = json.Unmarshal(e.Response, &out)
 		c.secret("secret of Secrets Manager", out.SecretString)
-	case e.Service == faultproxy.AWS:
+	case e.Service == faults.AWS:
 		c.place("request "+e.Target+e.Path, e.Request)
 		c.place("answer "+e.Target+e.Path, e.Response)
-	case e.Service == faultproxy.Okta || e.Service == faultproxy.FGA && e.Path != "/oauth/token":
+	case e.Service == faults.Okta || e.Service == faults.FGA && e.Path != "/oauth/token":
 		c.place("body to "+e.Service, e.Request)
 	}
 }
@@ -117,7 +118,7 @@ func (c *canary) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// TestCanary goes through everything, pleasant and not: signing in, connecting, reading, approving, denying, failing, signing out. No
+// TestCanary goes through everything: signing in, connecting, reading, approving, denying, failing, signing out. No
 // secret that was made meanwhile is anywhere but in the wires that must carry it.
 func TestCanary(t *testing.T) {
 	for _, runtime := range []string{"classic", "harness"} {
@@ -128,7 +129,7 @@ func TestCanary(t *testing.T) {
 				AgentRuntime: runtime, PollInterval: time.Second, NotConnected: true, Logs: &said, Log: slog.New(slog.NewTextHandler(&fakes, &slog.HandlerOptions{Level: slog.LevelDebug})),
 				Secret: func(value string) { c.secret(passed, value) },
 			})
-			f.Tap.Record(c.exchange)
+			f.Proxy.Record(c.exchange)
 			c.chat = strings.TrimPrefix(f.ChatURL, "http://")
 			http.DefaultTransport = c // which the visitors use
 			t.Cleanup(func() { http.DefaultTransport = c.next })
@@ -204,21 +205,19 @@ func story(t *testing.T, f *run.Fleet) {
 			t.Errorf("got %+v, %v, want %s", end, err, want)
 		}
 	}
-	for _, fault := range []faultproxy.Fault{
-		{Service: faultproxy.Okta, Status: 500},
-		{Service: faultproxy.Okta, Status: 401},
-		{Service: faultproxy.FGA, Body: "<<<"},
-		{Service: faultproxy.AWS, Match: "GetItem", Status: 400},
-		{Service: faultproxy.AWS, Match: "PutItem", Reset: true},
-		{Service: faultproxy.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
+	for _, fault := range []faults.Fault{
+		{Service: faults.Okta, Status: 500},
+		{Service: faults.Okta, Status: 401},
+		{Service: faults.FGA, Body: "<<<"},
+		{Service: faults.AWS, Match: "GetItem", Status: 400},
+		{Service: faults.AWS, Match: "PutItem", Reset: true},
+		{Service: faults.Auth0, Match: "/oauth/token", Status: 403, Body: `{"error":"invalid_grant","error_description":"Bad"}`},
 	} {
 		alice = signIn(t, f, "alice@example.com") // one sign-in may not ask so much at once
-		if err := f.Tap.Add(fault); err != nil {
-			t.Fatal(err)
-		}
+		f.Proxy.Add(fault)
 		_, _ = alice.Say(t.Context(), "What are my Okta groups?") // whatever comes of it
 		_, _ = alice.Say(t.Context(), "How do I reset my password?")
-		f.Tap.Clear()
+		f.Proxy.Fail()
 	}
 	// A sign-in that fails, a page that is not there, a cross-site post.
 	for _, path := range []string{"/callback?error=access_denied&error_description=no&state=x", "/callback?code=abcdefghijkl&state=wrong", "/connect/callback?connect_code=abcdefgh&state=wrong", "/nothing"} {

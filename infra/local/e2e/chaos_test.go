@@ -12,7 +12,7 @@ import (
 // TestChaos reads and changes while the fakes throttle, page small, deliver twice and answer stale reads.
 func TestChaos(t *testing.T) {
 	for seed := range uint64(2) {
-		f := start(t, run.Options{Seed: seed + 1, PollInterval: time.Second})
+		f := start(t, run.Options{Chaos: seed + 1, PollInterval: time.Second})
 		bob := signIn(t, f, "bob@example.com")
 		if a := answer(t, bob, "What are my Okta groups?"); !strings.Contains(a.Text, "Support") {
 			t.Errorf("seed %d: got %q, want bob's groups", seed+1, a.Text)

@@ -16,13 +16,13 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/chatclient"
-	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/session"
 )
@@ -97,9 +97,9 @@ func TestApprovalsSurviveCrashes(t *testing.T) {
 
 	m := &murderer{f: f, random: random, most: len(all)}
 	m.next()
-	f.Tap.Watch(m.see)
+	f.Proxy.Watch(m.see)
 	settled := settle(t, f, all, m.lastKill, limit)
-	f.Tap.Watch(nil)
+	f.Proxy.Watch(nil)
 	t.Logf("%d approvals settled in %.0f s; the worker was killed %d times: %v", len(all), time.Since(begun).Seconds(), m.kills, m.where)
 	if !settled {
 		t.Errorf("not all of them ended in %v", limit)
@@ -226,10 +226,10 @@ func (m *murderer) next() {
 	m.left, m.okta, m.after = 1+m.random.IntN(60), m.random.IntN(3) == 0, m.random.IntN(2) == 1
 }
 
-func (m *murderer) see(r faultproxy.Request, after bool) {
+func (m *murderer) see(service string, after bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.left--; m.left > 0 || after != m.after || m.kills == m.most || m.okta && r.Service != faultproxy.Okta {
+	if m.left--; m.left > 0 || after != m.after || m.kills == m.most || m.okta && service != faults.Okta {
 		return
 	}
 	if m.f.Lambda.Kill(fleet.ApprovalWorker) == 0 {
@@ -240,7 +240,7 @@ func (m *murderer) see(r faultproxy.Request, after bool) {
 	if m.where == nil {
 		m.where = map[string]int{}
 	}
-	m.where[r.Service+map[bool]string{true: " after", false: " before"}[after]]++
+	m.where[service+map[bool]string{true: " after", false: " before"}[after]]++
 	m.next()
 }
 

@@ -14,38 +14,38 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/chatclient"
-	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // inside is what a person must never be shown of a failure.
 var inside = regexp.MustCompile(`(?i)localhost|127\.0\.0\.1|dial tcp|\bEOF\b|reset by peer|exception|goroutine|panic|\.go:|<<<|https?://|unmarshal|invalid character|context deadline|arn:aws`)
 
 // The ways a dependency fails; that of a timeout is a delay no caller waits for.
-var ways = []faultproxy.Fault{
+var ways = []faults.Fault{
 	{Status: http.StatusInternalServerError},
 	{Status: http.StatusTooManyRequests},
 	{Body: "<<<"},
 	{Reset: true},
 	{Reset: true, After: true},
 	{Status: http.StatusInternalServerError, After: true},
-	{DelayMS: 60000},
+	{Delay: time.Minute},
 }
 
 // What the change of an Okta object depends on.
-var dependencies = []faultproxy.Fault{
-	{Service: faultproxy.Auth0, Match: "POST /oauth/token"},
-	{Service: faultproxy.Auth0, Match: "POST /bc-authorize"},
-	{Service: faultproxy.Okta},
-	{Service: faultproxy.FGA, Match: "check"},
-	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.GetItem"},
-	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.PutItem"},
-	{Service: faultproxy.AWS, Match: "DynamoDB_20120810.UpdateItem"},
-	{Service: faultproxy.AWS, Match: "AmazonSQS.SendMessage"},
-	{Service: faultproxy.AWS, Match: "/functions/fga-authorizer/"},
+var dependencies = []faults.Fault{
+	{Service: faults.Auth0, Match: "POST /oauth/token"},
+	{Service: faults.Auth0, Match: "POST /bc-authorize"},
+	{Service: faults.Okta},
+	{Service: faults.FGA, Match: "check"},
+	{Service: faults.AWS, Match: "DynamoDB_20120810.GetItem"},
+	{Service: faults.AWS, Match: "DynamoDB_20120810.PutItem"},
+	{Service: faults.AWS, Match: "DynamoDB_20120810.UpdateItem"},
+	{Service: faults.AWS, Match: "AmazonSQS.SendMessage"},
+	{Service: faults.AWS, Match: "/functions/fga-authorizer/"},
 }
 
 // TestApprovalsSurviveFaults lets what the worker depends on fail in every way, time after time, while approvals are in flight.
@@ -72,19 +72,17 @@ func TestApprovalsSurviveFaults(t *testing.T) {
 			}
 			fault, at := ways[random.IntN(len(ways))], dependencies[order[i%len(dependencies)]]
 			fault.Service, fault.Match, fault.Times = at.Service, at.Match, 3
-			if err := f.Tap.Add(fault); err != nil {
-				t.Error(err)
-			}
+			f.Proxy.Add(fault)
 			time.Sleep(600 * time.Millisecond)
 		}
-		f.Tap.Clear()
+		f.Proxy.Fail()
 	}()
 	if !settle(t, f, all, func() time.Time { return time.Time{} }, 150*time.Second) {
 		t.Error("not all of them ended")
 	}
 	<-storm
 	hit := 0
-	for _, r := range f.Tap.Requests("") {
+	for _, r := range f.Proxy.Requests() {
 		if r.Fault {
 			hit++
 		}
@@ -118,9 +116,7 @@ func TestAskingForAChangeFails(t *testing.T) {
 				f.Tenant.ExpireOktaTokens()
 			}
 			fault.Service, fault.Match = at.Service, at.Match
-			if err := f.Tap.Add(fault); err != nil {
-				t.Fatal(err)
-			}
+			f.Proxy.Add(fault)
 			a, err := people[i].visitor.Say(t.Context(), "Reset the password of erin@example.com")
 			said := a.Text + strings.Join(a.Errors, " ")
 			if err != nil {
@@ -130,7 +126,7 @@ func TestAskingForAChangeFails(t *testing.T) {
 			if len(said) < 20 || inside.MatchString(said) {
 				t.Errorf("%s %s: got %q, want a sentence and nothing from inside", at.Service, at.Match, said)
 			}
-			f.Tap.Clear()
+			f.Proxy.Fail()
 			for _, row := range tables(f).of(t, people[i].subject) { // another time it is another request
 				if row.Status == approval.Pending {
 					tables(f).hurry(t, &row, time.Now())

@@ -9,8 +9,8 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/chatclient"
-	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
@@ -19,25 +19,25 @@ import (
 func TestEveryDependencyFails(t *testing.T) {
 	failures := ways[:4]
 	if !testing.Short() {
-		failures = append(slices.Clone(failures), faultproxy.Fault{DelayMS: 60000})
+		failures = append(slices.Clone(failures), faults.Fault{Delay: time.Minute})
 	}
-	for name, dependency := range map[string]faultproxy.Fault{
-		"Token Vault":    {Service: faultproxy.Auth0, Match: "POST /oauth/token"},
-		"Okta":           {Service: faultproxy.Okta},
-		"FGA":            {Service: faultproxy.FGA, Match: "check"},
-		"FGA token":      {Service: faultproxy.FGA, Match: "POST /oauth/token"},
-		"session row":    {Service: faultproxy.AWS, Match: "DynamoDB_20120810.GetItem"},
-		"audit":          {Service: faultproxy.AWS, Match: "DynamoDB_20120810.PutItem"},
-		"secrets":        {Service: faultproxy.AWS, Match: "secretsmanager."},
-		"fga-authorizer": {Service: faultproxy.AWS, Match: "/functions/fga-authorizer/"},
-		"agent runtime":  {Service: faultproxy.AWS, Match: "POST /agents/"},
+	for name, dependency := range map[string]faults.Fault{
+		"Token Vault":    {Service: faults.Auth0, Match: "POST /oauth/token"},
+		"Okta":           {Service: faults.Okta},
+		"FGA":            {Service: faults.FGA, Match: "check"},
+		"FGA token":      {Service: faults.FGA, Match: "POST /oauth/token"},
+		"session row":    {Service: faults.AWS, Match: "DynamoDB_20120810.GetItem"},
+		"audit":          {Service: faults.AWS, Match: "DynamoDB_20120810.PutItem"},
+		"secrets":        {Service: faults.AWS, Match: "secretsmanager."},
+		"fga-authorizer": {Service: faults.AWS, Match: "/functions/fga-authorizer/"},
+		"agent runtime":  {Service: faults.AWS, Match: "POST /agents/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := start(t, run.Options{})
 			for _, fault := range failures {
 				way := fmt.Sprintf("%+v", fault)
-				if name == "agent runtime" && fault.DelayMS > 0 {
+				if name == "agent runtime" && fault.Delay > 0 {
 					continue // a model may think for a minute
 				}
 				for _, function := range []string{fleet.OktaGroups, fleet.FGAAuthorizer} {
@@ -47,9 +47,7 @@ func TestEveryDependencyFails(t *testing.T) {
 				f.Org.RevokeTokens(oktatest.Alice) // nor a token kept
 				f.Tenant.ExpireOktaTokens()
 				fault.Service, fault.Match = dependency.Service, dependency.Match
-				if err := f.Tap.Add(fault); err != nil {
-					t.Fatal(err)
-				}
+				f.Proxy.Add(fault)
 				a, err := alice.Say(t.Context(), "What are my Okta groups?")
 				said := a.Text + strings.Join(a.Errors, " ")
 				if err != nil {
@@ -63,7 +61,7 @@ func TestEveryDependencyFails(t *testing.T) {
 				if strings.Contains(said, "Engineering") {
 					t.Errorf("%s: got the groups: %q", way, said)
 				}
-				f.Tap.Clear()
+				f.Proxy.Fail()
 				recovered(t, alice, way)
 			}
 			for _, s := range f.Lambda.Stats() {

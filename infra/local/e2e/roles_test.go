@@ -11,9 +11,9 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/chatclient"
-	"github.com/steward-iam/steward/infra/local/faultproxy"
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // unseen is the access that no call on this computer can show to be needed, each with the reason.
@@ -43,7 +43,7 @@ func where(f *run.Fleet, r fleet.Resource) string {
 
 // polled says whether a poll for the phone's answer has been answered.
 func polled(f *run.Fleet) bool {
-	return slices.ContainsFunc(f.Tap.Requests(faultproxy.Auth0), func(r faultproxy.Request) bool {
+	return slices.ContainsFunc(f.Proxy.Requests(faults.Auth0), func(r faults.Request) bool {
 		return r.Form["grant_type"] == "urn:openid:params:grant-type:ciba" && r.Status != 0
 	})
 }

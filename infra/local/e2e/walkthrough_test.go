@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/steward-iam/steward/infra/local/run"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
@@ -19,7 +20,7 @@ func card(status string) string {
 }
 
 // resets are the password resets Okta was asked for.
-func resets(f *run.Fleet) (all []oktatest.Request) {
+func resets(f *run.Fleet) (all []faults.Request) {
 	for _, r := range f.Org.Requests() {
 		if strings.HasSuffix(r.Path, "/lifecycle/reset_password") {
 			all = append(all, r)

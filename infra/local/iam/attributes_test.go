@@ -55,7 +55,7 @@ func newTables(t *testing.T) *tables {
 		all = append(all, role)
 	}
 	w := &tables{t: t, roles: iam.New("us-east-1", "000000000000", slog.New(slog.DiscardHandler), all...)}
-	server := httptest.NewServer(w.roles.Wrap(awstest.New(awstest.Options{Pleasant: true, Tables: []awstest.Table{
+	server := httptest.NewServer(w.roles.Wrap(awstest.New(awstest.Options{NoChaos: true, Tables: []awstest.Table{
 		{
 			Name: "sessions", Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
 			Indexes: []awstest.Index{{Name: fleet.OwnerIndex, Hash: awstest.Key{Name: fleet.OwnerKey}, Range: awstest.Key{Name: fleet.SortKey}}},

@@ -161,7 +161,7 @@ func TestCallerIsGone(t *testing.T) {
 // TestClients are refused in words they understand, and what they asked for does not happen.
 func TestClients(t *testing.T) {
 	account := awstest.New(awstest.Options{
-		Pleasant: true, Queues: []awstest.Queue{{Name: "approvals"}}, Secrets: map[string]string{"s": "canary"}, Parameters: map[string]string{"/p": "canary"},
+		NoChaos: true, Queues: []awstest.Queue{{Name: "approvals"}}, Secrets: map[string]string{"s": "canary"}, Parameters: map[string]string{"/p": "canary"},
 		Tables: []awstest.Table{{Name: "sessions", Hash: awstest.Key{Name: "id"}, Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}}}}},
 		Invoke: func(context.Context, string, []byte) ([]byte, string, error) {
 			t.Error("a function was invoked")

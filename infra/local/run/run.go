@@ -29,6 +29,7 @@ import (
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/secret"
@@ -46,9 +47,9 @@ type Options struct {
 	ConsoleLinking bool
 	RichApprovals  bool // pushes carry authorization details
 
-	// Seed makes the fakes unpleasant, replayably: throttling, small pages, duplicates, stale reads. 0 keeps them pleasant, so that
+	// Chaos is the seed of throttling, small pages, duplicates and stale reads, which it makes replayable. 0 is none of it, so that
 	// a person who tries Steward meets Steward and not the weather.
-	Seed uint64
+	Chaos uint64
 	// Latency is what every outside system takes, FGA included.
 	Latency time.Duration
 	// ChunkDelay is the pause before each piece of the agent's answer.
@@ -58,7 +59,7 @@ type Options struct {
 	PushLimit    int
 	Model        bedrocktest.Model // default the planner
 
-	// Secret, if set, is told every secret of the run: what it draws, and what passes its ports (see faultproxy.Tap).
+	// Secret, if set, is told every secret of the run: what it draws, and what passes its ports (see faultproxy.Proxy).
 	Secret func(value string)
 
 	Lambda runtimeapi.Options // IdleAfter, MaxInstances, NoFreeze; the rest is set here
@@ -74,7 +75,7 @@ type Fleet struct {
 	ChatURL, Auth0URL, OktaURL, FGAURL, AWSURL, ControlURL string
 
 	Lambda  *runtimeapi.Lambda
-	Tap     *faultproxy.Tap
+	Proxy   *faultproxy.Proxy
 	Tenant  *auth0test.Tenant
 	Org     *oktatest.Org
 	AWS     *awstest.Server
@@ -150,7 +151,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	f := &Fleet{opts: opts, log: opts.Log, Tap: &faultproxy.Tap{Latency: opts.Latency, Secret: opts.Secret}, stop: func() {}}
+	f := &Fleet{opts: opts, log: opts.Log, Proxy: &faultproxy.Proxy{Engine: faults.Engine{Secret: opts.Secret}, Latency: opts.Latency}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close())
@@ -198,10 +199,10 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	if err := f.startLambda(); err != nil {
 		return nil, err
 	}
-	f.serve(ports[1], f.Tap.Wrap(faultproxy.Auth0, f.Tenant))
-	f.serve(ports[2], f.Tap.Wrap(faultproxy.Okta, f.Org))
-	f.serve(ports[4], f.Tap.Wrap(faultproxy.AWS, f.Roles.Wrap(f.AWS)))
-	f.serve(ports[5], &control.Handler{Phone: f.Tenant, Tap: f.Tap, Lambda: f.Lambda, Reset: f.Reset})
+	f.serve(ports[1], f.Proxy.Wrap(faults.Auth0, f.Tenant))
+	f.serve(ports[2], f.Proxy.Wrap(faults.Okta, f.Org))
+	f.serve(ports[4], f.Proxy.Wrap(faults.AWS, f.Roles.Wrap(f.AWS)))
+	f.serve(ports[5], &control.Handler{Phone: f.Tenant, Proxy: f.Proxy, Lambda: f.Lambda, Reset: f.Reset})
 	for _, fn := range opts.Fleet.Functions {
 		if fn.Web {
 			f.serve(ports[0], &functionurl.Handler{Log: f.log, Invoke: func(ctx context.Context, payload []byte) (*runtimeapi.Response, error) {
@@ -225,10 +226,10 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 
 func (f *Fleet) startOkta() {
 	size := -1 // Okta's own maxima
-	if f.opts.Seed != 0 {
+	if f.opts.Chaos != 0 {
 		size = 0 // small pages
 	}
-	f.Org = oktatest.New(oktatest.Options{BaseURL: f.OktaURL, Seed: cmp.Or(f.opts.Seed, 1), PageSize: size, Log: f.log.With("fake", "okta")})
+	f.Org = oktatest.New(oktatest.Options{BaseURL: f.OktaURL, Seed: cmp.Or(f.opts.Chaos, 1), PageSize: size, Log: f.log.With("fake", "okta")})
 }
 
 func (f *Fleet) startAuth0(clientSecret, setupKey string) {
@@ -238,7 +239,7 @@ func (f *Fleet) startAuth0(clientSecret, setupKey string) {
 		Issuer: f.Auth0URL, Clients: []auth0test.Client{app, auth0test.Machine(setupClient, setupKey)}, People: People(), Connection: connection,
 		Grants: []auth0test.ClientGrant{{ClientID: setupClient, Audience: auth0test.ManagementAPI}},
 		APIs:   []auth0test.ResourceServer{{Name: "Steward approvals", Identifier: approvalsAPI, AuthorizationDetails: []auth0test.DetailsType{{Type: detailType}}}},
-		Seed:   f.opts.Seed, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, ResponseIssuer: true, Log: f.log.With("fake", "auth0"),
+		Chaos:  f.opts.Chaos, PollInterval: f.opts.PollInterval, PushLimit: f.opts.PushLimit, ResponseIssuer: true, Log: f.log.With("fake", "auth0"),
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			switch f.Org.UserState(p.OktaUserID).Status {
 			case oktatest.Suspended, oktatest.Deprovisioned:
@@ -263,7 +264,7 @@ func (f *Fleet) connectPeople() {
 func (f *Fleet) startFGA(ctx context.Context, ln net.Listener, clientSecret string) (err error) {
 	f.OpenFGA, err = openfga.Start(ctx, ln, openfga.Options{
 		Issuer: &fgatest.Issuer{ClientID: fgaClient, ClientSecret: secret.New(clientSecret), Audience: f.FGAURL + "/"},
-		Wrap:   func(h http.Handler) http.Handler { return f.Tap.Wrap(faultproxy.FGA, h) },
+		Wrap:   func(h http.Handler) http.Handler { return f.Proxy.Wrap(faults.FGA, h) },
 	})
 	if err != nil {
 		return fmt.Errorf("start OpenFGA: %w", err)
@@ -279,7 +280,7 @@ func (f *Fleet) startAWS(secrets map[string]string) {
 	})
 	queue := f.opts.Fleet.Queue
 	f.AWS = awstest.New(awstest.Options{
-		Region: region, Account: account, Secrets: secrets, Seed: f.opts.Seed, Pleasant: f.opts.Seed == 0,
+		Region: region, Account: account, Secrets: secrets, Chaos: f.opts.Chaos, NoChaos: f.opts.Chaos == 0,
 		Tables: []awstest.Table{
 			{
 				Name: SessionTable, Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
@@ -447,7 +448,8 @@ func (f *Fleet) Reset(ctx context.Context) error {
 	for _, name := range f.Lambda.Names() {
 		f.Lambda.Kill(name)
 	}
-	f.Tap.Reset()
+	f.Proxy.Fail()
+	f.Proxy.Forget()
 	f.Tenant.Reset()
 	f.connectPeople()
 	f.Org.Reset()

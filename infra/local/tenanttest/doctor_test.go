@@ -58,7 +58,7 @@ func install(t *testing.T) *installation {
 		t.Fatal(err)
 	}
 	in.account = awstest.Options{
-		Pleasant: true, Fallback: in.agent,
+		NoChaos: true, Fallback: in.agent,
 		Secrets: map[string]string{"steward/auth0": auth0Secret.Reveal(), "steward/fga": w.env["FGA_SECRET"], "steward/token-key": strings.Repeat("k", 64), "steward/approval-key": strings.Repeat("a", 64), "steward/audit-key": strings.Repeat("t", 64)},
 		Tables: []awstest.Table{
 			{

@@ -67,7 +67,7 @@ func start(t *testing.T) *world {
 		clear(s.Connections)
 		s.Guardian.PushEnabled = false
 	})
-	w.aws = awstest.New(awstest.Options{Pleasant: true, Secrets: map[string]string{"steward/auth0": "", "steward/fga": ""}})
+	w.aws = awstest.New(awstest.Options{NoChaos: true, Secrets: map[string]string{"steward/auth0": "", "steward/fga": ""}})
 	awsServer := httptest.NewServer(w.aws)
 	t.Cleanup(awsServer.Close)
 	w.awsURL = awsServer.URL

@@ -15,9 +15,9 @@
 //	   └──▶ expired
 //
 // It refuses what the real tenant refuses: a bad client, a code or refresh token used twice, a wrong redirect, an audience nobody
-// registered, a grant type that is off, a poll that comes too early. Where Auth0 is known to be unpleasant it is unpleasant too:
+// registered, a grant type that is off, a poll that comes too early. Where Auth0 is known to be difficult the fake is too:
 // access_denied means four different things, denied and expired look the same, and one opaque 401 covers most Token Vault faults.
-// With Options.Seed it also answers 429 now and then.
+// With Options.Chaos it also answers 429 now and then.
 //
 // Settings are data with the field names of the Management API (Configure, or /api/v2 over the wire), and they decide: take the
 // CIBA grant from a client and /bc-authorize answers unauthorized_client.

@@ -8,14 +8,14 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Options are a tenant's starting settings and its knobs. The zero value of each knob is the documented behaviour of a new tenant.
@@ -50,7 +50,7 @@ type Options struct {
 	InvalidClient     bool       // bad credentials answer the documented invalid_client, not the access_denied seen in the field
 	LimitAccessDenied bool       // 429 answers access_denied, as once seen in the field, not too_many_requests
 	RequestsPerSecond int        // more than this on one path answers 429; 0 only announces a limit
-	Seed              uint64     // not zero: one in eight calls of the token endpoint and /bc-authorize answers 429, replayable
+	Chaos             uint64     // a seed: one in eight calls of the token endpoint and /bc-authorize answers 429; 0 is none
 }
 
 // PollStatus is the style of status codes for an unfinished CIBA poll; Auth0 documents 400 there, but answers its device flow, on the
@@ -72,6 +72,8 @@ var DefaultScopes = []string{
 
 // Tenant is the fake. It answers one request at a time, under one lock.
 type Tenant struct {
+	faults.Engine
+
 	opts   Options
 	issuer string // with trailing slash
 	now    func() time.Time
@@ -100,8 +102,7 @@ type state struct {
 	jti      map[string]time.Time     // client assertions seen
 	tickets  map[string]string        // Guardian enrolment tickets, to sub
 	window   map[string]*window       // rate window by path
-	received []Request
-	luck     *mathrand.Rand
+	chaos    *faults.Chaos
 }
 
 // New makes a tenant. Its issuer must be set.
@@ -119,8 +120,8 @@ func New(o Options) *Tenant {
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
-	if o.Seed != 0 {
-		t.log.Info("tenant is unpleasant", "seed", o.Seed)
+	if o.Chaos != 0 {
+		t.log.Info("tenant answers 429 now and then", "seed", o.Chaos)
 	}
 	t.routes()
 	t.Reset()
@@ -132,6 +133,8 @@ func (t *Tenant) Issuer() string { return t.issuer }
 
 // Reset forgets everything and goes back to the settings given to New.
 func (t *Tenant) Reset() {
+	t.Fail()
+	t.Forget()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settings = t.settingsFrom(t.opts)
@@ -139,7 +142,7 @@ func (t *Tenant) Reset() {
 		logins: map[string]*login{}, sessions: map[string]*session{}, codes: map[string]*code{}, refresh: map[string]*refreshToken{},
 		opaque: map[string]*opaqueToken{}, vault: map[string][]*account{}, requests: map[string]*backchannel{},
 		asked: map[string][]time.Time{}, jti: map[string]time.Time{}, tickets: map[string]string{}, window: map[string]*window{},
-		luck: mathrand.New(mathrand.NewPCG(t.opts.Seed, 0)), //nolint:gosec // a replayable fault plan, not a secret
+		chaos: faults.NewChaos(t.opts.Chaos, t.opts.Chaos == 0),
 	}
 }
 
@@ -189,8 +192,17 @@ func (t *Tenant) routes() {
 	t.mux = m
 }
 
-// ServeHTTP answers one request: it reads the body, takes the lock, counts the request against its rate window and routes it.
+// ServeHTTP answers one request: it reads the body, takes the lock, counts the request against its rate window and routes it. The
+// phone, which is a page for people, stays out of the journal.
 func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/phone") || strings.HasPrefix(r.URL.Path, "/assets/") {
+		t.serve(w, r)
+		return
+	}
+	t.Wrap(faults.Auth0, http.HandlerFunc(t.serve)).ServeHTTP(w, r)
+}
+
+func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
 		http.Error(w, "Payload Too Large", http.StatusRequestEntityTooLarge)
@@ -200,23 +212,12 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	t.log.DebugContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path)
 	if fault := t.limited(w.Header(), r); fault != nil {
-		fault.write(sw)
-	} else {
-		t.mux.ServeHTTP(sw, r)
+		fault.write(w)
+		return
 	}
-	t.remember(r, body, sw.status)
-}
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
+	t.mux.ServeHTTP(w, r)
 }
 
 // window counts the requests to one path in one second.
@@ -225,7 +226,7 @@ type window struct {
 	count  int
 }
 
-// limited writes the rate headers every answer carries, and says when there were too many requests or the seed wants a 429.
+// limited writes the rate headers every answer carries, and says when there were too many requests, or one that chaos refuses.
 func (t *Tenant) limited(h http.Header, r *http.Request) *oauthError {
 	limit := cmp.Or(t.opts.RequestsPerSecond, 100)
 	second := t.now().Unix()
@@ -236,7 +237,7 @@ func (t *Tenant) limited(h http.Header, r *http.Request) *oauthError {
 	}
 	win.count++
 	over := t.opts.RequestsPerSecond > 0 && win.count > limit
-	if t.opts.Seed != 0 && (r.URL.Path == "/oauth/token" || r.URL.Path == "/bc-authorize") && t.state.luck.IntN(8) == 0 {
+	if (r.URL.Path == "/oauth/token" || r.URL.Path == "/bc-authorize") && t.state.chaos.OneIn(8) {
 		over = true
 	}
 	remaining := max(0, limit-win.count)
@@ -268,51 +269,6 @@ func (t *Tenant) sameOrigin(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-// Request is one request the tenant received. Form has the body's fields, secrets replaced; it is what a conformance test compares.
-type Request struct {
-	At     time.Time         `json:"at"`
-	Method string            `json:"method"`
-	Path   string            `json:"path"`
-	Status int               `json:"status"`
-	Form   map[string]string `json:"form,omitempty"`
-}
-
-const remembered = 1000
-
-var secretFields = []string{
-	"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "token", "auth_req_id",
-	"id_token_hint", "connect_code", "auth_session", "ticket",
-}
-
-// Requests lists the last thousand requests, oldest first.
-func (t *Tenant) Requests() []Request {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.state.received)
-}
-
-func (t *Tenant) remember(r *http.Request, body []byte, status int) {
-	if strings.HasPrefix(r.URL.Path, "/phone") || strings.HasPrefix(r.URL.Path, "/assets/") {
-		return
-	}
-	req := Request{At: t.now(), Method: r.Method, Path: r.URL.Path, Status: status}
-	if form, fault := parseBody(r.Header.Get("Content-Type"), body); fault == nil && len(form) > 0 {
-		req.Form = map[string]string{}
-		for k := range form {
-			v := form.Get(k)
-			if slices.Contains(secretFields, k) && v != "" {
-				v = "[secret]"
-			}
-			req.Form[k] = v
-		}
-	}
-	t.log.DebugContext(r.Context(), "request", "method", req.Method, "path", req.Path, "status", status)
-	if len(t.state.received) == remembered {
-		t.state.received = t.state.received[1:]
-	}
-	t.state.received = append(t.state.received, req)
 }
 
 // oauthError is an error body of the Authentication API.

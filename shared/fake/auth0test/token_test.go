@@ -267,7 +267,7 @@ func TestRateLimits(t *testing.T) {
 	a.clock.forward(time.Second)
 	a.refreshWith("x").wants(t, 403, "invalid_grant", "")
 
-	seeded := begin(t, func(o *auth0test.Options) { o.Seed, o.LimitAccessDenied = 7, true })
+	seeded := begin(t, func(o *auth0test.Options) { o.Chaos, o.LimitAccessDenied = 7, true })
 	var plan []int
 	for range 3 {
 		seeded.Reset()

@@ -7,10 +7,10 @@
 // A [Server] refuses what the real service refuses: a condition that does not
 // hold, a reserved word, an unused placeholder, an empty key, an item over
 // 400 KB, a consistent read of a global index, a stale receipt handle, a delay
-// over 15 minutes. By default it is also unpleasant, from a seed that is logged
+// over 15 minutes. By default there is also chaos, from a seed that is logged
 // and can be replayed: first attempts are throttled, pages are small, eventually
 // consistent reads are stale for a while, messages arrive twice.
-// [Options.Pleasant] turns that off.
+// [Options.NoChaos] turns that off.
 //
 // A [Poller] plays Lambda's event source mapping: it takes messages from a
 // queue in batches and hands them to a function, partial batch answers included.
@@ -30,7 +30,6 @@ package awstest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,10 +42,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Options describe the account a [Server] starts with. The zero value is an
-// empty, unpleasant account.
+// empty account with chaos.
 type Options struct {
 	// Now is the clock; time.Now if nil. Waiting (long polls) uses real timers.
 	Now func() time.Time
@@ -72,24 +73,25 @@ type Options struct {
 	// Log gets a line per answered error; nothing is logged if nil.
 	Log *slog.Logger
 
-	// Seed replays the unpleasantness of an earlier run; 0 chooses one.
-	Seed uint64
-	// Pleasant turns all unpleasantness off.
-	Pleasant bool
+	// Chaos is the seed of an earlier run, whose chaos it replays; 0 chooses one.
+	Chaos uint64
+	// NoChaos turns all chaos off.
+	NoChaos bool
 }
 
 // Server is one AWS account in one region. It is an [http.Handler].
 type Server struct {
+	faults.Engine
+
 	opts  Options
-	mood  *mood
+	chaos *faults.Chaos
 	ops   map[string]operation
 	queue sync.WaitGroup // asynchronous invocations under way
 
-	mu       sync.Mutex
-	requests []Request
-	db       *database
-	sqs      *queues
-	vault    *vault
+	mu    sync.Mutex
+	db    *database
+	sqs   *queues
+	vault *vault
 }
 
 // New makes the account that opts describe.
@@ -106,9 +108,9 @@ func New(opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, mood: newMood(opts.Seed, opts.Pleasant)}
-	if !opts.Pleasant {
-		opts.Log.Info("awstest is unpleasant", "seed", s.mood.seed)
+	s := &Server{opts: opts, chaos: faults.NewChaos(opts.Chaos, opts.NoChaos)}
+	if !opts.NoChaos {
+		opts.Log.Info("awstest throttles and delays now and then", "seed", s.chaos.Seed)
 	}
 	s.ops = s.operations()
 	s.Reset()
@@ -118,15 +120,17 @@ func New(opts Options) *Server {
 // Reset takes the account back to what its Options describe and forgets every
 // request.
 func (s *Server) Reset() {
-	db := newDatabase(s.opts, s.mood)
-	sqs := newQueues(s.opts, s.mood)
+	s.Fail()
+	s.Forget()
+	db := newDatabase(s.opts, s.chaos)
+	sqs := newQueues(s.opts, s.chaos)
 	vault := newVault(s.opts)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sqs != nil {
 		s.sqs.close()
 	}
-	s.db, s.sqs, s.vault, s.requests = db, sqs, vault, nil
+	s.db, s.sqs, s.vault = db, sqs, vault
 }
 
 func (s *Server) state() (*database, *queues, *vault) {
@@ -138,8 +142,8 @@ func (s *Server) state() (*database, *queues, *vault) {
 // Close waits for asynchronous invocations that are under way.
 func (s *Server) Close() { s.queue.Wait() }
 
-// Seed is the seed of this server's unpleasantness.
-func (s *Server) Seed() uint64 { return s.mood.seed }
+// Seed is the seed of this server's chaos.
+func (s *Server) Seed() uint64 { return s.chaos.Seed }
 
 // TableARN is the ARN of the table of that name.
 func (s *Server) TableARN(name string) string {
@@ -163,49 +167,11 @@ func (s *Server) arn(service, rest string) string {
 	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, s.opts.Region, s.opts.Account, rest)
 }
 
-// Request is what was asked of the account, and how it was answered. It holds
-// no item, message or secret.
-type Request struct {
-	At        time.Time `json:"at"`
-	Service   string    `json:"service"`   // dynamodb, sqs, secretsmanager, ssm, lambda
-	Operation string    `json:"operation"` // PutItem
-	Resource  string    `json:"resource"`  // name of the table, queue, secret, parameter or function; several are joined by commas
-	Status    int       `json:"status"`    // of the answer
-	Error     string    `json:"error,omitempty"`
-}
-
-// requestsKept bounds the memory of a server that runs for days.
-const requestsKept = 20000
-
-// Requests are the requests answered so far, oldest first. Of a long run only
-// the newest are kept.
-func (s *Server) Requests() []Request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Request{}, s.requests...)
-}
-
-func (s *Server) record(r Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.requests) == requestsKept {
-		s.requests = append(s.requests[:0], s.requests[requestsKept/2:]...)
-	}
-	s.requests = append(s.requests, r)
-}
-
 // call is one request on its way through.
 type call struct {
-	Request
-	host  string
-	first bool // the client's first attempt
-}
-
-func (c *call) on(resource string) {
-	if c.Resource != "" && !strings.Contains(","+c.Resource+",", ","+resource+",") {
-		resource = c.Resource + "," + resource
-	}
-	c.Resource = resource
+	service, operation string
+	host               string
+	first              bool // the client's first attempt
 }
 
 // operation is one operation of one JSON service.
@@ -263,10 +229,13 @@ const maxBody = 20 << 20
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.Wrap(faults.AWS, http.HandlerFunc(s.serve)).ServeHTTP(w, r)
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := &call{
-		Request: Request{At: s.opts.Now(), Status: http.StatusOK},
-		host:    r.Host,
-		first:   !strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=") || strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=1;"),
+		host:  r.Host,
+		first: !strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=") || strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=1;"),
 	}
 	target := r.Header.Get("X-Amz-Target")
 	switch {
@@ -276,12 +245,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveInvoke(w, r, c)
 	case s.opts.Fallback != nil:
 		s.opts.Fallback.ServeHTTP(w, r)
-		return
 	default:
 		http.NotFound(w, r)
-		return
 	}
-	s.record(c.Request)
 }
 
 // services maps the prefix of X-Amz-Target to the name we record.
@@ -295,11 +261,11 @@ var services = map[string]string{
 // serveJSON is the one path of AWS JSON 1.0 and 1.1.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, target string) {
 	prefix, name, _ := strings.Cut(target, ".")
-	c.Service, c.Operation = services[prefix], name
+	c.service, c.operation = services[prefix], name
 
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var out any
-	operate, known := s.ops[c.Service+"."+name]
+	operate, known := s.ops[c.service+"."+name]
 	switch {
 	case err != nil:
 		err = &apiError{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLargeException", message: err.Error()}
@@ -308,9 +274,8 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 			status: http.StatusBadRequest, namespace: "com.amazon.coral.service",
 			code: "UnknownOperationException", message: "awstest does not play " + target,
 		}
-	case c.first && s.mood.throttled():
-		c.on(resourceOf(body))
-		err = throttle(c.Service)
+	case c.first && s.chaos.OneIn(oneInThrottled):
+		err = throttle(c.service)
 	default:
 		out, err = operate(r.Context(), c, body)
 	}
@@ -322,59 +287,44 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 	s.answer(w, r, c, out, err)
 }
 
-// resourceOf names the resource of a request that no operation looks at.
-func resourceOf(body []byte) string {
-	var in struct {
-		TableName string
-		QueueURL  string `json:"QueueUrl"`
-		SecretID  string `json:"SecretId"`
-		Name      string
-	}
-	_ = json.Unmarshal(body, &in) // at worst it is named nothing
-	if _, name, isARN := strings.Cut(in.SecretID, ":secret:"); isARN {
-		in.SecretID = name[:max(strings.LastIndexByte(name, '-'), 0)]
-	}
-	return cmp.Or(in.TableName, in.QueueURL[strings.LastIndexByte(in.QueueURL, '/')+1:], in.SecretID, in.Name)
-}
-
 // answer writes what an operation gave, with the checksum DynamoDB's clients
 // verify.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *call, out any, err error) {
+	status := http.StatusOK
 	if err != nil {
-		out = s.refusal(w, r, c, err)
+		status, out = s.refusal(w, r, c, err)
 	}
 	body, err := json.Marshal(out)
 	if err != nil { // our own answers always encode
 		panic(err)
 	}
 	h := w.Header()
-	h.Set("X-Amzn-Requestid", s.mood.id())
+	h.Set("X-Amzn-Requestid", newID(s.chaos))
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if c.Service == "dynamodb" {
+	if c.service == "dynamodb" {
 		h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
 	}
-	w.WriteHeader(c.Status)
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
 
-// refusal is the body of an error answer; it sets the headers that go with it.
-func (s *Server) refusal(w http.ResponseWriter, r *http.Request, c *call, err error) any {
+// refusal is the status and body of an error answer; it sets the headers that go with it.
+func (s *Server) refusal(w http.ResponseWriter, r *http.Request, c *call, err error) (int, any) {
 	var e *apiError
 	if !errors.As(err, &e) {
 		e = &apiError{status: http.StatusInternalServerError, code: "InternalServerError", message: err.Error()}
 	}
-	c.Status, c.Error = e.status, e.code
-	s.opts.Log.InfoContext(r.Context(), "refused", "service", c.Service, "operation", c.Operation,
-		"resource", c.Resource, "code", e.code, "message", e.message)
+	s.opts.Log.InfoContext(r.Context(), "refused", "service", c.service, "operation", c.operation,
+		"code", e.code, "message", e.message)
 
 	for k, v := range e.header {
 		w.Header().Set(k, v)
 	}
-	if c.Service == "lambda" {
+	if c.service == "lambda" {
 		w.Header().Set("X-Amzn-Errortype", e.code)
-		return map[string]any{"Type": "User", "Message": e.message}
+		return e.status, map[string]any{"Type": "User", "Message": e.message}
 	}
-	if c.Service == "sqs" {
+	if c.service == "sqs" {
 		query := e.query
 		if query == "" {
 			query = e.code
@@ -391,7 +341,7 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, c *call, err er
 	for k, v := range e.more {
 		body[k] = v
 	}
-	return body
+	return e.status, body
 }
 
 // operations is every operation we play.

@@ -36,10 +36,10 @@ type subject struct {
 
 // eachSubject runs a part of the contract against every endpoint there is.
 func eachSubject(t *testing.T, part func(t *testing.T, s subject)) {
-	for name, pleasant := range map[string]bool{"pleasant": true, "unpleasant": false} {
+	for name, chaos := range map[string]bool{"without chaos": false, "with chaos": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, c := start(t, awstest.Options{Pleasant: pleasant})
+			_, c := start(t, awstest.Options{NoChaos: !chaos})
 			part(t, subject{clients: c})
 		})
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Table describes a DynamoDB table.
@@ -46,8 +48,8 @@ func dynamodbError(code, message string) *apiError {
 
 // database is all tables of the account.
 type database struct {
-	opts Options
-	mood *mood
+	opts  Options
+	chaos *faults.Chaos
 
 	mu     sync.Mutex
 	tables map[string]*table
@@ -77,8 +79,8 @@ type past struct {
 	until time.Time
 }
 
-func newDatabase(opts Options, m *mood) *database {
-	db := &database{opts: opts, mood: m, tables: map[string]*table{}, tokens: map[string]transaction{}}
+func newDatabase(opts Options, m *faults.Chaos) *database {
+	db := &database{opts: opts, chaos: m, tables: map[string]*table{}, tokens: map[string]transaction{}}
 	for _, t := range opts.Tables {
 		db.create(t)
 	}
@@ -111,7 +113,6 @@ func (db *database) table(c *call, name string) (*table, error) {
 	if _, after, isARN := strings.Cut(name, ":table/"); isARN {
 		name = after
 	}
-	c.on(name)
 	t := db.tables[name]
 	if t == nil {
 		return nil, dynamodbError("ResourceNotFoundException", "Requested resource not found")
@@ -155,7 +156,7 @@ func (t *table) key(it item) item {
 // past for a while.
 func (db *database) get(t *table, key item, consistent bool) item {
 	hash, both := t.id(key)
-	if p, ok := t.past[both]; ok && !consistent && db.opts.Now().Before(p.until) && db.mood.oneIn(2) {
+	if p, ok := t.past[both]; ok && !consistent && db.opts.Now().Before(p.until) && db.chaos.OneIn(2) {
 		return p.item
 	}
 	return t.rows[hash][both]
@@ -164,7 +165,7 @@ func (db *database) get(t *table, key item, consistent bool) item {
 // put makes it the item with that key; nil deletes.
 func (db *database) put(t *table, key, it item) {
 	hash, both := t.id(key)
-	if !db.mood.pleasant {
+	if !db.chaos.Off {
 		now := db.opts.Now()
 		maps.DeleteFunc(t.past, func(_ string, p past) bool { return !now.Before(p.until) })
 		t.past[both] = past{hash, t.rows[hash][both], now.Add(staleness)}
@@ -381,7 +382,6 @@ func schema(elements []keyElement, types map[string]string, used map[string]bool
 }
 
 func (db *database) createTable(c *call, in *createTableInput) (any, error) {
-	c.on(in.TableName)
 	if !tableName.MatchString(in.TableName) {
 		return nil, validation(`1 validation error detected: Value '` + in.TableName + `' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+`)
 	}

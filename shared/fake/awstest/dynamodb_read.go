@@ -118,7 +118,7 @@ func (db *database) batchGetItem(c *call, in *struct {
 				return nil, validation("Provided list of item keys contains duplicates")
 			}
 			seen[both] = true
-			if i > 0 && db.mood.oneIn(8) { // unprocessed, to be asked for again
+			if i > 0 && db.chaos.OneIn(8) { // unprocessed, to be asked for again
 				left = append(left, key)
 				continue
 			}
@@ -224,7 +224,7 @@ func (db *database) items(v *view, hash *value, consistent bool) []item {
 			continue
 		}
 		for both, it := range rows {
-			if p, ok := t.past[both]; ok && !consistent && now.Before(p.until) && db.mood.oneIn(2) {
+			if p, ok := t.past[both]; ok && !consistent && now.Before(p.until) && db.chaos.OneIn(2) {
 				it = p.item
 			}
 			add(it)
@@ -232,7 +232,7 @@ func (db *database) items(v *view, hash *value, consistent bool) []item {
 	}
 	if !consistent { // deleted a moment ago
 		for both, p := range t.past {
-			if t.rows[p.hash][both] == nil && now.Before(p.until) && db.mood.oneIn(2) {
+			if t.rows[p.hash][both] == nil && now.Before(p.until) && db.chaos.OneIn(2) {
 				add(p.item)
 			}
 		}
@@ -374,7 +374,7 @@ func (db *database) page(c *call, in *readInput) (any, error) {
 		return nil, err
 	}
 	if in.Key != nil {
-		return nil, notPlayed("Key in " + c.Operation)
+		return nil, notPlayed("Key in " + c.operation)
 	}
 	if err := oneOf("select", in.Select, "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT"); err != nil {
 		return nil, err
@@ -436,7 +436,7 @@ func (db *database) page(c *call, in *readInput) (any, error) {
 	if in.Limit != nil {
 		limit = *in.Limit
 	}
-	if n := db.mood.pageSize(); n > 0 {
+	if n := pageSize(db.chaos); n > 0 {
 		limit = min(limit, n)
 	}
 

@@ -18,7 +18,7 @@ import (
 
 func TestExpiredItemsStayUntilSwept(t *testing.T) {
 	now := &clock{time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
-	s, c := start(t, awstest.Options{Pleasant: true, Now: now.now, Tables: []awstest.Table{sessions}})
+	s, c := start(t, awstest.Options{NoChaos: true, Now: now.now, Tables: []awstest.Table{sessions}})
 	sub, table := subject{clients: c}, aws.String("sessions")
 	for sk, ttl := range map[string]any{
 		"over": int(now.at.Unix()) - 1, "ahead": int(now.at.Unix()) + 60, "ancient": 1000, "text": "1", "none": nil,
@@ -47,7 +47,7 @@ func TestExpiredItemsStayUntilSwept(t *testing.T) {
 
 func TestEventualReadsAreStaleForAWhile(t *testing.T) {
 	now := &clock{time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
-	_, c := start(t, awstest.Options{Seed: 7, Now: now.now, Tables: []awstest.Table{sessions}})
+	_, c := start(t, awstest.Options{Chaos: 7, Now: now.now, Tables: []awstest.Table{sessions}})
 	sub, table := subject{clients: c}, aws.String("sessions")
 	read := func(consistent bool) (seen map[any]bool) {
 		t.Helper()
@@ -78,8 +78,8 @@ func TestEventualReadsAreStaleForAWhile(t *testing.T) {
 	}
 }
 
-func TestUnpleasantPagesAreSmallAndComplete(t *testing.T) {
-	_, c := start(t, awstest.Options{Seed: 3, Tables: []awstest.Table{sessions}})
+func TestPagesAreSmallAndCompleteInChaos(t *testing.T) {
+	_, c := start(t, awstest.Options{Chaos: 3, Tables: []awstest.Table{sessions}})
 	sub, table := subject{clients: c}, aws.String("sessions")
 	for i := range 20 {
 		sub.put(t, table, attrs{"session_id": "s", "item": fmt.Sprintf("%02d", i)})
@@ -105,7 +105,7 @@ func TestProjectedIndex(t *testing.T) {
 		{Name: "keys", Hash: awstest.Key{Name: "owner"}, Project: []string{}},
 		{Name: "some", Hash: awstest.Key{Name: "owner"}, Project: []string{"a"}},
 	}}
-	_, c := start(t, awstest.Options{Pleasant: true, Tables: []awstest.Table{table}})
+	_, c := start(t, awstest.Options{NoChaos: true, Tables: []awstest.Table{table}})
 	subject{clients: c}.put(t, &table.Name, attrs{"pk": "1", "owner": "alice", "a": 1, "b": 2})
 	for index, want := range map[string]int{"keys": 2, "some": 3} {
 		out, err := c.dynamo.Query(t.Context(), &dynamodb.QueryInput{
@@ -120,7 +120,7 @@ func TestProjectedIndex(t *testing.T) {
 
 // The SDK checks X-Amz-Crc32 only when it closes the body, so it is looked at here.
 func TestAnswersOnTheWire(t *testing.T) {
-	_, c := start(t, awstest.Options{Pleasant: true, Tables: []awstest.Table{sessions}})
+	_, c := start(t, awstest.Options{NoChaos: true, Tables: []awstest.Table{sessions}})
 	for body, want := range map[string]struct {
 		status int
 		body   string

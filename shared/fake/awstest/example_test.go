@@ -15,7 +15,7 @@ import (
 // An account with one secret, and the SDK's own client calling it. Programs that
 // load the SDK's default configuration need no more than AWS_ENDPOINT_URL.
 func ExampleNew() {
-	account := awstest.New(awstest.Options{Secrets: map[string]string{"auth0-client": "s3cret"}, Pleasant: true})
+	account := awstest.New(awstest.Options{Secrets: map[string]string{"auth0-client": "s3cret"}, NoChaos: true})
 	server := httptest.NewServer(account)
 	defer server.Close()
 
@@ -32,9 +32,9 @@ func ExampleNew() {
 	}
 	fmt.Println(*out.SecretString)
 	for _, r := range account.Requests() {
-		fmt.Println(r.Service, r.Operation, r.Resource, r.Status)
+		fmt.Println(r.Name(), r.Status)
 	}
 	// Output:
 	// s3cret
-	// secretsmanager GetSecretValue auth0-client 200
+	// secretsmanager GetSecretValue 200
 }

@@ -33,7 +33,7 @@ var functionID = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{
 
 // serveInvoke is Lambda Invoke.
 func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
-	c.Service, c.Operation = "lambda", "Invoke"
+	c.service, c.operation = "lambda", "Invoke"
 	w.Header().Set("Content-Type", "application/json")
 
 	escaped := strings.TrimSuffix(strings.TrimPrefix(r.URL.EscapedPath(), functionsPath), "/invocations")
@@ -51,7 +51,6 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 		return
 	}
 	name := id[1]
-	c.on(name)
 	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
 	kind := r.Header.Get("X-Amz-Invocation-Type")
 	switch {
@@ -61,7 +60,7 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 	case len(payload) > 0 && !json.Valid(payload):
 		refuse(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: it is not valid JSON")
 		return
-	case c.first && s.mood.throttled():
+	case c.first && s.chaos.OneIn(oneInThrottled):
 		s.answer(w, r, c, nil, throttle("lambda"))
 		return
 	case s.opts.Invoke == nil, s.opts.Functions != nil && !slices.Contains(s.opts.Functions, name):
@@ -81,11 +80,9 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 				s.opts.Log.InfoContext(ctx, "asynchronous invocation failed", "function", name, "function_error", functionError, "err", err)
 			}
 		})
-		c.Status = http.StatusAccepted
-		w.WriteHeader(c.Status)
+		w.WriteHeader(http.StatusAccepted)
 	case "DryRun":
-		c.Status = http.StatusNoContent
-		w.WriteHeader(c.Status)
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		refuse(http.StatusBadRequest, "InvalidParameterValueException", "Unknown invocation type "+kind)
 	}
@@ -102,10 +99,9 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *call, name st
 		return
 	}
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
-	w.Header().Set("X-Amzn-Requestid", s.mood.id())
+	w.Header().Set("X-Amzn-Requestid", newID(s.chaos))
 	if functionError != "" {
 		w.Header().Set("X-Amz-Function-Error", functionError)
-		c.Error = functionError
 	}
 	if len(out) == 0 {
 		out = []byte("null")

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Queue describes an SQS standard queue. Durations are whole seconds.
@@ -63,7 +65,7 @@ const (
 // queues is all queues of the account.
 type queues struct {
 	opts   Options
-	mood   *mood
+	chaos  *faults.Chaos
 	closed chan struct{} // ends long polls
 
 	mu     sync.Mutex
@@ -97,8 +99,8 @@ type messageAttribute struct {
 	BinaryValue []byte  `json:",omitempty"`
 }
 
-func newQueues(opts Options, m *mood) *queues {
-	q := &queues{opts: opts, mood: m, closed: make(chan struct{}), byName: map[string]*queue{}}
+func newQueues(opts Options, m *faults.Chaos) *queues {
+	q := &queues{opts: opts, chaos: m, closed: make(chan struct{}), byName: map[string]*queue{}}
 	for _, described := range opts.Queues {
 		q.create(described)
 	}
@@ -127,7 +129,6 @@ func (q *queues) find(c *call, url string) (*queue, error) {
 		return nil, missingParameter("QueueUrl")
 	}
 	name := url[strings.LastIndexByte(url, '/')+1:]
-	c.on(name)
 	if found := q.byName[name]; found != nil {
 		return found, nil
 	}
@@ -155,8 +156,8 @@ func (qu *queue) drop(m *message) {
 func (q *queues) take(qu *queue, n int, visibility time.Duration) []*message {
 	now := q.opts.Now()
 	qu.msgs = slices.DeleteFunc(qu.msgs, func(m *message) bool { return now.Sub(m.sent) >= retention })
-	if n > 1 && q.mood.oneIn(3) { // a short poll asks only some of the servers
-		n = q.mood.upTo(n)
+	if n > 1 && q.chaos.OneIn(3) { // a short poll asks only some of the servers
+		n = q.chaos.UpTo(n)
 	}
 	var taken []*message
 	for _, m := range slices.Clone(qu.msgs) {
@@ -181,7 +182,7 @@ func (q *queues) take(qu *queue, n int, visibility time.Duration) []*message {
 		m.receipt = qu.next
 		received := *m // what the receiver sees stays as it is
 		taken = append(taken, &received)
-		if q.mood.oneIn(10) { // at least once: another server kept a copy
+		if q.chaos.OneIn(10) { // at least once: another server kept a copy
 			twin := *m
 			twin.visible = now.Add(time.Second)
 			qu.add(&twin)
@@ -320,7 +321,6 @@ func (q *queues) createQueue(c *call, in *struct {
 	Attributes map[string]string
 },
 ) (any, error) {
-	c.on(in.QueueName)
 	if !queueName.MatchString(in.QueueName) {
 		return nil, invalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	}
@@ -538,7 +538,7 @@ func (q *queues) sendMessage(c *call, in *struct {
 		}
 	}
 	now := q.opts.Now()
-	m := &message{id: q.mood.id(), body: *in.MessageBody, attributes: in.MessageAttributes, sent: now, visible: now.Add(delay)}
+	m := &message{id: newID(q.chaos), body: *in.MessageBody, attributes: in.MessageAttributes, sent: now, visible: now.Add(delay)}
 	qu.add(m)
 	out := map[string]any{"MessageId": m.id, "MD5OfMessageBody": digest(m.body)}
 	if len(m.attributes) > 0 {

@@ -31,7 +31,7 @@ func within(t *testing.T, opts awstest.Options, do func(t *testing.T, s *awstest
 }
 
 func TestDelaysAreKeptToTheSecond(t *testing.T) {
-	within(t, awstest.Options{Pleasant: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
+	within(t, awstest.Options{NoChaos: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
 		start := time.Now()
 		c.send(t, url, "last", 900)
 		c.send(t, url, "first", 5)
@@ -48,7 +48,7 @@ func TestDelaysAreKeptToTheSecond(t *testing.T) {
 }
 
 func TestLongPollsWaitAndWake(t *testing.T) {
-	within(t, awstest.Options{Pleasant: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
+	within(t, awstest.Options{NoChaos: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
 		start := time.Now()
 		if got := c.receive(t, url, 30, 20); len(got) != 0 || time.Since(start) != 20*time.Second {
 			t.Errorf("empty: got %v after %v, want nothing after 20s", bodies(got), time.Since(start))
@@ -74,7 +74,7 @@ func TestLongPollsWaitAndWake(t *testing.T) {
 }
 
 func TestVisibilityIsExtendedByTheHolder(t *testing.T) {
-	within(t, awstest.Options{Pleasant: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
+	within(t, awstest.Options{NoChaos: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
 		ctx := t.Context()
 		change := func(m sqstypes.Message, seconds int32) error {
 			_, err := c.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
@@ -110,7 +110,7 @@ func TestVisibilityIsExtendedByTheHolder(t *testing.T) {
 }
 
 func TestMessagesMayComeTwice(t *testing.T) {
-	within(t, awstest.Options{Seed: 5}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
+	within(t, awstest.Options{Chaos: 5}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
 		for i := range 40 {
 			c.send(t, url, fmt.Sprint(i), 0)
 		}
@@ -191,7 +191,7 @@ func TestPoller(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &worker{given: map[string]int{}, answer: c.answer}
-			within(t, awstest.Options{Pleasant: true, Invoke: w.invoke}, func(t *testing.T, s *awstest.Server, sub subject, url *string) {
+			within(t, awstest.Options{NoChaos: true, Invoke: w.invoke}, func(t *testing.T, s *awstest.Server, sub subject, url *string) {
 				sub.send(t, url, "a", 0)
 				sub.send(t, url, "b", 0)
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -223,7 +223,7 @@ func TestEventOfThePoller(t *testing.T) {
 		got = e.Records[0]
 		return "", "", nil
 	}}
-	within(t, awstest.Options{Pleasant: true, Invoke: w.invoke}, func(t *testing.T, s *awstest.Server, sub subject, url *string) {
+	within(t, awstest.Options{NoChaos: true, Invoke: w.invoke}, func(t *testing.T, s *awstest.Server, sub subject, url *string) {
 		sent := time.Now()
 		_, err := sub.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: url, MessageBody: aws.String("hello"), DelaySeconds: 5,
@@ -253,11 +253,11 @@ func TestEventOfThePoller(t *testing.T) {
 }
 
 func TestPollNeedsItsQueueAndAFunction(t *testing.T) {
-	s := awstest.New(awstest.Options{Pleasant: true})
+	s := awstest.New(awstest.Options{NoChaos: true})
 	if err := s.Poll(t.Context(), awstest.Poller{Queue: "none"}); err == nil {
 		t.Error("without Invoke: no error")
 	}
-	s = awstest.New(awstest.Options{Pleasant: true, Invoke: func(context.Context, string, []byte) ([]byte, string, error) { return nil, "", nil }})
+	s = awstest.New(awstest.Options{NoChaos: true, Invoke: func(context.Context, string, []byte) ([]byte, string, error) { return nil, "", nil }})
 	if err := s.Poll(t.Context(), awstest.Poller{Queue: "none"}); err == nil {
 		t.Error("of no queue: no error")
 	}

@@ -95,11 +95,9 @@ func (v *vault) secret(c *call, id string) (*storedSecret, error) {
 	}
 	for _, s := range v.secrets {
 		if id == s.name || id == s.arn || id == s.arn[:len(s.arn)-7] {
-			c.on(s.name)
 			return s, nil
 		}
 	}
-	c.on(id)
 	return nil, notFound("Secrets Manager can't find the specified secret.")
 }
 
@@ -233,7 +231,6 @@ func (v *vault) getParameter(c *call, in *struct {
 			name = strings.TrimPrefix(name, "/")
 		}
 	}
-	c.on(name)
 	text, ok := v.opts.Parameters[name]
 	if !ok {
 		return nil, &apiError{status: http.StatusBadRequest, code: "ParameterNotFound"}

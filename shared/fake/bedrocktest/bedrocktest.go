@@ -11,7 +11,7 @@
 //
 // Like the services, it refuses ids that do not fit, bodies it cannot read, a second call on a busy session, a tool result
 // nobody asked for and a message while a tool call is open; it forgets idle sessions; a Classic function that fails or
-// answers in any other shape ends the stream with dependencyFailedException. It is unpleasant where they may be: chunks
+// answers in any other shape ends the stream with dependencyFailedException. Where they may be difficult it is: chunks
 // of the answer end anywhere, also within a character, and the arguments of a tool call come in pieces.
 //
 // What the model is given is the conversation and nothing else: session attributes and prompt session attributes reach the
@@ -23,21 +23,21 @@ package bedrocktest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Options configure a [Server]. The zero value serves both runtimes with the planner; only tools cannot be called then.
@@ -64,13 +64,13 @@ type Options struct {
 
 // Server is the fake. It is an http.Handler; the other methods are for the test that drives it.
 type Server struct {
+	faults.Engine
+
 	opt Options
 	mux *http.ServeMux
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	requests []Request
-	faults   []*Fault
 }
 
 // New makes a Server.
@@ -93,7 +93,7 @@ func New(opt Options) *Server {
 	if opt.AgentName == "" {
 		opt.AgentName = "steward"
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s := &Server{Engine: faults.Engine{Describe: describe}, opt: opt, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.mux.HandleFunc("POST /agents/{agentId}/agentAliases/{agentAliasId}/sessions/{sessionId}/text", s.invokeAgent)
 	s.mux.HandleFunc("POST /harnesses/invoke", s.invokeHarness)
 	s.mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", s.stopSession)
@@ -106,7 +106,7 @@ func New(opt Options) *Server {
 // ServeHTTP serves both runtimes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-amzn-requestid", strings.ToLower(rand.Text()))
-	s.mux.ServeHTTP(w, r)
+	s.Wrap(faults.AWS, s.mux).ServeHTTP(w, r)
 }
 
 // Protocols is what a server of a [Server] without TLS should speak: HTTP/1.1, and HTTP/2 for the AWS SDK for JavaScript,
@@ -134,17 +134,22 @@ type Request struct {
 
 // Requests is what was received, in order.
 func (s *Server) Requests() []Request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.requests)
+	var all []Request
+	for _, r := range s.Engine.Requests() {
+		if call, ok := r.Detail.(Request); ok {
+			all = append(all, call)
+		}
+	}
+	return all
 }
 
 // Reset forgets sessions, requests and faults.
 func (s *Server) Reset() {
+	s.Fail()
+	s.Forget()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.sessions)
-	s.requests, s.faults = nil, nil
 }
 
 // Exception is an error of the service.
@@ -155,44 +160,38 @@ type Exception struct {
 	ResourceName string // of dependencyFailedException
 }
 
-// Fault makes calls fail.
-type Fault struct {
-	Exception
-	// InStream lets the answer begin and then ends it with the exception; AfterChunks pieces of text come before.
-	InStream    bool
-	AfterChunks int
-	// Abort breaks the connection off instead.
-	Abort bool
-	Times int // how many calls; 0 is 1
+// Failing is the fault that answers with an exception, or, with chunk set, ends the stream with it before that piece of text.
+func Failing(code, message string, chunk int) faults.Fault {
+	e := &Exception{Code: code, Message: message}
+	return faults.Fault{Status: e.status(), Header: http.Header{errorType: {code}}, Body: string(e.payload()), Chunk: chunk}
 }
 
-// Fail makes the next calls fail. Faults are used up in the order they were given.
-func (s *Server) Fail(f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.Times = max(f.Times, 1)
-	s.faults = append(s.faults, &f)
-}
+const errorType = "X-Amzn-Errortype"
 
-func (s *Server) takeFault() *Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.faults) == 0 {
-		return nil
+// describe decodes a call for the journal.
+func describe(entry *faults.Request, r *http.Request, raw []byte) {
+	call := Request{Time: entry.At, Body: raw, SessionID: r.Header.Get(sessionHeader), Runtime: "harness"}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	switch {
+	case parts[0] == "agents" && len(parts) == 7:
+		var in agentRequest
+		_ = json.Unmarshal(raw, &in) // the handler says what is wrong with it
+		call.Runtime, call.SessionID, call.Text, call.EnableTrace, call.End = "classic", parts[5], in.InputText, in.EnableTrace, in.EndSession
+		call.SessionAttributes, call.PromptSessionAttributes = in.SessionState.SessionAttributes, in.SessionState.PromptSessionAttributes
+	case parts[0] == "harnesses":
+		var in harnessRequest
+		_ = json.Unmarshal(raw, &in)
+		var results []Result
+		call.Text, results, _ = in.last()
+		for _, result := range results {
+			call.ToolResults = append(call.ToolResults, result.Text)
+		}
+	case parts[0] == "runtimes":
+		call.End = true
+	default:
+		return
 	}
-	f := *s.faults[0]
-	if s.faults[0].Times--; s.faults[0].Times == 0 {
-		s.faults = s.faults[1:]
-	}
-	return &f
-}
-
-func (s *Server) received(r Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.Time = s.opt.Now()
-	r.SessionAttributes, r.PromptSessionAttributes = maps.Clone(r.SessionAttributes), maps.Clone(r.PromptSessionAttributes)
-	s.requests = append(s.requests, r)
+	entry.Detail = call
 }
 
 // session is one conversation. It is used by one call at a time.
@@ -249,15 +248,15 @@ func (s *Server) forget(key string) (known bool) {
 const maxBody = 4 << 20
 
 // body reads and decodes a request. Members that it does not know are ignored.
-func body(r *http.Request, into any) ([]byte, *Exception) {
+func body(r *http.Request, into any) *Exception {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil || len(raw) > maxBody {
-		return nil, invalid("The request body cannot be read.")
+		return invalid("The request body cannot be read.")
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
-		return nil, &Exception{Code: "SerializationException", Status: http.StatusBadRequest, Message: "The request body is not the JSON it should be."}
+		return &Exception{Code: "SerializationException", Status: http.StatusBadRequest, Message: "The request body is not the JSON it should be."}
 	}
-	return raw, nil
+	return nil
 }
 
 func invalid(format string, args ...any) *Exception {
@@ -279,6 +278,10 @@ var statuses = map[string]int{
 	"ValidationException":           http.StatusBadRequest,
 }
 
+func (e *Exception) status() int {
+	return cmp.Or(e.Status, statuses[e.Code], http.StatusInternalServerError)
+}
+
 func (e *Exception) payload() []byte {
 	out := map[string]any{"message": e.Message}
 	if e.ResourceName != "" {
@@ -289,16 +292,9 @@ func (e *Exception) payload() []byte {
 
 // refuse answers before any stream has begun.
 func refuse(w http.ResponseWriter, e *Exception) {
-	status := e.Status
-	if status == 0 {
-		status = statuses[e.Code]
-	}
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("x-amzn-ErrorType", e.Code)
-	w.WriteHeader(status)
+	w.Header().Set(errorType, e.Code)
+	w.WriteHeader(e.status())
 	_, _ = w.Write(e.payload()) // the client may have gone away
 }
 
@@ -308,17 +304,18 @@ type stream struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	enc   *eventstream.Encoder
-	leave func() // ends the hold on the session
-	fault *Fault // to happen within the stream
-	texts int    // pieces of text written
+	leave func()       // ends the hold on the session
+	fault faults.Fault // within the stream, if its Chunk is set
+	texts int          // pieces of text written
 	err   error
 	ended bool // by an exception
 }
 
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, leave func(), fault *Fault) *stream {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, leave func()) *stream {
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
-	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), leave: leave, fault: fault}
+	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), leave: leave}
+	st.fault, _ = faults.InStream(r.Context())
 	st.flush()
 	return st
 }
@@ -355,39 +352,39 @@ func (st *stream) event(name string, payload any) {
 
 // text writes one event that carries a piece of the answer, after the delay.
 func (st *stream) text(name string, payload any) {
-	if d := st.s.opt.ChunkDelay; d > 0 && st.err == nil && !st.ended {
-		select {
-		case <-time.After(d):
-		case <-st.r.Context().Done():
-			st.err = st.r.Context().Err()
-		}
+	if st.err == nil && !st.ended {
+		st.err = faults.Wait(st.r.Context(), st.s.opt.ChunkDelay)
 	}
 	st.event(name, payload)
 	st.texts++
 }
 
-// strike lets the fault of this call happen when its time has come.
+// strike lets the fault happen when its piece is due.
 func (st *stream) strike() {
-	if f := st.fault; f != nil && st.texts >= f.AfterChunks && st.err == nil && !st.ended {
-		if f.Abort {
+	if f := st.fault; f.Chunk > 0 && st.texts+1 >= f.Chunk && st.err == nil && !st.ended {
+		if f.Reset {
 			panic(http.ErrAbortHandler)
 		}
-		st.exception(&f.Exception)
+		st.end(f.Header.Get(errorType), []byte(f.Body))
 	}
 }
 
 // exception ends the stream.
 func (st *stream) exception(e *Exception) {
 	st.s.opt.Log.Info("stream ends with an exception", "code", e.Code, "message", e.Message)
+	st.end(e.Code, e.payload())
+}
+
+func (st *stream) end(code string, payload []byte) {
 	st.leave()
-	st.write(eventstreamapi.ExceptionMessageType, eventstreamapi.ExceptionTypeHeader, strings.ToLower(e.Code[:1])+e.Code[1:], e.payload())
+	st.write(eventstreamapi.ExceptionMessageType, eventstreamapi.ExceptionTypeHeader, strings.ToLower(code[:1])+code[1:], payload)
 	st.ended = true
 }
 
 // complete says whether all of it was written.
 func (st *stream) complete() bool {
-	if st.fault != nil { // a fault that never found its moment happens at the end
-		st.fault.AfterChunks = 0
+	if st.fault.Chunk > 0 { // the answer was shorter than that
+		st.fault.Chunk = 1
 		st.strike()
 	}
 	return st.err == nil && !st.ended

@@ -69,23 +69,12 @@ func (s *Server) invokeAgent(w http.ResponseWriter, r *http.Request) {
 		refuse(w, invalid("Value at 'sessionId' failed to satisfy constraint: Member must satisfy regular expression pattern: [0-9a-zA-Z._:-]+ and have length between 2 and 100"))
 		return
 	}
-	raw, bad := body(r, &t.req)
-	if bad != nil {
+	if bad := body(r, &t.req); bad != nil {
 		refuse(w, bad)
 		return
 	}
 	state := t.req.SessionState
-	s.received(Request{
-		Runtime: "classic", SessionID: t.sessionID, Text: t.req.InputText, EnableTrace: t.req.EnableTrace, End: t.req.EndSession,
-		SessionAttributes: state.SessionAttributes, PromptSessionAttributes: state.PromptSessionAttributes, Body: raw,
-	})
-	fault := s.takeFault()
 	switch {
-	case fault != nil && !fault.InStream && fault.Abort:
-		panic(http.ErrAbortHandler)
-	case fault != nil && !fault.InStream:
-		refuse(w, &fault.Exception)
-		return
 	case s.opt.AgentID != "" && t.agentID != s.opt.AgentID, s.opt.AliasID != "" && t.aliasID != s.opt.AliasID && t.aliasID != testAlias:
 		refuse(w, &Exception{Code: "ResourceNotFoundException", Message: "Failed to retrieve resource because it doesn't exist. Retry your request with a different resource identifier."})
 		return
@@ -112,7 +101,7 @@ func (s *Server) invokeAgent(w http.ResponseWriter, r *http.Request) {
 
 	w.Header().Set("x-amzn-bedrock-agent-content-type", "application/json")
 	w.Header().Set("x-amz-bedrock-agent-session-id", t.sessionID)
-	t.out = s.stream(w, r, leave, fault)
+	t.out = s.stream(w, r, leave)
 	if t.req.EndSession {
 		s.forget(key)
 		t.out.event("chunk", map[string]any{"bytes": []byte("Session is terminated as 'endSession' flag is set in request.")})

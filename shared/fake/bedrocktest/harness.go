@@ -58,24 +58,12 @@ func (s *Server) invokeHarness(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var req harnessRequest
-	raw, bad := body(r, &req)
-	if bad != nil {
+	if bad := body(r, &req); bad != nil {
 		refuse(w, bad)
 		return
 	}
 	text, results, bad := req.last()
-	rec := Request{Runtime: "harness", SessionID: sessionID, Text: text, Body: raw}
-	for _, result := range results {
-		rec.ToolResults = append(rec.ToolResults, result.Text)
-	}
-	s.received(rec)
-	fault := s.takeFault()
 	switch {
-	case fault != nil && !fault.InStream && fault.Abort:
-		panic(http.ErrAbortHandler)
-	case fault != nil && !fault.InStream:
-		refuse(w, &fault.Exception)
-		return
 	case s.opt.HarnessARN != "" && arn != s.opt.HarnessARN:
 		refuse(w, &Exception{Code: "ResourceNotFoundException", Message: "Harness not found."})
 		return
@@ -97,7 +85,7 @@ func (s *Server) invokeHarness(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set(sessionHeader, sessionID)
-	t := &harnessTurn{s: s, out: s.stream(w, r, leave, fault), sess: &next}
+	t := &harnessTurn{s: s, out: s.stream(w, r, leave), sess: &next}
 	if bad := t.answer(r.Context()); bad != nil {
 		t.out.exception(bad)
 	}
@@ -253,11 +241,6 @@ func (s *Server) stopSession(w http.ResponseWriter, r *http.Request) {
 		return
 	case len(sessionID) < 33 || len(sessionID) > 256:
 		refuse(w, invalid("Value at 'runtimeSessionId' failed to satisfy constraint: Member must have length between 33 and 256"))
-		return
-	}
-	s.received(Request{Runtime: "harness", SessionID: sessionID, End: true})
-	if fault := s.takeFault(); fault != nil {
-		refuse(w, &fault.Exception)
 		return
 	}
 	if !s.forget(harnessKey(arn, sessionID)) {

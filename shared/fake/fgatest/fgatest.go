@@ -20,8 +20,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fga"
 )
 
@@ -33,14 +33,14 @@ const (
 
 // Fake is an OpenFGA API with one store. Make it with [New] and serve it with httptest.NewServer.
 type Fake struct {
+	faults.Engine
+
 	// Issuer, if set, answers [TokenPath] and its tokens are required.
 	Issuer *Issuer
 
 	model  authorizationModel
 	mu     sync.Mutex
 	tuples []fga.Tuple
-	calls  []Call
-	faults []Fault
 }
 
 // Call is one request as it was received, before it was judged.
@@ -52,19 +52,10 @@ type Call struct {
 	Checks        []fga.Check
 }
 
-// Fault replaces answers.
-type Fault struct {
-	Path   string // the end of the paths it holds for; "" is all but the token endpoint
-	Times  int    // how many answers it replaces; 0 is all of them
-	Delay  time.Duration
-	Status int // 0 answers properly, after the delay
-	Header http.Header
-	Body   string
-	Reset  bool // breaks the connection instead
-}
-
 // New makes a Fake whose store holds the tuples.
-func New(tuples ...fga.Tuple) *Fake { return &Fake{model: parseModel(), tuples: tuples} }
+func New(tuples ...fga.Tuple) *Fake {
+	return &Fake{Engine: faults.Engine{Describe: describe}, model: parseModel(), tuples: tuples}
+}
 
 // Grant adds a tuple to the store.
 func (f *Fake) Grant(user, relation, object string) {
@@ -80,30 +71,25 @@ func (f *Fake) Revoke(user, relation, object string) {
 	f.tuples = slices.DeleteFunc(f.tuples, func(t fga.Tuple) bool { return t == fga.Tuple{User: user, Relation: relation, Object: object} })
 }
 
-// Fail sets the faults, in place of those set before; none ends them.
-func (f *Fake) Fail(faults ...Fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.faults = slices.Clone(faults)
-}
-
 // Calls are the checks received so far, in order.
 func (f *Fake) Calls() []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
+	var all []Call
+	for _, r := range f.Requests() {
+		all = append(all, r.Detail.(Call)) //nolint:errcheck,forcetypeassert // describe and Invoke put nothing else there
+	}
+	return all
 }
 
-// Invoke plays the fga-authorizer function, for tests of its callers. A [Fault] with a status or a reset ends it with a
-// function error.
+// Invoke plays the fga-authorizer function, for tests of its callers. A fault with a status or a reset ends it with
+// a function error.
 func (f *Fake) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
 	r, invalid := fga.DecodeRequest(payload)
 	call := Call{Path: functionName, Checks: r.Checks}
 	if r.Higher {
 		call.Consistency = "HIGHER_CONSISTENCY"
 	}
-	fault := f.received(call)
-	if err := pause(ctx, fault.Delay); err != nil {
+	fault := f.Receive(&faults.Request{Service: faults.FGA, Path: functionName, Detail: call})
+	if err := faults.Wait(ctx, fault.Delay); err != nil {
 		return nil, "", err
 	}
 	if fault.Reset || fault.Status != 0 {
@@ -161,19 +147,10 @@ var (
 	checkPath   = regexp.MustCompile(`^/stores/([^/]+)/(check|batch-check)$`)
 )
 
-// ServeHTTP answers as the OpenFGA API does.
-func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
-		fail(w, http.StatusBadRequest, "validation_error", err.Error())
-		return
-	}
-	r.Body = io.NopCloser(strings.NewReader(string(raw)))
+// describe notes the checks of a request.
+func describe(entry *faults.Request, r *http.Request, raw []byte) {
 	var in body
-	var malformed error
-	if len(raw) > 0 {
-		malformed = json.Unmarshal(raw, &in)
-	}
+	_ = json.Unmarshal(raw, &in) // serve says what is wrong with it
 	call := Call{Path: r.URL.Path, Authorization: r.Header.Get("Authorization"), Consistency: in.Consistency, ModelID: in.ModelID}
 	if in.TupleKey != nil {
 		call.Checks = append(call.Checks, in.check())
@@ -181,33 +158,32 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, c := range in.Checks {
 		call.Checks = append(call.Checks, c.check())
 	}
-	fault := f.received(call)
-	if pause(r.Context(), fault.Delay) != nil {
-		return
-	}
-	switch {
-	case fault.Reset:
-		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			_ = conn.Close()
-		}
-		return
-	case fault.Status != 0:
-		for k, v := range fault.Header {
-			w.Header()[http.CanonicalHeaderKey(k)] = v
-		}
-		w.WriteHeader(fault.Status)
-		_, _ = io.WriteString(w, fault.Body)
-		return
-	}
-	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, in, malformed) })
-	switch {
-	case f.Issuer == nil:
-		api(w, r)
-	case r.URL.Path == TokenPath:
+	entry.Detail = call
+}
+
+// ServeHTTP answers as the OpenFGA API does.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.Issuer != nil && r.URL.Path == TokenPath {
 		f.Issuer.ServeHTTP(w, r)
-	default:
-		f.Issuer.Guard(api, true).ServeHTTP(w, r)
+		return
 	}
+	f.Wrap(faults.FGA, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			fail(w, http.StatusBadRequest, "validation_error", err.Error())
+			return
+		}
+		var in body
+		if len(raw) > 0 {
+			err = json.Unmarshal(raw, &in)
+		}
+		api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, in, err) })
+		if f.Issuer == nil {
+			api(w, r)
+			return
+		}
+		f.Issuer.Guard(api, true).ServeHTTP(w, r)
+	})).ServeHTTP(w, r)
 }
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request, in body, malformed error) {
@@ -309,28 +285,6 @@ func wellFormed(store, modelID string, batch bool, checks []item) *refusal {
 
 const space = " \t\r\n\f\v"
 
-// received notes a call and takes the fault that holds for it.
-func (f *Fake) received(c Call) Fault {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	token := c.Path == TokenPath
-	if !token {
-		f.calls = append(f.calls, c)
-	}
-	for i, fault := range f.faults {
-		if fault.Path == "" && token || !strings.HasSuffix(c.Path, fault.Path) {
-			continue
-		}
-		if fault.Times == 1 {
-			f.faults = slices.Delete(f.faults, i, i+1)
-		} else if fault.Times > 1 {
-			f.faults[i].Times--
-		}
-		return fault
-	}
-	return Fault{}
-}
-
 func (f *Fake) decide(c fga.Check) (fga.Decision, *refusal) {
 	f.mu.Lock()
 	stored := slices.Clone(f.tuples)
@@ -343,18 +297,4 @@ func (f *Fake) decide(c fga.Check) (fga.Decision, *refusal) {
 		return fga.Allowed, nil
 	}
 	return fga.Denied, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

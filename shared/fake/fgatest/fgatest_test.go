@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/secret"
@@ -38,7 +39,7 @@ func TestInvoke(t *testing.T) {
 	fake.Grant("user:*", "protected", "okta_group:00g1")
 	want("a protected group", fga.Denied)
 	fake.Revoke("user:*", "protected", "okta_group:00g1")
-	fake.Fail(fgatest.Fault{Status: 500, Times: 2})
+	fake.Fail(faults.Fault{Status: 500, Times: 2})
 	want("told to fail", fga.Unknown)
 	want("told to fail twice", fga.Unknown)
 	want("afterwards", fga.Allowed)
@@ -46,7 +47,7 @@ func TestInvoke(t *testing.T) {
 	if got := calls[0]; got.Path != "fga-authorizer" || got.Consistency != "HIGHER_CONSISTENCY" || len(calls) != 6 {
 		t.Errorf("%d calls, the first %+v", len(calls), got)
 	}
-	fake.Fail(fgatest.Fault{Delay: time.Minute})
+	fake.Fail(faults.Fault{Delay: time.Minute})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := client.Ask(ctx, fga.Request{Checks: []fga.Check{fga.ForArea(gina, "admin", fga.Org)}}); !errors.Is(err, context.DeadlineExceeded) {

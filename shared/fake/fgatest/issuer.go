@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/secret"
 )
 
@@ -24,16 +25,20 @@ type Issuer struct {
 	Lifetime     time.Duration    // 0 is a day
 	Now          func() time.Time // nil is time.Now
 
+	faults.Engine
+
 	mu     sync.Mutex
-	issued int
 	tokens map[string]time.Time // token to its end
 }
 
 // ServeHTTP answers POST [TokenPath].
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.Wrap(faults.FGA, http.HandlerFunc(i.serve)).ServeHTTP(w, r)
+}
+
+func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.issued++
 	if r.Method != http.MethodPost {
 		refuse(w, http.StatusNotFound, "not_found", "Not Found")
 		return
@@ -104,11 +109,7 @@ func (i *Issuer) Revoke() {
 }
 
 // Calls is how often the token endpoint was called, refusals included.
-func (i *Issuer) Calls() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.issued
-}
+func (i *Issuer) Calls() int { return len(i.Requests()) }
 
 func (i *Issuer) good(token string) bool {
 	i.mu.Lock()

@@ -28,7 +28,7 @@ func (c *call) log(kind, message string, targets ...target) {
 	ip, _, _ := strings.Cut(c.r.RemoteAddr, ":")
 	c.events = append(c.events, &event{
 		uuid: c.uuid(), kind: kind, message: message, published: c.now, actor: c.actor.target(), targets: targets,
-		agent: c.r.UserAgent(), ip: ip, transaction: c.rec.RequestID,
+		agent: c.r.UserAgent(), ip: ip, transaction: c.requestID,
 	})
 }
 

@@ -29,7 +29,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,6 +41,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Options shape an [Org]. The zero value is a usable org.
@@ -73,22 +74,22 @@ type Options struct {
 // Org is the fake organisation. It is an [http.Handler] and safe for
 // concurrent use.
 type Org struct {
+	faults.Engine
+
 	opts Options
 	mux  *http.ServeMux
 	base string
 
-	mu       sync.Mutex
-	rng      *rand.Rand
-	users    []*user
-	groups   []*group
-	apps     []*app
-	events   []*event
-	stale    map[string]stale
-	tokens   map[[sha256.Size]byte]token
-	requests []Request
-	mails    []Mail
-	faults   []*Fault
-	buckets  map[string]*bucket
+	mu      sync.Mutex
+	rng     *rand.Rand
+	users   []*user
+	groups  []*group
+	apps    []*app
+	events  []*event
+	stale   map[string]stale
+	tokens  map[[sha256.Size]byte]token
+	mails   []Mail
+	buckets map[string]*bucket
 }
 
 // New returns an org seeded with the demo people, groups and apps.
@@ -102,6 +103,7 @@ func New(opts Options) *Org {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	o := &Org{opts: opts, base: opts.BaseURL, tokens: map[[sha256.Size]byte]token{}}
+	o.Describe = o.describe
 	o.routes()
 	o.Reset()
 	return o
@@ -115,32 +117,11 @@ func (o *Org) Reset() {
 	o.rng = rand.New(rand.NewPCG(o.opts.Seed, 0x6f6b7461)) //nolint:gosec // reproducible test data, not a secret
 	o.users, o.groups, o.apps, o.events = nil, nil, nil, nil
 	o.stale = map[string]stale{}
-	o.requests, o.mails, o.faults = nil, nil, nil
+	o.mails = nil
+	o.Fail()
+	o.Forget()
 	o.buckets = map[string]*bucket{}
 	o.seed()
-}
-
-// Request is one request as it was received. Bearer tokens appear only as
-// their SHA-256.
-type Request struct {
-	Time        time.Time `json:"time"`
-	Method      string    `json:"method"`
-	Path        string    `json:"path"`
-	Query       string    `json:"query,omitempty"`
-	Body        string    `json:"body,omitempty"`
-	Actor       string    `json:"actor,omitempty"`        // user id of the token
-	TokenSHA256 string    `json:"token_sha256,omitempty"` // lower-case hex
-	Status      int       `json:"status"`                 // 0: the connection was dropped
-	Code        string    `json:"code,omitempty"`         // errorCode of a refusal
-	RequestID   string    `json:"request_id"`
-}
-
-// Requests returns what was received since the start or the last Reset, in
-// the order of arrival.
-func (o *Org) Requests() []Request {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.requests)
 }
 
 // MailKind says why Okta wrote to somebody.
@@ -175,62 +156,6 @@ func (o *Org) MailCount(userID string, kind MailKind) (n int) {
 		}
 	}
 	return n
-}
-
-// Fault makes matching requests go wrong.
-type Fault struct {
-	// Match is a substring of "METHOD /path"; empty matches everything.
-	Match string
-	// Times is how many requests are hit; 0 means until ClearFaults.
-	Times int
-	// Delay is waited first.
-	Delay time.Duration
-	// Status is answered instead of the real answer; 429 comes with the rate
-	// limit headers. 0 with no Drop only delays.
-	Status int
-	// Body replaces the error body; empty means Okta's own for the status.
-	Body string
-	// Reset is how long after now X-Rate-Limit-Reset lies in a 429.
-	Reset time.Duration
-	// Concurrency makes a 429 the concurrent kind: limit and remaining both 0.
-	Concurrency bool
-	// Drop closes the connection without an answer.
-	Drop bool
-	// After lets the request take effect before it goes wrong.
-	After bool
-	// JoinLinks joins the Link values of a good answer into one header, as
-	// HTTP proxies do.
-	JoinLinks bool
-}
-
-// AddFault arms f.
-func (o *Org) AddFault(f Fault) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.faults = append(o.faults, &f)
-}
-
-// ClearFaults disarms every fault.
-func (o *Org) ClearFaults() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.faults = nil
-}
-
-func (o *Org) fault(r *http.Request) Fault {
-	line := r.Method + " " + r.URL.Path
-	for i, f := range o.faults {
-		if !strings.Contains(line, f.Match) {
-			continue
-		}
-		if f.Times > 0 {
-			if f.Times--; f.Times == 0 {
-				o.faults = slices.Delete(slices.Clone(o.faults), i, i+1)
-			}
-		}
-		return *f
-	}
-	return Fault{}
 }
 
 type token struct {
@@ -282,11 +207,12 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	now   time.Time
-	rec   Request
 	body  []byte
 	token token
 	actor *user
 	out   answer
+
+	requestID string
 }
 
 type answer struct {
@@ -299,89 +225,37 @@ const maxBody = 1 << 20
 
 // ServeHTTP answers one request of the Management API.
 func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.Wrap(faults.Okta, http.HandlerFunc(o.serve)).ServeHTTP(w, r)
+}
+
+// describe names the owner of a request's token in the journal.
+func (o *Org) describe(entry *faults.Request, r *http.Request, _ []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	entry.Actor = o.tokens[bearer(r)].user
+}
+
+func bearer(r *http.Request) [sha256.Size]byte {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return sha256.Sum256([]byte(token))
+}
+
+func (o *Org) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "request body", http.StatusRequestEntityTooLarge)
 		return
 	}
-	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	sum := sha256.Sum256([]byte(bearer))
-
 	o.mu.Lock()
-	now := o.opts.Now()
-	c := &call{Org: o, w: w, r: r, now: now, body: body, out: answer{header: http.Header{}}}
-	c.rec = Request{
-		Time: now, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
-		Body: summary(body), RequestID: o.randomHex(32),
+	c := &call{Org: o, w: w, r: r, now: o.opts.Now(), body: body, out: answer{header: http.Header{}}, requestID: o.randomHex(32)}
+	token, known := o.tokens[bearer(r)]
+	if c.admit(token, known && c.now.Before(token.expires)) {
+		o.mux.ServeHTTP(c, r)
 	}
-	if bearer != "" {
-		c.rec.TokenSHA256 = hex.EncodeToString(sum[:])
-	}
-	tok, known := o.tokens[sum]
-	if known {
-		c.rec.Actor = tok.user
-	}
-	at := len(o.requests)
-	o.requests = append(o.requests, c.rec)
-	f := o.fault(r)
 	o.mu.Unlock()
-
-	if f.Delay > 0 {
-		t := time.NewTimer(f.Delay)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-r.Context().Done():
-			return
-		}
-	}
-
-	c.handle(f, tok, known && now.Before(tok.expires), at)
 	o.opts.Log.InfoContext(r.Context(), "okta", "method", r.Method, "path", r.URL.Path, "status", c.out.status,
-		"code", c.rec.Code, "actor", c.rec.Actor, "request_id", c.rec.RequestID)
-	if f.Drop {
-		panic(http.ErrAbortHandler) // net/http closes the connection
-	}
-	c.send(f.JoinLinks)
-}
-
-// handle makes the answer, with the org to itself.
-func (c *call) handle(f Fault, t token, live bool, at int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if wrong := f.Drop || f.Status != 0; !wrong || f.After {
-		if c.admit(t, live) {
-			c.mux.ServeHTTP(c, c.r)
-		}
-	}
-	switch {
-	case f.Drop:
-		c.out = answer{}
-	case f.Status != 0:
-		c.goWrong(f)
-	}
-	// The list is emptied by Reset, which may have happened during a delay.
-	if at < len(c.requests) && c.requests[at].RequestID == c.rec.RequestID {
-		c.requests[at].Status, c.requests[at].Code = c.out.status, c.rec.Code
-	}
-}
-
-func (c *call) goWrong(f Fault) {
-	c.out = answer{header: http.Header{}}
-	c.count()
-	switch {
-	case f.Status == http.StatusTooManyRequests:
-		c.limited(f.Concurrency, cmp.Or(f.Reset, time.Second))
-	case f.Status == http.StatusUnauthorized:
-		c.unauthorized()
-	case f.Status >= 500:
-		c.fail(f.Status, "E0000009", "Internal Server Error")
-	default:
-		c.fail(f.Status, "E0000001", "Api validation failed: request")
-	}
-	if f.Body != "" {
-		c.out.body = []byte(f.Body)
-	}
+		"actor", token.user, "request_id", c.requestID)
+	c.send()
 }
 
 // Header, Write and WriteHeader make a call the ResponseWriter of the mux, so
@@ -395,16 +269,13 @@ func (c *call) Write(b []byte) (int, error) {
 
 func (c *call) WriteHeader(status int) { c.out.status = status }
 
-func (c *call) send(joinLinks bool) {
+func (c *call) send() {
 	h := c.w.Header()
 	for k, v := range c.out.header {
 		h[k] = v
 	}
-	if links := h["Link"]; joinLinks && len(links) > 1 {
-		h["Link"] = []string{strings.Join(links, ", ")}
-	}
 	h.Set("Date", c.now.UTC().Format(http.TimeFormat))
-	h.Set("X-Okta-Request-Id", c.rec.RequestID)
+	h.Set("X-Okta-Request-Id", c.requestID)
 	h.Set("Cache-Control", "no-cache, no-store")
 	h.Set("Pragma", "no-cache")
 	h.Set("Expires", "0")
@@ -435,7 +306,8 @@ func (c *call) admit(t token, live bool) bool {
 		return false
 	}
 	if b := c.count(); b.used > b.limit && c.opts.RateLimit > 0 {
-		c.limited(false, b.reset.Sub(c.now))
+		c.out.header.Set("X-Rate-Limit-Remaining", "0")
+		c.fail(http.StatusTooManyRequests, "E0000047", "API call exceeded rate limit due to too many requests.")
 		return false
 	}
 	return true
@@ -456,16 +328,6 @@ func (c *call) unauthorized() {
 	c.out.header.Set("WWW-Authenticate", `Bearer authorization_uri="`+c.base+`/oauth2/v1/authorize", realm="`+c.base+
 		`", error="invalid_token", error_description="The access token is invalid or has expired."`)
 	c.fail(http.StatusUnauthorized, "E0000011", "Invalid token provided")
-}
-
-func (c *call) limited(concurrency bool, reset time.Duration) {
-	h := c.out.header
-	if concurrency {
-		h.Set("X-Rate-Limit-Limit", "0")
-	}
-	h.Set("X-Rate-Limit-Remaining", "0")
-	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(c.now.Add(reset).Unix(), 10))
-	c.fail(http.StatusTooManyRequests, "E0000047", "API call exceeded rate limit due to too many requests.")
 }
 
 // may refuses whoever lacks the scope or the admin role.
@@ -515,7 +377,7 @@ func (c *call) fail(status int, code, summary string, causes ...string) {
 		"errorCode": code, "errorSummary": summary, "errorLink": code,
 		"errorId": "oae" + c.randomString(22), "errorCauses": list,
 	})
-	c.out.status, c.rec.Code = status, code
+	c.out.status = status
 }
 
 func (c *call) invalid(what string, causes ...string) {
@@ -645,14 +507,6 @@ func (c *call) decode(v any) bool {
 		return false
 	}
 	return true
-}
-
-func summary(body []byte) string {
-	const most = 500
-	if len(body) > most {
-		return string(body[:most]) + "…"
-	}
-	return string(bytes.TrimSpace(body))
 }
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

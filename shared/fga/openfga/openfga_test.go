@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/fgatest"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/openfga"
@@ -127,27 +128,28 @@ func TestAsk(t *testing.T) {
 // in time, and without a word of the secret, the token or the person in the error.
 func TestTroubles(t *testing.T) {
 	for name, tc := range map[string]struct {
-		faults []fgatest.Fault
+		faults []faults.Fault
+		token  faults.Fault // of the token endpoint
 		setup  func(*world)
 		reason fga.Reason
 		calls  int // to the API
 		tokens int
 	}{
-		"500":                  {faults: []fgatest.Fault{{Status: 500, Body: `{"code":"internal_error","message":"erin@example.com"}`}}, reason: fga.ReasonUpstream, calls: 2, tokens: 1},
-		"501":                  {faults: []fgatest.Fault{{Status: 501}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"503 and a page":       {faults: []fgatest.Fault{{Status: 503, Body: "<html>"}}, reason: fga.ReasonUpstream, calls: 2, tokens: 1},
-		"429 at once again":    {faults: []fgatest.Fault{{Status: 429, Header: http.Header{"Retry-After": {"0"}}}}, reason: fga.ReasonThrottled, calls: 2, tokens: 1},
-		"429 for half an hour": {faults: []fgatest.Fault{{Status: 429, Header: http.Header{"Retry-After": {"1800"}}}}, reason: fga.ReasonThrottled, calls: 1, tokens: 1},
-		"429 until a date":     {faults: []fgatest.Fault{{Status: 429, Header: http.Header{"Retry-After": {"Wed, 21 Oct 2026 07:28:00 GMT"}}}}, reason: fga.ReasonThrottled, calls: 1, tokens: 1},
-		"400":                  {faults: []fgatest.Fault{{Status: 400, Body: `{"code":"validation_error","message":"erin@example.com"}`}}, reason: fga.ReasonRefused, calls: 1, tokens: 1},
-		"403":                  {faults: []fgatest.Fault{{Status: 403, Body: `{"code":"forbidden","message":"no"}`}}, reason: fga.ReasonCredentials, calls: 1, tokens: 1},
-		"401 for ever":         {faults: []fgatest.Fault{{Status: 401, Body: `{"code":"unauthenticated"}`}}, reason: fga.ReasonCredentials, calls: 2, tokens: 2},
-		"garbage":              {faults: []fgatest.Fault{{Status: 200, Body: "allowed"}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"nothing":              {faults: []fgatest.Fault{{Status: 200}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"an empty object":      {faults: []fgatest.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"allowed as text":      {faults: []fgatest.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"allowed":"true","result":{"0":{"allowed":"true"}}}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"ids we did not send":  {faults: []fgatest.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"result":{"00":{"allowed":true},"7":{"allowed":true}}}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
-		"a hang":               {faults: []fgatest.Fault{{Delay: time.Hour}}, reason: fga.ReasonTimeout, calls: 1, tokens: 1},
+		"500":                  {faults: []faults.Fault{{Status: 500, Body: `{"code":"internal_error","message":"erin@example.com"}`}}, reason: fga.ReasonUpstream, calls: 2, tokens: 1},
+		"501":                  {faults: []faults.Fault{{Status: 501}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"503 and a page":       {faults: []faults.Fault{{Status: 503, Body: "<html>"}}, reason: fga.ReasonUpstream, calls: 2, tokens: 1},
+		"429 at once again":    {faults: []faults.Fault{{Status: 429, Header: http.Header{"Retry-After": {"0"}}}}, reason: fga.ReasonThrottled, calls: 2, tokens: 1},
+		"429 for half an hour": {faults: []faults.Fault{{Status: 429, Header: http.Header{"Retry-After": {"1800"}}}}, reason: fga.ReasonThrottled, calls: 1, tokens: 1},
+		"429 until a date":     {faults: []faults.Fault{{Status: 429, Header: http.Header{"Retry-After": {"Wed, 21 Oct 2026 07:28:00 GMT"}}}}, reason: fga.ReasonThrottled, calls: 1, tokens: 1},
+		"400":                  {faults: []faults.Fault{{Status: 400, Body: `{"code":"validation_error","message":"erin@example.com"}`}}, reason: fga.ReasonRefused, calls: 1, tokens: 1},
+		"403":                  {faults: []faults.Fault{{Status: 403, Body: `{"code":"forbidden","message":"no"}`}}, reason: fga.ReasonCredentials, calls: 1, tokens: 1},
+		"401 for ever":         {faults: []faults.Fault{{Status: 401, Body: `{"code":"unauthenticated"}`}}, reason: fga.ReasonCredentials, calls: 2, tokens: 2},
+		"garbage":              {faults: []faults.Fault{{Status: 200, Body: "allowed"}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"nothing":              {faults: []faults.Fault{{Status: 200}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"an empty object":      {faults: []faults.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"allowed as text":      {faults: []faults.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"allowed":"true","result":{"0":{"allowed":"true"}}}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"ids we did not send":  {faults: []faults.Fault{{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"result":{"00":{"allowed":true},"7":{"allowed":true}}}`}}, reason: fga.ReasonUpstream, calls: 1, tokens: 1},
+		"a hang":               {faults: []faults.Fault{{Delay: time.Hour}}, reason: fga.ReasonTimeout, calls: 1, tokens: 1},
 		"no such model":        {setup: func(w *world) { w.config.ModelID = "01KAFGATESTM0DE1000000000X" }, reason: fga.ReasonRefused, calls: 1, tokens: 1},
 		"no such store":        {setup: func(w *world) { w.config.StoreID = "01KAFGATESTST0RE000000000X" }, reason: fga.ReasonRefused, calls: 1, tokens: 1},
 		"wrong client secret":  {setup: func(w *world) { w.secret = secret.New(canary + "-old") }, reason: fga.ReasonCredentials, tokens: 1},
@@ -155,13 +157,13 @@ func TestTroubles(t *testing.T) {
 		"no client secret": {setup: func(w *world) {
 			w.config.Credentials.Secret = func(context.Context) (secret.String, error) { return secret.String{}, errors.New("empty") }
 		}, reason: fga.ReasonCredentials},
-		"token endpoint 500":     {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 500}}, reason: fga.ReasonUpstream},
-		"token endpoint 429":     {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 429}}, reason: fga.ReasonThrottled},
-		"token endpoint garbage": {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 200, Body: "token"}}, reason: fga.ReasonUpstream},
-		"token without a token":  {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 200, Body: `{"token_type":"Bearer"}`}}, reason: fga.ReasonUpstream},
-		"token of another type":  {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 200, Body: `{"access_token":"x","token_type":"mac"}`}}, reason: fga.ReasonUpstream},
-		"token redirect":         {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}}, reason: fga.ReasonUpstream},
-		"token endpoint hangs":   {faults: []fgatest.Fault{{Path: fgatest.TokenPath, Delay: time.Hour}}, reason: fga.ReasonTimeout},
+		"token endpoint 500":     {token: faults.Fault{Status: 500}, reason: fga.ReasonUpstream, tokens: 1},
+		"token endpoint 429":     {token: faults.Fault{Status: 429}, reason: fga.ReasonThrottled, tokens: 1},
+		"token endpoint garbage": {token: faults.Fault{Status: 200, Body: "token"}, reason: fga.ReasonUpstream, tokens: 1},
+		"token without a token":  {token: faults.Fault{Status: 200, Body: `{"token_type":"Bearer"}`}, reason: fga.ReasonUpstream, tokens: 1},
+		"token of another type":  {token: faults.Fault{Status: 200, Body: `{"access_token":"x","token_type":"mac"}`}, reason: fga.ReasonUpstream, tokens: 1},
+		"token redirect":         {token: faults.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, reason: fga.ReasonUpstream, tokens: 1},
+		"token endpoint hangs":   {token: faults.Fault{Delay: time.Hour}, reason: fga.ReasonTimeout, tokens: 1},
 	} {
 		for form, request := range map[string]fga.Request{"one": one, "many": many} {
 			t.Run(name+"/"+form, func(t *testing.T) {
@@ -171,6 +173,7 @@ func TestTroubles(t *testing.T) {
 						tc.setup(w)
 					}
 					w.fake.Fail(tc.faults...)
+					w.fake.Issuer.Fail(tc.token)
 					began := time.Now()
 					got, err := w.client(t).Ask(t.Context(), request)
 					if took := time.Since(began); took > 4*time.Second {
@@ -212,11 +215,11 @@ func errorText(err error) string {
 
 // TestRetryHelps: one failure is not noticed.
 func TestRetryHelps(t *testing.T) {
-	for name, fault := range map[string]fgatest.Fault{
+	for name, fault := range map[string]faults.Fault{
 		"500":          {Status: 500},
 		"429":          {Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 		"401":          {Status: 401},
-		"429, no hint": {Status: 429},
+		"429, no hint": {Status: 429, Header: http.Header{"Retry-After": nil}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -251,7 +254,7 @@ func TestBatchItemError(t *testing.T) {
 func TestTokenLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.fake.Fail(fgatest.Fault{Path: fgatest.TokenPath, Delay: 100 * time.Millisecond})
+		w.fake.Issuer.Fail(faults.Fault{Delay: 100 * time.Millisecond})
 		c := w.client(t)
 		tokens := func(when string, want int) {
 			t.Helper()
@@ -330,15 +333,15 @@ func TestOnTheWire(t *testing.T) {
 	if call := fake.Calls()[0]; call.Authorization != "" {
 		t.Error("a token nobody asked for was sent")
 	}
-	fake.Fail(fgatest.Fault{Reset: true, Times: 1})
+	fake.Fail(faults.Fault{Reset: true, Times: 1})
 	if got, err := c.Ask(t.Context(), many); err != nil || got.Decisions[0] != fga.Allowed {
 		t.Errorf("one reset: %v, %v", got, err)
 	}
-	fake.Fail(fgatest.Fault{Reset: true})
+	fake.Fail(faults.Fault{Reset: true})
 	if got, err := c.Ask(t.Context(), many); got.Reason != fga.ReasonUpstream {
 		t.Errorf("resets: %v, %v", got, err)
 	}
-	fake.Fail(fgatest.Fault{Delay: 10 * time.Second})
+	fake.Fail(faults.Fault{Delay: 10 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
