@@ -14,7 +14,7 @@ func TestAnAccountConnectedMeanwhileIsNotUsed(t *testing.T) {
 	a := suspend().asked(w)
 	w.Auth0.ConnectAs("frank@example.com", "carol@example.com")
 	w.Decide("frank", "approve")
-	a = w.ends(a, approval.Failed, `The Okta account you connected is that of "carol@example.com"`)
+	a = w.ends(a, approval.Failed, `You connected the Okta account of "carol@example.com"`)
 	w.nothingHappens()
 	for _, r := range w.Okta.Requests() {
 		if r.Actor == oktatest.Carol && r.Path != "/api/v1/users/me" {

@@ -564,7 +564,7 @@ func TestLoginExpires(t *testing.T) {
 	b := w.browser().signIn(alice)
 	w.forward(8*time.Hour + time.Second)
 	b.get("/api/approvals").wants(t, 401)
-	b.get("/").wants(t, 200, `data-testid="signed-out"`, "has expired")
+	b.get("/").wants(t, 200, `data-testid="signed-out"`, "has ended")
 	b.get("/").wants(t, 200, `data-testid="signed-out"`)
 }
 
@@ -633,7 +633,7 @@ func TestCallbackRefuses(t *testing.T) {
 		q := to.Query()
 		q.Set("nonce", "another")
 		to.RawQuery = q.Encode()
-		b.get(b.authorize(to.String(), alice)).wants(t, 401, "could not be verified")
+		b.get(b.authorize(to.String(), alice)).wants(t, 401, "could not verify your sign-in")
 	})
 }
 

@@ -241,7 +241,7 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 }
 
 func TestThePhoneCannotBeAsked(t *testing.T) {
-	const notEnrolled = "no push notifications are set up for your account"
+	const notEnrolled = "your account has no push notifications"
 	at := func(status int, body string) func(*world) {
 		return func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Status: status, Body: body}) }
 	}
@@ -255,18 +255,18 @@ func TestThePhoneCannotBeAsked(t *testing.T) {
 		}, "conflict", notEnrolled},
 		"pushes off":       {func(w *world) { w.Auth0.Configure(func(s *auth0test.Settings) { s.Guardian.PushEnabled = false }) }, "conflict", notEnrolled},
 		"user is deleted":  {at(400, `{"error":"unknown_user_id","error_description":"User ID is malformed or unknown"}`), "unauthenticated", "Auth0 does not know your account any more."},
-		"429":              {at(429, `{"error":"too_many_requests"}`), "conflict", "Your phone was asked too often"},
-		"429 as a refusal": {at(429, `{"error":"access_denied","error_description":"Too Many Requests"}`), "conflict", "Your phone was asked too often"},
+		"429":              {at(429, `{"error":"too_many_requests"}`), "conflict", "Your phone got too many requests"},
+		"429 as a refusal": {at(429, `{"error":"access_denied","error_description":"Too Many Requests"}`), "conflict", "Your phone got too many requests"},
 		"grant off": {func(w *world) {
 			w.Auth0.Configure(func(s *auth0test.Settings) {
 				s.Clients[pipelinetest.ClientID].GrantTypes = []string{auth0test.GrantTokenVault}
 			})
-		}, "internal", "not set up right"},
-		"wrong secret": {at(401, `{"error":"access_denied","error_description":"Unauthorized"}`), "internal", "not set up right"},
+		}, "internal", "not set up correctly"},
+		"wrong secret": {at(401, `{"error":"access_denied","error_description":"Unauthorized"}`), "internal", "not set up correctly"},
 		"500":          {at(500, `<html>canary</html>`), "upstream", "Auth0 did not answer."},
-		"garbage":      {at(200, `{"auth_req_id":`), "upstream", "The approval could not be sent to your phone."},
-		"no id":        {at(200, `{"expires_in":300}`), "upstream", "The approval could not be sent to your phone."},
-		"reset":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Reset: true}) }, "upstream", "The approval could not be sent to your phone."},
+		"garbage":      {at(200, `{"auth_req_id":`), "upstream", "I could not send the request to your phone."},
+		"no id":        {at(200, `{"expires_in":300}`), "upstream", "I could not send the request to your phone."},
+		"reset":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Reset: true}) }, "upstream", "I could not send the request to your phone."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -438,7 +438,7 @@ func TestTheAnswerComesInTime(t *testing.T) {
 	w.ToAuth0.Fail(pipelinetest.Fault{Match: "/bc-authorize", Delay: time.Minute})
 	ctx, cancel := context.WithTimeout(t.Context(), pipeline.Margin+500*time.Millisecond)
 	defer cancel()
-	wants(t, w.Send(ctx, w.Handle, pipelinetest.Event(frank, "manage_user", "action", "suspend", "user", "dave")), "upstream", "The approval could not be sent to your phone.")
+	wants(t, w.Send(ctx, w.Handle, pipelinetest.Event(frank, "manage_user", "action", "suspend", "user", "dave")), "upstream", "I could not send the request to your phone.")
 	if all := w.Approvals("frank"); len(all) != 1 || all[0].Status != approval.Failed {
 		t.Errorf("approvals: %+v", all)
 	}

@@ -18,7 +18,7 @@ func TestAnotherPersonsAccountIsNotUsed(t *testing.T) {
 			w := start(t)
 			alice := w.SignInAs("alice", "frank")
 			r := w.ask(alice, call[0], call[1:]...)
-			wants(t, r, "conflict", `The Okta account you connected is that of "frank@example.com", but you are signed in as "alice@example.com".`, "I disconnected it", "connect your own")
+			wants(t, r, "conflict", `You connected the Okta account of "frank@example.com", but you are signed in as "alice@example.com".`, "I disconnected it", "connect your own")
 			if calls := w.ToOkta.Calls(); !slices.Equal(calls, []string{"GET /api/v1/users/me"}) {
 				t.Errorf("with frank's token it called %q, want only whose it is", calls)
 			}
@@ -62,10 +62,10 @@ func TestAnAddressThatWasChangedInTheRowGivesNothing(t *testing.T) {
 	wants(t, w.ask(alice, "find_users", "query", "Taylor"), "denied")
 	w.AlterSession(alice, "email", "frank@example.com")
 	for _, call := range [][]string{{"find_users", "query", "Taylor"}, {"list_my_permissions"}} {
-		wants(t, w.ask(alice, call[0], call[1:]...), "internal", "The stored sign-in cannot be read.")
+		wants(t, w.ask(alice, call[0], call[1:]...), "internal", "I cannot read your stored sign-in.")
 	}
 	w.restart()
-	wants(t, w.ask(alice, "list_my_permissions"), "internal", "The stored sign-in cannot be read.")
+	wants(t, w.ask(alice, "list_my_permissions"), "internal", "I cannot read your stored sign-in.")
 }
 
 // The calls of a session are counted in the table, so that processes count together.

@@ -375,10 +375,10 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		"refresh token revoked": {func(w *world) { w.Auth0.RevokeRefreshTokens(string(pipelinetest.Subject("alice"))) }, "unauthenticated", "Please sign in again."},
 		"wrong client secret": {func(w *world) {
 			w.ToAuth0.Fail(pipelinetest.Fault{Status: 401, Body: `{"error":"access_denied","error_description":"Unauthorized"}`})
-		}, "internal", "not set up right"},
+		}, "internal", "not set up correctly"},
 		"secret without value":  {func(w *world) { w.Env["AUTH0_CLIENT_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
 		"key without value":     {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
-		"other key":             {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "The stored sign-in cannot be read."},
+		"other key":             {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "I cannot read your stored sign-in."},
 		"panic":                 {func(w *world) { w.enforcer = nil }, "panic", "Something went wrong on our side."},
 		"panic beside the path": {func(w *world) { w.enforcer.Sessions = nil }, "internal", "Something went wrong on our side."},
 	} {
@@ -458,7 +458,7 @@ func TestATokenMovedIntoAnotherSessionIsRefused(t *testing.T) {
 	if err := c.Sessions.SaveOktaToken(t.Context(), alice, stolen.OktaToken, stolen.OktaExpires); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, w.ask(alice, "list_user_groups"), "internal", "The stored sign-in cannot be read.")
+	wants(t, w.ask(alice, "list_user_groups"), "internal", "I cannot read your stored sign-in.")
 }
 
 func TestTheEnvironmentIsTheOneThatIsDeployed(t *testing.T) {

@@ -70,7 +70,7 @@ func (e *enforcer) Session(_ context.Context, id session.ID) (session.Session, e
 
 func (e *enforcer) Verify(context.Context, session.Session) error {
 	if e.forged {
-		return fault.New(fault.Internal, "The stored sign-in cannot be read.", nil)
+		return fault.New(fault.Internal, "I cannot read your stored sign-in.", nil)
 	}
 	return nil
 }

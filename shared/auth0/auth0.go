@@ -1,9 +1,9 @@
 // Package auth0 is the client of an Auth0 tenant: sign-in, refresh, revocation, Token Vault exchange, Connected
 // Accounts.
 //
-// Discovery and the usual checks of an id_token are go-oidc's work; keys are fetched and claims are decoded here, exactly. The token endpoint is called by hand, since an error's status, code and
-// Retry-After decide together what it means: Auth0 uses access_denied for a wrong secret (401), a policy (403), a rate
-// limit (429) and a person's refusal.
+// go-oidc does discovery and the usual checks of an id_token. Keys are fetched and claims are decoded here. The token endpoint is called
+// without golang.org/x/oauth2, because status, code and Retry-After of an error are needed: Auth0 uses access_denied for a wrong
+// client secret (401), a policy (403), a rate limit (429) and a person's refusal.
 package auth0
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// Endpoint is a path below the issuer. Auth0 documents them as fixed, so that a first token needs no discovery.
+// Endpoint is a path below the issuer. Auth0 documents these paths as fixed, so a token request needs no discovery.
 type Endpoint string
 
 // The endpoints that take the client's credentials.
@@ -36,19 +36,19 @@ const (
 )
 
 const (
-	timeout = 8 * time.Second // one call; a Lambda's own deadline may come first
+	timeout = 8 * time.Second // of one call
 	maxBody = 1 << 20
 )
 
 // Config is what a Client needs.
 type Config struct {
-	Issuer   *url.URL // https://tenant/, the trailing slash is added where it lacks
+	Issuer   *url.URL // https://tenant/; a missing trailing slash is added
 	ClientID string
 	Secret   func(context.Context) (secret.String, error) // the client secret, fetched when first needed
-	// FreshSecret reads the client secret past any cache. It is asked, at most once a minute, when the tenant no longer takes
-	// the secret we have; with another one the call is made once more. nil if a secret that was changed needs a new process.
+	// FreshSecret reads the client secret without a cache. It is called, at most once a minute, when the tenant refuses the secret in use;
+	// if it returns another one, the call is repeated with that. If it is nil, a changed secret needs a new process.
 	FreshSecret func(context.Context) (secret.String, error)
-	HTTP        *http.Client     // nil for one with a sane timeout
+	HTTP        *http.Client     // nil for a client with a timeout of 8 s
 	Now         func() time.Time // nil for time.Now
 }
 
@@ -64,7 +64,7 @@ type Client struct {
 	provider *provider
 }
 
-// New makes a Client. Nothing is fetched yet.
+// New makes a Client. It makes no call.
 func New(cfg Config) *Client {
 	c := &Client{
 		issuer:   strings.TrimSuffix(cfg.Issuer.String(), "/") + "/",
@@ -79,29 +79,29 @@ func New(cfg Config) *Client {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	// A token endpoint that redirects would be sent the client secret elsewhere.
-	own := *c.http
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http = &own
+	// Following a redirect of the token endpoint would send the client secret to another host.
+	noRedirects := *c.http
+	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &noRedirects
 	return c
 }
 
-// Issuer is the tenant's issuer identifier, with its trailing slash.
+// Issuer returns the tenant's issuer identifier, with a trailing slash.
 func (c *Client) Issuer() string { return c.issuer }
 
-// ClientID is the application's client_id.
+// ClientID returns the application's client_id.
 func (c *Client) ClientID() string { return c.clientID }
 
-// Error is a refusal in the tenant's own words. Description is Auth0's text: for the log, never for a person.
+// Error is an error answer of the tenant. Description is Auth0's text, which is never shown to a person.
 type Error struct {
 	Status      int
 	Code        string        // error
 	Description string        // error_description
-	RetryAfter  time.Duration // of the header, 0 if absent
+	RetryAfter  time.Duration // header Retry-After, 0 if absent
 	Interval    time.Duration // CIBA: the new interval of slow_down, 0 if absent
 }
 
-// Error shows status and code; the description may hold personal data and is left to LogValue's reader to ask for.
+// Error returns status and code. The description is left out, as it may hold personal data.
 func (e *Error) Error() string {
 	if e.Code == "" {
 		return fmt.Sprintf("auth0 answered %d", e.Status)
@@ -109,17 +109,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("auth0 answered %d %s", e.Status, e.Code)
 }
 
-// LogValue groups the facts.
+// LogValue returns status and code.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("status", e.Status), slog.String("error", e.Code))
 }
 
-// RateLimited says whether the tenant asked us to slow down, in any of the forms it uses.
+// RateLimited reports whether the tenant refused the call because of a rate limit, in any of the forms that Auth0 uses.
 func (e *Error) RateLimited() bool {
 	return e.Status == http.StatusTooManyRequests || e.Code == "too_many_requests" || strings.EqualFold(e.Description, "Too Many Requests")
 }
 
-// Misconfigured says whether the refusal is about the application's own settings, which no user can mend.
+// Misconfigured reports whether the cause is the configuration of the application, which only an administrator can change.
 func (e *Error) Misconfigured() bool {
 	switch e.Code {
 	case "unauthorized_client", "unsupported_grant_type", "invalid_scope", "mfa_required", "invalid_target":
@@ -128,7 +128,7 @@ func (e *Error) Misconfigured() bool {
 	return e.clientRefused()
 }
 
-// clientRefused says whether the tenant does not take the client's credentials, in either of the forms it uses.
+// clientRefused reports whether the tenant refused the client's credentials, in either of the forms that Auth0 uses.
 func (e *Error) clientRefused() bool {
 	return e.Code == "invalid_client" || e.Code == "access_denied" && (e.Status == http.StatusUnauthorized || e.Description == "Unauthorized")
 }
@@ -136,11 +136,12 @@ func (e *Error) clientRefused() bool {
 const (
 	sayAuth0Down   = "Auth0 did not answer. Please try again in a minute."
 	sayAuth0Busy   = "Auth0 is busy. Please try again in a minute."
-	sayMisconfig   = "Steward's connection to Auth0 is not set up right. Please tell your administrator; nothing was changed."
+	sayMisconfig   = "Steward's connection to Auth0 is not set up correctly. Nothing has changed. Please tell your administrator."
 	saySignInAgain = "Your sign-in has ended. Please sign in again."
 )
 
-// Fault turns a refusal that has no meaning of its own in a flow into a fault.
+// Fault returns the fault for an error of a call: fault.Upstream if the tenant could not be asked or is busy, fault.Unauthenticated for
+// invalid_grant, and fault.Internal for all others, as they come from the configuration. A *fault.Error is returned as it is.
 func Fault(err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
@@ -161,9 +162,9 @@ func Fault(err error) error {
 	return fault.New(fault.Internal, sayMisconfig, err)
 }
 
-// Form posts a form with the client's credentials (client_secret_post) and decodes a 2xx answer into into. A refusal
-// is an *[Error]; anything else means that the tenant could not be asked. Refused credentials are read anew, and the call is
-// made once more if they were changed: a tenant looks at them before anything else, so that nothing has happened yet.
+// Form posts a form with the client's credentials (client_secret_post) and decodes a 2xx answer into into. An error answer is an *[Error];
+// any other error means that the tenant could not be asked. If the tenant refuses the credentials and the client secret has changed
+// meanwhile, the call is repeated with the new one. That is safe, as a tenant checks the credentials before it does anything else.
 func (c *Client) Form(ctx context.Context, endpoint Endpoint, form url.Values, into any) error {
 	key, err := c.secret.get(ctx)
 	if err != nil {
@@ -193,7 +194,7 @@ func (c *Client) post(ctx context.Context, endpoint Endpoint, form url.Values, k
 func (c *Client) do(req *http.Request, into any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
-		// url.Error repeats the URL, which holds nothing secret here; the body is not part of it.
+		// url.Error contains the URL, which holds no secret here, and not the body.
 		return fmt.Errorf("auth0: %w", err)
 	}
 	defer resp.Body.Close()
@@ -202,7 +203,7 @@ func (c *Client) do(req *http.Request, into any) error {
 		return fmt.Errorf("auth0: read answer: %w", err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return refusal(resp, body)
+		return errorOf(resp, body)
 	}
 	if into == nil {
 		return nil
@@ -211,13 +212,14 @@ func (c *Client) do(req *http.Request, into any) error {
 		return fmt.Errorf("auth0: answered %d with %q, want JSON", resp.StatusCode, kind)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return errors.New("auth0: the answer is not the JSON it should be")
+		return errors.New("auth0: the answer is not valid JSON")
 	}
 	return nil
 }
 
-// refusal reads OAuth errors and the My Account API's problem documents alike; a proxy's HTML gives an Error without a code.
-func refusal(resp *http.Response, body []byte) *Error {
+// errorOf decodes an error answer: of OAuth, or a problem document of the My Account API. For anything else, such as the HTML of a proxy,
+// the code is empty.
+func errorOf(resp *http.Response, body []byte) *Error {
 	var wire struct {
 		Code        string  `json:"error"`
 		Description string  `json:"error_description"`
@@ -236,7 +238,7 @@ func refusal(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// seconds bounds a duration that a server sent: not negative, at most a day.
+// seconds converts a number of seconds from a server, limited to 0 to 24 hours.
 func seconds(n float64) time.Duration {
 	return time.Duration(min(max(n, 0), 86400) * float64(time.Second))
 }

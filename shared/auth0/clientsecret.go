@@ -8,18 +8,18 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// freshEvery is how often, at most, the client secret is read anew. A tenant that refuses it for another reason would
-// otherwise have it read with every call.
-const freshEvery = time.Minute
+// rereadInterval is the least time between two fresh reads of the client secret. Without it, a tenant that refuses the client for
+// another reason would cause a read with every call.
+const rereadInterval = time.Minute
 
-// clientSecret gives out the client secret, and notices when it was changed while this process lives.
+// clientSecret returns the client secret, and reads it again when it has changed.
 type clientSecret struct {
 	cached func(context.Context) (secret.String, error)
-	fresh  func(context.Context) (secret.String, error) // nil if it cannot be read anew
+	fresh  func(context.Context) (secret.String, error) // reads without a cache; nil if that is not possible
 
 	mu     sync.Mutex
-	newest secret.String // what fresh gave last; zero before
-	asked  time.Time     // when fresh was asked last
+	newest secret.String // the last result of fresh, zero before
+	readAt time.Time     // of the last call of fresh
 }
 
 func (s *clientSecret) get(ctx context.Context) (secret.String, error) {
@@ -32,14 +32,14 @@ func (s *clientSecret) get(ctx context.Context) (secret.String, error) {
 	return s.cached(ctx)
 }
 
-// changed returns the secret in place of refused, which the tenant does not take, or a zero one if there is no other: it was
-// not changed, it was read within the last minute, or it cannot be read. Callers that come together wait for one reading.
+// changed returns the new secret after the tenant refused one. It is zero if the secret has not changed, was read within the last minute,
+// or cannot be read. Concurrent callers share one read.
 func (s *clientSecret) changed(ctx context.Context, refused secret.String, now time.Time) secret.String {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fresh != nil && (s.asked.IsZero() || now.Sub(s.asked) >= freshEvery) && (s.newest.IsZero() || s.newest.Equal(refused)) {
-		s.asked = now
-		if read, err := s.fresh(ctx); err == nil { // an error leaves the refusal to speak for itself
+	if s.fresh != nil && (s.readAt.IsZero() || now.Sub(s.readAt) >= rereadInterval) && (s.newest.IsZero() || s.newest.Equal(refused)) {
+		s.readAt = now
+		if read, err := s.fresh(ctx); err == nil { // after an error the caller returns the tenant's refusal
 			s.newest = read
 		}
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 )
 
-// provider is what discovery tells.
+// provider is the tenant's metadata.
 type provider struct {
 	authURL        string
 	responseIssuer bool // authorization responses carry iss (RFC 9207)
 	keys           *keySet
 }
 
-// discover reads the tenant's metadata once; a failed try is tried again by the next caller.
+// discover returns the tenant's metadata, fetched once. If that fails, the error is a fault.Upstream, and the next call tries again.
 func (c *Client) discover(ctx context.Context) (*provider, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		ResponseIssuer bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := p.Claims(&metadata); err != nil {
-		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: the metadata is not what it should be"))
+		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: the metadata cannot be decoded"))
 	}
 	if _, err := config.ParseURL(metadata.JWKS); err != nil {
 		return nil, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 discovery: jwks_uri %w", err))
@@ -52,15 +52,14 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	return c.provider, nil
 }
 
-// keySet holds the tenant's signing keys. They are fetched when first needed, and again when a token names a key that is
-// not among them.
+// keySet holds the tenant's signing keys. They are fetched at first use, and again when a token names an unknown key.
 //
-// oidc.RemoteKeySet is not used: for a moment after a fetch has failed it answers the next caller with the same failure,
-// and it tells an outage from a forged token by the words of an error alone.
+// It replaces oidc.RemoteKeySet, which returns the error of a failed fetch to concurrent callers too, and whose errors tell an outage
+// from a forged token only by their text.
 type keySet struct {
 	client   *Client
 	url      string
-	fetching chan struct{} // one place: taken while the keys are being fetched
+	fetching chan struct{} // a lock that can be waited for with a context
 
 	mu   sync.RWMutex
 	keys map[string]*rsa.PublicKey // by key id
@@ -72,7 +71,7 @@ func (k *keySet) known(id string) *rsa.PublicKey {
 	return k.keys[id]
 }
 
-// key finds a key by its id: nil if the tenant has none of that id. An error means that the tenant could not be asked.
+// key returns the key with an id, nil if the tenant has no such key. An error means that the keys could not be fetched.
 func (k *keySet) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 	if key := k.known(id); key != nil {
 		return key, nil
@@ -83,7 +82,7 @@ func (k *keySet) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if key := k.known(id); key != nil { // fetched meanwhile
+	if key := k.known(id); key != nil { // another call fetched it
 		return key, nil
 	}
 	keys, err := k.client.fetchKeys(ctx, k.url)
@@ -96,8 +95,7 @@ func (k *keySet) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 	return keys[id], nil
 }
 
-// fetchKeys reads a JSON Web Key Set (RFC 7517 section 5). Keys that are no RSA keys are left out, those of a kind that
-// this program does not know included.
+// fetchKeys fetches a JSON Web Key Set (RFC 7517 section 5) and returns its RSA keys by key id. Other keys are ignored.
 func (c *Client) fetchKeys(ctx context.Context, url string) (map[string]*rsa.PublicKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -122,26 +120,26 @@ func (c *Client) fetchKeys(ctx context.Context, url string) (map[string]*rsa.Pub
 	return keys, nil
 }
 
-// verification is the oidc.KeySet of one verification. The verifier keeps no chain of errors, so what kept the keys from
-// being had is noted here: a signature that does not fit is a forgery, keys that cannot be had are no answer at all.
-type verification struct {
-	keys        *keySet
-	unreachable error
+// signatureCheck is the oidc.KeySet for one token. oidc.IDTokenVerifier returns an error without its cause, so the error of a failed key
+// fetch is stored in fetchErr: it means that the token could not be checked, while any other error means that it is not valid.
+type signatureCheck struct {
+	keys     *keySet
+	fetchErr error
 }
 
-// VerifySignature is oidc.KeySet's.
-func (v *verification) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+// VerifySignature implements oidc.KeySet.
+func (v *signatureCheck) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256})
 	if err != nil {
 		return nil, err
 	}
 	key, err := v.keys.key(ctx, signed.Signatures[0].Header.KeyID)
 	if err != nil {
-		v.unreachable = err
+		v.fetchErr = err
 		return nil, err
 	}
 	if key == nil {
-		return nil, errors.New("signed by a key that the tenant does not have")
+		return nil, errors.New("the tenant has no key with this id")
 	}
 	return signed.Verify(key)
 }

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	clockSkew  = time.Minute // how far Auth0's clock may be ahead of ours
+	clockSkew  = time.Minute // Auth0's clock may be ahead of ours by this much
 	maxSubject = 255         // OpenID Connect Core section 2
 )
 
-// IDToken is what a verified id_token says.
+// IDToken holds the claims of a verified id_token.
 type IDToken struct {
 	Subject       string
 	Email         string
@@ -34,10 +34,10 @@ type IDToken struct {
 	Expiry        time.Time
 }
 
-// VerifyIDToken checks an id_token as OpenID Connect Core section 3.1.3.7 asks: one JWS in compact form, its signature,
-// issuer, audience, authorized party, times, and that its subject has the form of one. Claims are decoded exactly: a name
-// in other letter case is another claim, and a claim that stands twice is refused. Nonce and subject are the caller's to
-// compare. Errors: fault.Unauthenticated, or fault.Upstream if the tenant's keys cannot be had.
+// VerifyIDToken verifies an id_token (OpenID Connect Core section 3.1.3.7): that it is one JWS in compact form, its signature, issuer,
+// audience, authorized party and times, and the form of its subject. Names of claims are case-sensitive, and a repeated claim is
+// refused. The caller compares nonce and subject. Errors: fault.Unauthenticated if the token is not valid, fault.Upstream if the
+// tenant's metadata or keys cannot be fetched.
 func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken, error) {
 	p, err := c.discover(ctx)
 	if err != nil {
@@ -46,18 +46,18 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken,
 	if !isCompact(raw.Reveal()) {
 		return IDToken{}, unverified(errors.New("id_token is not one JWS in compact form"))
 	}
-	keys := &verification{keys: p.keys}
-	verifier := oidc.NewVerifier(c.issuer, keys, &oidc.Config{ClientID: c.clientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256}, Now: c.now})
+	signature := &signatureCheck{keys: p.keys}
+	verifier := oidc.NewVerifier(c.issuer, signature, &oidc.Config{ClientID: c.clientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256}, Now: c.now})
 	token, err := verifier.Verify(ctx, raw.Reveal())
-	if keys.unreachable != nil {
-		return IDToken{}, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 keys: %w", keys.unreachable))
+	if signature.fetchErr != nil {
+		return IDToken{}, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 keys: %w", signature.fetchErr))
 	}
 	var payload json.RawMessage
 	if err == nil {
 		err = token.Claims(&payload)
 	}
 	if err != nil {
-		return IDToken{}, unverified(errors.New("id_token does not verify")) // the verifier's words repeat claims, which are personal
+		return IDToken{}, unverified(errors.New("id_token does not verify")) // the verifier's text contains claims, which are personal
 	}
 	claims, err := decodeClaims(payload)
 	if err == nil {
@@ -79,11 +79,11 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken,
 }
 
 func unverified(cause error) error {
-	return fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", cause)
+	return fault.New(fault.Unauthenticated, "I could not verify your sign-in. Please sign in again.", cause)
 }
 
-// isCompact says whether raw is one JWS in compact serialization (RFC 7515 section 7.1) and nothing else. go-jose also
-// reads the JSON serialization, and skips white space.
+// isCompact reports whether raw is one JWS in compact serialization (RFC 7515 section 7.1). go-jose also accepts the JSON serialization
+// and white space.
 func isCompact(raw string) bool {
 	for _, r := range raw {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.' {
@@ -93,7 +93,7 @@ func isCompact(raw string) bool {
 	return strings.Count(raw, ".") == 2
 }
 
-// claims are those of an id_token that Steward reads.
+// claims are the claims of an id_token that Steward uses.
 type claims struct {
 	issuer, subject  string
 	audience         []string
@@ -106,8 +106,8 @@ type claims struct {
 	emailVerified        bool
 }
 
-// check holds the claims against the client they must be for. It repeats checks of the verifier, which reads claims
-// without regard to letter case, on the values that are used.
+// check checks that the claims are for this client and in time. It repeats checks of the verifier, because the verifier ignores the letter
+// case of claim names and so may have checked other values.
 func (cl *claims) check(issuer, clientID string, now time.Time) error {
 	switch {
 	case cl.issuer != issuer:
@@ -123,14 +123,14 @@ func (cl *claims) check(issuer, clientID string, now time.Time) error {
 	case cl.issuedAt.IsZero() || cl.issuedAt.After(now.Add(clockSkew)):
 		return errors.New("no iat, or one in the future")
 	case cl.notBefore.After(now.Add(clockSkew)):
-		return errors.New("not good yet")
+		return errors.New("not valid yet")
 	case !isSubject(cl.subject):
 		return errors.New("no sub, or one that is longer than 255 characters or not printable ASCII")
 	}
 	return nil
 }
 
-// isSubject says whether s has the form of a subject identifier: Auth0's are provider|id.
+// isSubject reports whether s is a subject identifier: 1 to 255 printable ASCII characters. Auth0's have the form provider|id.
 func isSubject(s string) bool {
 	for _, r := range s {
 		if r < ' ' || r > '~' {
@@ -140,8 +140,8 @@ func isSubject(s string) bool {
 	return s != "" && len(s) <= maxSubject
 }
 
-// decodeClaims reads claims by their exact names. encoding/json would fill a struct's field from any letter case, the last
-// one winning. Errors name a claim and never its value.
+// decodeClaims decodes claims by their exact names; encoding/json would fill a struct field from any letter case and take the last one.
+// Errors name a claim and never its value.
 func decodeClaims(payload []byte) (*claims, error) {
 	all, err := object(payload)
 	if err != nil {
@@ -170,39 +170,39 @@ func decodeClaims(payload []byte) (*claims, error) {
 	return cl, nil
 }
 
-// object splits a JSON object into its members, whose names must differ.
+// object returns the members of a JSON object. A repeated name is an error.
 func object(data []byte) (map[string]json.RawMessage, error) {
-	none := errors.New("the claims are no JSON object")
+	notObject := errors.New("the claims are not a JSON object")
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, none
+		return nil, notObject
 	}
 	all := map[string]json.RawMessage{}
 	for decoder.More() {
 		token, err := decoder.Token()
 		name, ok := token.(string)
 		if err != nil || !ok {
-			return nil, none
+			return nil, notObject
 		}
 		if _, twice := all[name]; twice {
-			return nil, errors.New("a claim stands twice")
+			return nil, errors.New("a claim is repeated")
 		}
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
-			return nil, none
+			return nil, notObject
 		}
 		all[name] = value
 	}
 	if _, err := decoder.Token(); err != nil { // the closing brace
-		return nil, none
+		return nil, notObject
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, none
+		return nil, notObject
 	}
 	return all, nil
 }
 
-// audience is one string, or an array of them.
+// audience decodes aud: one string, or an array of strings.
 func audience(v json.RawMessage) ([]string, error) {
 	var one string
 	if json.Unmarshal(v, &one) == nil {
@@ -215,10 +215,10 @@ func audience(v json.RawMessage) ([]string, error) {
 	return several, nil
 }
 
-// maxDate is the end of the year 9999, in seconds.
+// maxDate is the end of the year 9999 in Unix seconds.
 const maxDate = 253402300799
 
-// numericDate is seconds since 1970, perhaps with a fraction (RFC 7519 section 2).
+// numericDate decodes a NumericDate: Unix seconds, possibly with a fraction (RFC 7519 section 2).
 func numericDate(v json.RawMessage) (time.Time, error) {
 	var s float64
 	if json.Unmarshal(v, &s) != nil || s <= 0 || s > maxDate {
@@ -227,9 +227,8 @@ func numericDate(v json.RawMessage) (time.Time, error) {
 	return time.Unix(int64(s), 0), nil
 }
 
-// SubjectConnection takes apart a subject of the form oidc|<connection>|<id at the provider>, which is what people of an
-// OpenID Connect connection usually have. Auth0 does not document it: ok is false for any other form, which says nothing
-// about the connection.
+// SubjectConnection splits a subject of the form oidc|<connection>|<id at the provider>, which people of an OpenID Connect connection
+// usually have. Auth0 does not document the form; ok is false for any other one, and the connection is then not known.
 func SubjectConnection(subject string) (connection, upstreamID string, ok bool) {
 	parts := strings.SplitN(subject, "|", 3)
 	if len(parts) != 3 || parts[0] != "oidc" || parts[1] == "" || parts[2] == "" {

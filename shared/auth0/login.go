@@ -15,19 +15,19 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// Scope is what a sign-in asks for: who the person is, and a refresh token to act for them later.
+// Scope is the scope of a sign-in: the person's profile, and a refresh token.
 const Scope = "openid profile email offline_access"
 
-// AuthRequest is one sign-in.
+// AuthRequest is the authorization request of one sign-in.
 type AuthRequest struct {
 	RedirectURI string
 	State       secret.String
 	Nonce       secret.String
-	Verifier    secret.String // PKCE; its S256 challenge travels
-	Connection  string        // straight to this identity provider; "" lets Auth0 ask
+	Verifier    secret.String // of PKCE; the request holds its S256 challenge
+	Connection  string        // the identity provider; "" lets Auth0 ask the person
 }
 
-// NewVerifier makes a PKCE code verifier of 52 characters (RFC 7636 section 4.1).
+// NewVerifier returns a PKCE code verifier of 52 characters (RFC 7636 section 4.1).
 func NewVerifier() secret.String { return secret.New(rand.Text() + rand.Text()) }
 
 func challenge(verifier secret.String) string {
@@ -35,7 +35,7 @@ func challenge(verifier secret.String) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// AuthCodeURL is where to send the browser.
+// AuthCodeURL returns the address to send the browser to. The error is a fault.Upstream if the tenant's metadata cannot be fetched.
 func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error) {
 	if r.State.IsZero() || r.Nonce.IsZero() || r.Verifier.IsZero() {
 		return "", errors.New("auth0: a sign-in needs state, nonce and verifier")
@@ -68,9 +68,9 @@ func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error)
 	return u.String(), nil
 }
 
-// CheckResponseIssuer checks the iss parameter of an authorization response, "" where it has none (RFC 9207 section 2.4):
-// another issuer than ours is always refused, a missing one where the tenant's metadata announces the parameter. Errors:
-// fault.Unauthenticated, or fault.Upstream if the metadata cannot be had.
+// CheckResponseIssuer checks iss of an authorization response, "" if it has none (RFC 9207 section 2.4). Another issuer is refused; a
+// missing one is refused if the tenant's metadata announces the parameter. Errors: fault.Unauthenticated, or fault.Upstream if the
+// metadata cannot be fetched.
 func (c *Client) CheckResponseIssuer(ctx context.Context, iss string) error {
 	if iss == c.issuer {
 		return nil
@@ -83,19 +83,19 @@ func (c *Client) CheckResponseIssuer(ctx context.Context, iss string) error {
 		return err
 	}
 	if p.responseIssuer {
-		return unverified(errors.New("the authorization response names no issuer, although the tenant announces that it does"))
+		return unverified(errors.New("the authorization response has no iss, although the tenant announces it"))
 	}
 	return nil
 }
 
-// Tokens are what the token endpoint gives. Which are present depends on the grant.
+// Tokens is an answer of the token endpoint. Which fields are set depends on the grant.
 type Tokens struct {
 	AccessToken  secret.String
 	RefreshToken secret.String
 	IDToken      secret.String
 	Scope        string
 	ExpiresIn    time.Duration
-	// AuthorizationDetails are what was approved, where that was asked for (RFC 9396 section 7); else nil.
+	// AuthorizationDetails is what was approved, nil if the request had none (RFC 9396 section 7).
 	AuthorizationDetails json.RawMessage
 }
 
@@ -121,7 +121,7 @@ func (w tokensWire) tokens() Tokens {
 	}
 }
 
-// Token asks the token endpoint for whatever grant form describes.
+// Token calls the token endpoint with the grant in form. Errors are those of [Client.Form].
 func (c *Client) Token(ctx context.Context, form url.Values) (Tokens, error) {
 	var wire tokensWire
 	if err := c.Form(ctx, EndpointToken, form, &wire); err != nil {
@@ -130,7 +130,7 @@ func (c *Client) Token(ctx context.Context, form url.Values) (Tokens, error) {
 	return wire.tokens(), nil
 }
 
-// Code redeems an authorization code.
+// Code redeems an authorization code. Errors are those of [Client.Form], and a fault.Internal if id_token or refresh_token is missing.
 func (c *Client) Code(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (Tokens, error) {
 	t, err := c.Token(ctx, url.Values{
 		"grant_type":    {"authorization_code"},
@@ -147,9 +147,8 @@ func (c *Client) Code(ctx context.Context, code secret.String, redirectURI strin
 	return t, nil
 }
 
-// Refresh gets an access token for audience ("" for the one of the login) with scope, by Multi-Resource Refresh Tokens
-// where the two differ from the login's. Scopes the application has no policy for are silently left out by Auth0: look
-// at the answer's Scope.
+// Refresh gets an access token for audience and scope, "" for those of the login. Others need a Multi-Resource Refresh Token; Auth0 then
+// leaves out scopes that the application's policy does not allow, without an error, so the caller checks the answer's Scope.
 func (c *Client) Refresh(ctx context.Context, refresh secret.String, audience, scope string) (Tokens, error) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}}
 	if audience != "" {
@@ -168,7 +167,7 @@ func (c *Client) Refresh(ctx context.Context, refresh secret.String, audience, s
 	return t, nil
 }
 
-// Revoke ends a refresh token. Revoking a dead one is no error.
+// Revoke revokes a refresh token (RFC 7009). A token that is not valid any more is no error.
 func (c *Client) Revoke(ctx context.Context, refresh secret.String) error {
 	if err := c.Form(ctx, EndpointRevoke, url.Values{"token": {refresh.Reveal()}}, nil); err != nil {
 		return fmt.Errorf("revoke: %w", err)
@@ -176,7 +175,7 @@ func (c *Client) Revoke(ctx context.Context, refresh secret.String) error {
 	return nil
 }
 
-// LogoutURL ends the browser's session at Auth0 and comes back to returnTo, which must be an allowed logout URL.
+// LogoutURL returns the address that ends the browser's session at Auth0 and redirects to returnTo, an allowed logout URL of the tenant.
 func (c *Client) LogoutURL(returnTo string) string {
 	return c.issuer + "v2/logout?" + url.Values{"client_id": {c.clientID}, "returnTo": {returnTo}}.Encode()
 }

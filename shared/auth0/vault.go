@@ -18,22 +18,22 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// The words of the Token Vault exchange (Auth0 docs, "Refresh token exchange with Token Vault").
+// Parameters of the Token Vault exchange (Auth0 docs, "Refresh token exchange with Token Vault").
 const (
 	grantFederated     = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
 	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"                      //nolint:gosec // a name
 	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token" //nolint:gosec // a name
 )
 
-// Federated is a token of the upstream provider, out of the vault.
+// Federated is an access token of the upstream provider from Token Vault.
 type Federated struct {
 	AccessToken secret.String
 	Scope       string
-	ExpiresIn   time.Duration // what is left of it
+	ExpiresIn   time.Duration // from now
 }
 
-// FederatedToken exchanges a refresh token for the person's token at connection. The refresh token is neither rotated
-// nor used up. Only the documented fields are sent: no scope, no audience.
+// FederatedToken exchanges a refresh token for the person's access token at connection. The refresh token stays valid. Only the documented
+// fields are sent: no scope, no audience. A refusal is an *[Error]; see [Error.NotConnected].
 func (c *Client) FederatedToken(ctx context.Context, refresh secret.String, connection string) (Federated, error) {
 	t, err := c.Token(ctx, url.Values{
 		"grant_type":           {grantFederated},
@@ -51,7 +51,7 @@ func (c *Client) FederatedToken(ctx context.Context, refresh secret.String, conn
 	return Federated{AccessToken: t.AccessToken, Scope: t.Scope, ExpiresIn: t.ExpiresIn}, nil
 }
 
-// NotConnected says whether a refusal of the exchange means that the person has to connect their account (again).
+// NotConnected reports whether the exchange was refused because the person has no connected account, or has to connect it again.
 func (e *Error) NotConnected() bool {
 	return strings.HasPrefix(e.Code, "federated_connection_") || e.Code == "user_not_found" || e.Code == "tokenset_not_found"
 }
@@ -59,19 +59,18 @@ func (e *Error) NotConnected() bool {
 // MyAccountScope is a scope of the My Account API.
 type MyAccountScope string
 
-// The scopes for the person's own connected accounts, one for each kind of call.
+// The scopes for the person's connected accounts, and the calls that need them.
 const (
 	CreateConnectedAccounts MyAccountScope = "create:me:connected_accounts" // [Client.StartConnect], [Client.CompleteConnect]
 	ReadConnectedAccounts   MyAccountScope = "read:me:connected_accounts"   // [Client.ConnectedAccounts]
 	DeleteConnectedAccounts MyAccountScope = "delete:me:connected_accounts" // [Client.DeleteConnectedAccount]
 )
 
-// MyAccountAudience is the audience of the My Account API.
+// MyAccountAudience returns the audience of the My Account API.
 func (c *Client) MyAccountAudience() string { return c.issuer + "me/" }
 
-// MyAccountToken exchanges a refresh token for an access token of the My Account API with exactly the scopes that the next
-// calls need. Auth0 leaves out, without a word, what the application's refresh token policy or its client grant does not
-// hold; a token that lacks a scope is therefore an error of kind Internal that names the scope.
+// MyAccountToken exchanges a refresh token for an access token of the My Account API with the scopes. Auth0 leaves out scopes that the
+// application's refresh token policy or client grant lacks, without an error; a missing scope is a fault.Internal that names it.
 func (c *Client) MyAccountToken(ctx context.Context, refresh secret.String, scopes ...MyAccountScope) (secret.String, error) {
 	asked := make([]string, len(scopes))
 	for i, scope := range scopes {
@@ -91,20 +90,20 @@ func (c *Client) MyAccountToken(ctx context.Context, refresh secret.String, scop
 	return t.AccessToken, nil
 }
 
-// ConnectedAccount is an account at an identity provider whose tokens Token Vault keeps for a person.
+// ConnectedAccount is a person's account at an identity provider, whose tokens are in Token Vault.
 type ConnectedAccount struct {
 	ID         string // cac_…
 	Connection string
 	Scopes     []string
-	CreatedAt  time.Time // when it was connected; zero if Auth0 did not say it in RFC 3339
+	CreatedAt  time.Time // when it was connected; zero if Auth0's value is not in RFC 3339
 }
 
 const (
-	accountsPage     = "20" // the most that Auth0 gives at once
+	accountsPage     = "20" // Auth0's largest page
 	maxAccountsPages = 10
 )
 
-// ConnectedAccounts lists the person's connected accounts of one connection. me needs [ReadConnectedAccounts].
+// ConnectedAccounts returns the person's connected accounts of one connection. me needs [ReadConnectedAccounts].
 func (c *Client) ConnectedAccounts(ctx context.Context, me secret.String, connection string) ([]ConnectedAccount, error) {
 	var all []ConnectedAccount
 	query := url.Values{"connection": {connection}, "take": {accountsPage}}
@@ -123,7 +122,7 @@ func (c *Client) ConnectedAccounts(ctx context.Context, me secret.String, connec
 		}
 		for _, a := range page.Accounts {
 			if a.Connection != connection {
-				continue // whoever deletes what is listed here must not reach another connection
+				continue // the caller may delete what is returned, which must not be of another connection
 			}
 			created, _ := time.Parse(time.RFC3339, a.CreatedAt)
 			all = append(all, ConnectedAccount{ID: a.ID, Connection: a.Connection, Scopes: a.Scopes, CreatedAt: created})
@@ -136,11 +135,11 @@ func (c *Client) ConnectedAccounts(ctx context.Context, me secret.String, connec
 	return nil, fmt.Errorf("list connected accounts: more than %d pages", maxAccountsPages)
 }
 
-// DeleteConnectedAccount removes a connected account, and its tokens, from Token Vault. One that is not there any more is
-// no error. me needs [DeleteConnectedAccounts].
+// DeleteConnectedAccount deletes a connected account and its tokens from Token Vault. An account that does not exist is no error. me needs
+// [DeleteConnectedAccounts].
 func (c *Client) DeleteConnectedAccount(ctx context.Context, me secret.String, id string) error {
 	if id == "" || id == "." || id == ".." {
-		return fmt.Errorf("delete connected account: %q is no id", id)
+		return fmt.Errorf("delete connected account: %q is not an id", id)
 	}
 	err := c.myAccount(ctx, http.MethodDelete, "accounts/"+url.PathEscape(id), me, nil, nil)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
@@ -160,14 +159,14 @@ type ConnectRequest struct {
 	Verifier    secret.String
 }
 
-// ConnectTicket is where to send the browser, and what to keep until it comes back.
+// ConnectTicket is a started flow: the address to send the browser to, and the value to keep for [Client.CompleteConnect].
 type ConnectTicket struct {
 	AuthSession secret.String
 	URL         string
 	ExpiresIn   time.Duration
 }
 
-// StartConnect opens the flow with a My Account token of the person.
+// StartConnect starts the Connected Accounts flow. me needs [CreateConnectedAccounts].
 func (c *Client) StartConnect(ctx context.Context, me secret.String, r ConnectRequest) (ConnectTicket, error) {
 	var wire struct {
 		AuthSession   string `json:"auth_session"`
@@ -189,13 +188,13 @@ func (c *Client) StartConnect(ctx context.Context, me secret.String, r ConnectRe
 	}
 	u, err := config.ParseURL(wire.ConnectURI)
 	if err != nil || wire.AuthSession == "" || wire.ConnectParams.Ticket == "" {
-		return ConnectTicket{}, errors.New("start connect: the answer is not usable")
+		return ConnectTicket{}, errors.New("start connect: the answer lacks auth_session, ticket or a valid connect_uri")
 	}
 	u.RawQuery = url.Values{"ticket": {wire.ConnectParams.Ticket}}.Encode()
 	return ConnectTicket{AuthSession: secret.New(wire.AuthSession), URL: u.String(), ExpiresIn: seconds(wire.ExpiresIn)}, nil
 }
 
-// CompleteConnect redeems the connect_code the browser brought back.
+// CompleteConnect completes the flow with the connect_code of the callback. me needs [CreateConnectedAccounts].
 func (c *Client) CompleteConnect(ctx context.Context, me, authSession, connectCode secret.String, redirectURI string, verifier secret.String) error {
 	err := c.myAccount(ctx, http.MethodPost, "complete", me, map[string]any{
 		"auth_session":  authSession.Reveal(),
@@ -209,7 +208,7 @@ func (c *Client) CompleteConnect(ctx context.Context, me, authSession, connectCo
 	return nil
 }
 
-// myAccount makes one call below connected-accounts/ with the person's token. A nil body sends none; a nil into reads none.
+// myAccount makes one call below connected-accounts/ with the person's token. body and into may be nil.
 func (c *Client) myAccount(ctx context.Context, method, path string, me secret.String, body map[string]any, into any) error {
 	var content io.Reader
 	if body != nil {

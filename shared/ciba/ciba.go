@@ -1,12 +1,11 @@
 // Package ciba asks a person on their phone for approval: Client-Initiated Backchannel Authentication (OpenID Connect
 // CIBA Core 1.0) in poll mode.
 //
-// Start sends the push and answers at once; Poll asks once how it stands. Nobody waits here: who polls again, and when,
-// is the caller's affair, told by [Answer.Interval].
+// Start sends the push and returns; Poll asks once for the outcome. The caller polls again after [Answer.Interval].
 //
-// Auth0 answers a denial and an expiry with the same words, so [Refused] means either; the caller's clock tells which. Where
-// it tells an expiry by the word of the specification, that is [Expired].
-// Its access_denied also means a wrong client secret (401) and a rate limit (429): status and code are read together.
+// Auth0 answers a denial and an expiry with the same error, so [Refused] means either, and the caller decides by its clock. Where Auth0
+// uses the expiry error of the specification, the outcome is [Expired]. access_denied also means a wrong client secret (401) and a rate
+// limit (429), so status and code are read together.
 package ciba
 
 import (
@@ -26,7 +25,7 @@ import (
 
 const grant = "urn:openid:params:grant-type:ciba"
 
-// Expiry is how long a push may wait for an answer. Up to 300 s Auth0 sends a push; beyond that an e-mail.
+// Expiry is the time to answer a push. For more than 300 s, Auth0 sends an e-mail instead of a push.
 const Expiry = 300 * time.Second
 
 const (
@@ -39,18 +38,17 @@ const (
 // Client starts and polls requests at one tenant.
 type Client struct {
 	Auth0 *auth0.Client
-	// Audience and DetailType turn on rich authorization requests (RFC 9396): the change goes along as authorization_details
-	// of this type, registered at the API whose identifier is Audience. Both empty: the binding message alone says what is
-	// approved.
+	// Audience and DetailType turn on rich authorization requests (RFC 9396): the request then has the change as authorization_details of
+	// this type, which is registered at the API with the identifier Audience. If both are empty, the phone shows the binding message alone.
 	Audience   string
 	DetailType string
-	// Style is how binding messages are written; "" is a sentence.
+	// Style is the style of binding messages; "" is StyleSentence.
 	Style Style
 }
 
-// Request is one question to one person.
+// Request asks one person to approve one change.
 type Request struct {
-	Subject     string // whose phone: the Auth0 sub
+	Subject     string // the person: the Auth0 sub
 	Message     Message
 	Instruction string // the whole sentence, for rich authorization requests
 	Expiry      time.Duration
@@ -59,18 +57,19 @@ type Request struct {
 // Started is an accepted request.
 type Started struct {
 	AuthReqID secret.String
-	Expiry    time.Duration // how long Auth0 waits for the answer: as asked or shorter, never longer
-	Interval  time.Duration // how long to wait before the first poll
+	Expiry    time.Duration // the time to answer: as requested or shorter
+	Interval  time.Duration // before the first poll
 }
 
 const (
-	sayNoPush  = "Your phone cannot be asked: no push notifications are set up for your account. Enrol the Auth0 Guardian app, then ask again; nothing was changed."
-	sayPhone   = "The approval could not be sent to your phone. Please try again in a minute; nothing was changed."
-	sayMessage = "Auth0 does not take the message for your phone: Steward is not set up right for it. Please tell your administrator; nothing was changed."
-	sayTooFew  = "Your phone was asked too often within the last minute. Please wait a minute, then ask again; nothing was changed."
+	sayNoPush  = "I cannot reach your phone: your account has no push notifications. Nothing has changed. Please enrol the Auth0 Guardian app, then ask again."
+	sayPhone   = "I could not send the request to your phone. Nothing has changed. Please try again in a minute."
+	sayMessage = "Auth0 refused the message for your phone: Steward is not set up correctly. Nothing has changed. Please tell your administrator."
+	sayTooFew  = "Your phone got too many requests within a minute. Nothing has changed. Please ask again in a minute."
 )
 
-// Start sends the push.
+// Start sends the push. Errors: fault.Conflict if the person has no phone enrolled or was asked too often, fault.Unauthenticated if Auth0
+// does not know the person, fault.Upstream if Auth0 could not be asked, fault.Internal if the configuration is refused.
 func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 	hint, err := json.Marshal(struct {
 		Format string `json:"format"`
@@ -115,7 +114,7 @@ func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 	return s, nil
 }
 
-// shorter is the lesser of a number of seconds that a server sent, however large, and a duration.
+// shorter returns the lesser of a number of seconds from a server, however large, and a duration.
 func shorter(seconds float64, d time.Duration) time.Duration {
 	return time.Duration(min(seconds*float64(time.Second), float64(d)))
 }
@@ -142,29 +141,29 @@ func startFault(err error) error {
 	return auth0.Fault(err)
 }
 
-// Outcome is how a request stands.
+// Outcome is the state of a request.
 type Outcome string
 
 // The outcomes of a poll.
 const (
-	Waiting  Outcome = "waiting"  // nobody has answered yet
-	Approved Outcome = "approved" // by the very person who was asked
-	Refused  Outcome = "refused"  // denied or expired; the clock tells which
-	Expired  Outcome = "expired"  // nobody answered in time, in the words of CIBA Core section 11
-	// Lost means that Auth0 no longer knows the request, although nobody refused it: an earlier poll was answered and the
-	// answer did not reach us. What it said cannot be known, so it counts for nothing.
+	Waiting  Outcome = "waiting"  // not answered yet
+	Approved Outcome = "approved" // by the person who was asked
+	Refused  Outcome = "refused"  // denied or expired
+	Expired  Outcome = "expired"  // not answered in time (CIBA Core section 11)
+	// Lost means that Auth0 does not know the request any more, and has not refused it: the answer of an earlier poll did not arrive. What
+	// it said is not known, so it is no approval.
 	Lost Outcome = "lost"
 )
 
-// Answer is one poll's.
+// Answer is the result of one poll.
 type Answer struct {
 	Outcome  Outcome
-	Interval time.Duration // how long to wait before the next poll
+	Interval time.Duration // before the next poll
 }
 
-// Poll asks once how r stands. Approved is returned only for an id_token that verifies, names the subject and was issued
-// after started, and for authorization details, where Auth0 tells them, that are those of r; the token is then dropped.
-// An error means that Auth0 could not be asked: poll again.
+// Poll asks once for the outcome of r. Approved needs an id_token that verifies, has the subject of r and was issued after started, and
+// authorization details that contain those of r, if Auth0 returns any. The token is not kept. Errors: fault.Rejected if the approval does
+// not prove that, which is final; after any other error the caller polls again.
 func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, started time.Time, interval time.Duration) (Answer, error) {
 	tokens, err := c.Auth0.Token(ctx, url.Values{"grant_type": {grant}, "auth_req_id": {authReqID.Reveal()}})
 	if err != nil {
@@ -173,7 +172,7 @@ func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, s
 	id, err := c.Auth0.VerifyIDToken(ctx, tokens.IDToken)
 	if err != nil {
 		if fault.KindOf(err) == fault.Upstream {
-			return Answer{Outcome: Lost, Interval: interval}, nil // the keys could not be had; the answer is used up
+			return Answer{Outcome: Lost, Interval: interval}, nil // the keys could not be fetched; Auth0 gives its answer only once
 		}
 		return Answer{}, rejected(err)
 	}
@@ -189,10 +188,10 @@ func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, s
 	return Answer{Outcome: Approved}, nil
 }
 
-// checkDetails compares what was approved with what was asked. A request that was sent before details were configured has
-// none, and Auth0 may tell more than it was told (RFC 9396 section 7.1).
-func (c *Client) checkDetails(r Request, told json.RawMessage) error {
-	if c.DetailType == "" || len(told) == 0 || string(told) == "null" {
+// checkDetails checks that the approved authorization details contain those of r. A request that was sent before details were configured
+// has none, and Auth0 may add to them (RFC 9396 section 7.1).
+func (c *Client) checkDetails(r Request, raw json.RawMessage) error {
+	if c.DetailType == "" || len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
 	details, err := c.details(r)
@@ -200,38 +199,38 @@ func (c *Client) checkDetails(r Request, told json.RawMessage) error {
 		return err
 	}
 	var asked, approved any
-	if err := errors.Join(json.Unmarshal(details, &asked), json.Unmarshal(told, &approved)); err != nil {
+	if err := errors.Join(json.Unmarshal(details, &asked), json.Unmarshal(raw, &approved)); err != nil {
 		return fmt.Errorf("authorization details: %w", err)
 	}
-	if !holds(approved, asked) {
-		return errors.New("another change was approved than the one asked for")
+	if !contains(approved, asked) {
+		return errors.New("the approved change is not the requested one")
 	}
 	return nil
 }
 
-// holds says whether all of part is in whole, both decoded JSON.
-func holds(whole, part any) bool {
+// contains reports whether whole contains all of part; both are decoded JSON.
+func contains(whole, part any) bool {
 	switch part := part.(type) {
 	case map[string]any:
 		w, ok := whole.(map[string]any)
 		for name, value := range part {
-			ok = ok && holds(w[name], value)
+			ok = ok && contains(w[name], value)
 		}
 		return ok
 	case []any:
 		w, ok := whole.([]any)
 		ok = ok && len(w) == len(part)
 		for i := range part {
-			ok = ok && holds(w[i], part[i])
+			ok = ok && contains(w[i], part[i])
 		}
 		return ok
 	}
 	return whole == part
 }
 
-// rejected is an approval that does not prove what it should. It is final: there is nothing to poll for again.
+// rejected is the error for an approval that does not prove who approved what.
 func rejected(cause error) error {
-	return fault.New(fault.Rejected, "The approval did not come from you, so nothing was changed.", cause)
+	return fault.New(fault.Rejected, "The approval did not come from you, so I changed nothing.", cause)
 }
 
 func pollAnswer(err error, interval time.Duration) (Answer, error) {

@@ -335,15 +335,15 @@ func TestStartReadsStatusAndCodeTogether(t *testing.T) {
 		"half a second":         {200, `{"auth_req_id":"x","expires_in":0.5}`, ciba.Started{Expiry: 500 * time.Millisecond, Interval: 5 * time.Second}, "", ""},
 		"negative numbers":      {200, `{"auth_req_id":"x","expires_in":-1,"interval":-1}`, ciba.Started{Expiry: 300 * time.Second, Interval: 5 * time.Second}, "", ""},
 		"longer than asked":     {200, `{"auth_req_id":"x","expires_in":9999,"interval":600}`, ciba.Started{Expiry: 300 * time.Second, Interval: time.Minute}, "", ""},
-		"not enrolled":          {400, `{"error":"invalid_request","error_description":"x"}`, ciba.Started{}, fault.Conflict, "no push notifications are set up"},
-		"message refused":       {400, `{"error":"invalid_request","error_description":"binding_message contains invalid characters"}`, ciba.Started{}, fault.Internal, "does not take the message"},
-		"message refused, CIBA": {400, `{"error":"invalid_binding_message"}`, ciba.Started{}, fault.Internal, "does not take the message"},
+		"not enrolled":          {400, `{"error":"invalid_request","error_description":"x"}`, ciba.Started{}, fault.Conflict, "no push notifications"},
+		"message refused":       {400, `{"error":"invalid_request","error_description":"binding_message contains invalid characters"}`, ciba.Started{}, fault.Internal, "refused the message"},
+		"message refused, CIBA": {400, `{"error":"invalid_binding_message"}`, ciba.Started{}, fault.Internal, "refused the message"},
 		"unknown user":          {400, `{"error":"unknown_user_id"}`, ciba.Started{}, fault.Unauthenticated, "sign in again"},
-		"too often":             {429, `{"error":"too_many_requests"}`, ciba.Started{}, fault.Conflict, "asked too often"},
-		"wrong secret":          {401, `{"error":"access_denied","error_description":"Unauthorized"}`, ciba.Started{}, fault.Internal, "not set up right"},
-		"grant off":             {403, `{"error":"unauthorized_client"}`, ciba.Started{}, fault.Internal, "not set up right"},
+		"too often":             {429, `{"error":"too_many_requests"}`, ciba.Started{}, fault.Conflict, "too many requests"},
+		"wrong secret":          {401, `{"error":"access_denied","error_description":"Unauthorized"}`, ciba.Started{}, fault.Internal, "not set up correctly"},
+		"grant off":             {403, `{"error":"unauthorized_client"}`, ciba.Started{}, fault.Internal, "not set up correctly"},
 		"down":                  {500, `x`, ciba.Started{}, fault.Upstream, "did not answer"},
-		"an answer without id":  {200, `{}`, ciba.Started{}, fault.Upstream, "could not be sent"},
+		"an answer without id":  {200, `{}`, ciba.Started{}, fault.Upstream, "could not send the request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := answering(t, tc.status, nil, tc.body).Start(t.Context(), ciba.Request{Subject: alice, Message: reset, Expiry: ciba.Expiry})

@@ -11,26 +11,26 @@ import (
 	"github.com/steward-iam/steward/shared/label"
 )
 
-// MaxBindingMessage is the most characters Auth0 takes.
+// MaxBindingMessage is the longest binding message that Auth0 accepts, in characters.
 const MaxBindingMessage = 64
 
-// Style is how a binding message is written. Auth0 documents letters, digits and + - _ . , : # alone, yet its own samples
-// send blanks, and tenants take them.
+// Style is the style of a binding message. Auth0 documents letters, digits and + - _ . , : # only, but its samples send blanks and tenants
+// accept them.
 type Style string
 
 // The styles.
 const (
 	StyleSentence Style = "sentence" // "Reset password of alice at example.com. Code K7QX"
-	StyleToken    Style = "token"    // "reset_password:alice-at-example.com#K7QX", for a tenant that takes no blanks
+	StyleToken    Style = "token"    // "reset_password:alice-at-example.com#K7QX", for a tenant that refuses blanks
 )
 
-// messageRefused says whether a tenant took offence at the binding message. invalid_binding_message is CIBA's own code
-// (Core section 13); what Auth0 answers is not documented.
+// messageRefused reports whether the tenant refused the binding message. invalid_binding_message is the code of CIBA (Core section 13);
+// Auth0 does not document its own.
 func messageRefused(e *auth0.Error) bool {
 	return e.Code == "invalid_binding_message" || e.Code == "invalid_request" && strings.Contains(e.Description, "binding_message")
 }
 
-// Message is one change on a phone: which operation, in which words, on what, and the code that the chat shows.
+// Message describes one change on a phone: the operation, its phrase, the objects, and the code that the chat shows.
 type Message struct {
 	Operation string
 	Phrase    label.Phrase
@@ -38,9 +38,9 @@ type Message struct {
 	Code      string
 }
 
-// BindingMessage is the message in at most [MaxBindingMessage] characters of those that Auth0 takes. A name in which a
-// character was replaced or left out, or that another thing may share, is followed by the mark of its id; marks and code
-// are always whole, and the code comes last. So two messages are equal only if they name the same things.
+// BindingMessage returns the message in at most [MaxBindingMessage] of the characters that Auth0 accepts. The mark of its id follows a name
+// that was changed or shortened, or that another object may have too. Marks and code are never shortened, and the code comes last. So two
+// messages are equal only if they name the same objects.
 func (m Message) BindingMessage(style Style) string {
 	shown := make([]shown, len(m.Names))
 	for i, n := range m.Names {
@@ -69,7 +69,7 @@ type shown struct {
 
 const dots = ".."
 
-// shorter leaves out one character more, and says so with two dots.
+// shorter removes one more character; two dots stand for what is removed.
 func (s shown) shorter() shown {
 	bare, cut := strings.CutSuffix(s.text, dots)
 	if !cut {
@@ -83,7 +83,7 @@ func (s shown) shorter() shown {
 	return s
 }
 
-// suffix is the mark, where it is needed.
+// suffix returns the mark, if it is needed.
 func (s shown) suffix(between string) string {
 	switch {
 	case !s.marked:
@@ -94,11 +94,11 @@ func (s shown) suffix(between string) string {
 	return between + s.mark
 }
 
-// show writes a name in the characters of a style. A name that cannot be read back from that is marked.
+// show writes a name in the characters of a style. It is marked if the original cannot be derived from the result.
 func (m Message) show(n label.Name, style Style) shown {
 	s := shown{word: n.Word, mark: n.Mark, marked: true}
 	if n.Word == label.WordPerson && strings.Contains(n.Text, "@") {
-		s.word = "" // an address speaks for itself
+		s.word = "" // an e-mail address needs no word
 	}
 	if n.Note {
 		return s
@@ -112,13 +112,13 @@ func (m Message) show(n label.Name, style Style) shown {
 	return s
 }
 
-// plain puts an underscore where one or several characters are not letters or digits of ASCII or among others.
+// plain replaces each run of characters that are neither ASCII letters or digits nor in others by an underscore.
 func plain(text, others string) string {
 	var b strings.Builder
-	told, gap := false, false
+	readable, gap := false, false
 	for _, r := range text {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		told = told || letter
+		readable = readable || letter
 		switch {
 		case letter || strings.ContainsRune(others, r):
 			b.WriteRune(r)
@@ -128,47 +128,47 @@ func plain(text, others string) string {
 			gap = true
 		}
 	}
-	if !told {
-		return "" // nothing of it can be shown
+	if !readable {
+		return ""
 	}
 	return b.String()
 }
 
-// misleads says whether a name has a word of the message itself, so that it could be read as another message.
+// misleads reports whether a name contains a word of the message, so that the whole could be read as another message.
 func (m Message) misleads(text string) bool {
-	own := strings.FieldsFunc(string(m.Phrase)+" person group app code", func(r rune) bool { return strings.ContainsRune(" {}[]", r) })
+	words := strings.FieldsFunc(string(m.Phrase)+" person group app code", func(r rune) bool { return strings.ContainsRune(" {}[]", r) })
 	return slices.ContainsFunc(strings.Fields(strings.ToLower(text)), func(word string) bool {
-		return slices.Contains(own, strings.Trim(word, ".,:"))
+		return slices.Contains(words, strings.Trim(word, ".,:"))
 	}) || strings.Contains(text, dots)
 }
 
-// write puts the message together.
+// write returns the message with the names as given, of any length.
 func (m Message) write(names []shown, style Style) string {
 	if style == StyleToken {
 		var parts []string
 		for _, s := range names {
-			if s.word == "group" && len(parts) > 0 { // only where a person could stand too
+			if s.word == "group" && len(parts) > 0 { // where the object could be a person, too
 				s.text = s.word + ":" + s.text
 			}
 			parts = append(parts, s.text+s.suffix(""))
 		}
 		return strings.TrimSuffix(m.Operation+":"+strings.Join(parts, ","), ":") + "#" + m.Code
 	}
-	said := label.Phrase(strings.ReplaceAll(string(m.Phrase), "the ", "")).Say(func(place string) string {
+	sentence := label.Phrase(strings.ReplaceAll(string(m.Phrase), "the ", "")).Say(func(place string) string {
 		i := slices.IndexFunc(m.Names, func(n label.Name) bool { return n.Place == place })
 		if i < 0 {
 			return ""
 		}
 		return strings.TrimPrefix(names[i].word+" "+names[i].text+names[i].suffix(" "), " ")
 	})
-	return said + ". Code " + m.Code
+	return sentence + ". Code " + m.Code
 }
 
-// maxDetail is the most characters of a value in authorization_details.
+// maxDetail is the longest value in authorization_details, in characters.
 const maxDetail = 255
 
-// details is the change as the one object, in the schema that the stock Guardian app can show: the sentence, the binding
-// message, and each name by itself.
+// details returns the authorization_details of r: one object with the sentence, the binding message and each name, in the schema that the
+// Guardian app can show.
 func (c *Client) details(r Request) ([]byte, error) {
 	type property struct {
 		Display bool   `json:"display"`
@@ -194,7 +194,7 @@ func (c *Client) details(r Request) ([]byte, error) {
 	return details, nil
 }
 
-// clip keeps the beginning of a text that is longer than a detail may be, and puts its mark behind it.
+// clip shortens a text to maxDetail characters, with its mark at the end.
 func clip(text, mark string) string {
 	runes, room := []rune(text), maxDetail-len(" ")-len(mark)
 	if len(runes) <= room {

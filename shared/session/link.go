@@ -9,30 +9,29 @@ import (
 	"time"
 )
 
-// The console's test window has sessions of its own, with ids that Bedrock makes and no person behind them. Where it is
-// switched on, a signed-in person binds such a session to themselves: the function shows a code, the person types it on
-// the page that the function names. The code follows from the session's id and the time under the token key, so nothing
-// is stored until the person has typed it, and only who sees that test window can know it.
+// A session of the Bedrock console's test window has an id from Bedrock and no signed-in person. With console linking on, a function shows
+// a code there, and a signed-in person types it on the page that the function names. The code is a keyed hash of the session's id and the
+// time, so nothing is stored before it is typed, and only a person who sees the test window knows it.
 
-// linkWindow is how long a code is shown; it is taken for one window more.
+// linkWindow is the time for which a code is shown. It is accepted for one more window.
 const linkWindow = 10 * time.Minute
 
-// consoleID says whether InvokeAgent takes id for a session id: [0-9a-zA-Z._:-]{2,100}.
+// consoleID reports whether id is valid for InvokeAgent: [0-9a-zA-Z._:-]{2,100}.
 func consoleID(id ID) bool {
 	return len(id) >= 2 && len(id) <= 100 && strings.IndexFunc(string(id), func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("._:-", r)
 	}) < 0
 }
 
-// Marker makes a text that only holders of the token key can make.
+// Marker makes keyed hashes, as seal.Sealer does.
 type Marker interface {
 	Mark(names ...string) ([]byte, error)
 }
 
-// LinkCode is the code for binding the session id at a time: eight letters and digits, as ABCD-EFGH.
+// LinkCode returns the code that links the session id at a time: eight letters and digits in the form ABCD-EFGH.
 func LinkCode(m Marker, id ID, at time.Time) (string, error) {
 	if !consoleID(id) {
-		return "", errors.New("no session id of Bedrock's")
+		return "", errors.New("not a session id of Bedrock")
 	}
 	return linkCode(m, id, at.Unix()/int64(linkWindow/time.Second))
 }
@@ -46,7 +45,7 @@ func linkCode(m Marker, id ID, window int64) (string, error) {
 	return text[:4] + "-" + text[4:8], nil
 }
 
-// LinkCodeFits says whether typed is the code of id, of this window or the one before.
+// LinkCodeFits reports whether typed is the code of id in this window or the one before. Case, blanks and dashes are ignored.
 func LinkCodeFits(m Marker, id ID, typed string, at time.Time) bool {
 	typed = strings.ToUpper(strings.ReplaceAll(strings.ReplaceAll(typed, "-", ""), " ", ""))
 	if len(typed) != 8 || !consoleID(id) {

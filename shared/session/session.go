@@ -1,12 +1,11 @@
 // Package session defines the session of a signed-in person, and the browser's login that it belongs to.
 //
-// A login gives two secrets, and neither can be used in the other's place. The browser holds a cookie, an opaque random
-// text; the table knows only its hash. The agent holds a session id, which names the stored session that functions read.
-// The session id opens nothing in a browser, but to whoever may invoke a function or the agent a live one is a bearer
-// token: the functions act for its owner. So it is unguessable, ends with the session, and is never shown to the page or
-// written to a log; and IAM lets nobody but the agent and the chat invoke the functions.
+// A login has two secrets, and neither can replace the other. The browser has a cookie, an opaque random text; the table has its hash
+// only. The agent has a session id, which names the stored session that functions read. The session id gives no access in a browser, but
+// for a caller who may invoke a function or the agent it is a bearer token: the functions act for its owner. So it is unguessable, ends
+// with the session, and is never shown on the page or written to a log; and IAM lets only the agent and the chat invoke the functions.
 //
-//	login    login#<hash of the cookie>   owner, profile, which session the browser talks in
+//	login    login#<hash of the cookie>   owner, current session
 //	session  <session id>                 owner, sealed refresh token, cached sealed Okta token
 //
 // "New chat" is a new session under the same login; logging out deletes them all.
@@ -25,20 +24,20 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// Subject is the Auth0 user id, the `sub` of the id_token. It is opaque: never split, never guessed from an e-mail.
+// Subject is the Auth0 user id, sub of the id_token. It is opaque.
 type Subject string
 
-// ID names a session to the agent: 43 characters of [A-Za-z0-9-], which both agent runtimes accept.
+// ID is the id of a session: 43 characters of [A-Za-z0-9-], which both agent runtimes accept.
 type ID string
 
 // idLength suits InvokeAgent (2–100 characters) and InvokeHarness (33–100).
 const idLength = 43
 
-// NewID makes an unguessable id, 215 bits of it random.
+// NewID returns a random id of 215 bits.
 func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
 
-// Fingerprint names a session in logs and records, where the id itself would let whoever reads it act in that session. It is
-// 16 characters of [A-Z2-7], of a SHA-256; "" for no id.
+// Fingerprint returns the first 16 characters of the SHA-256 of id in base32, "" for an empty id. Logs and records name a session by it,
+// as a reader of the id could act in the session.
 func (id ID) Fingerprint() string {
 	if id == "" {
 		return ""
@@ -47,17 +46,17 @@ func (id ID) Fingerprint() string {
 	return base32.StdEncoding.EncodeToString(sum[:])[:16]
 }
 
-// Front is the way by which a person reaches Steward.
+// Front is the interface through which a person uses Steward.
 type Front string
 
 // The fronts.
 const (
-	FrontChat    Front = "chat"    // the chat page; also what a row says that names none
+	FrontChat    Front = "chat"    // the chat page; also the default of stored rows without a front
 	FrontConsole Front = "console" // a session of the Bedrock console's test window that a person linked to themselves
 )
 
-// ParseID accepts what can be the session id of an agent's call: ours, and, for console sessions that a person has bound
-// to themselves, any that Bedrock makes. Keys of the table's other rows hold a #, so that none can be named by an id.
+// ParseID checks the session id of an agent's call: ours, or one that Bedrock made for a console session. Neither has the # that the keys
+// of the table's other rows have. The error is a fault.Unauthenticated.
 func ParseID(s string) (ID, error) {
 	if !consoleID(ID(s)) {
 		return "", NotSignedIn(nil)
@@ -65,7 +64,7 @@ func ParseID(s string) (ID, error) {
 	return ID(s), nil
 }
 
-// Person is what the verified id_token says of the owner. Name and Picture may be missing.
+// Person holds the claims of the owner from the verified id_token. Name and Picture may be empty.
 type Person struct {
 	Subject       Subject
 	Email         string
@@ -84,24 +83,24 @@ type Session struct {
 	ExpiresAt time.Time
 
 	RefreshToken []byte // Auth0's, sealed by package tokenvault for ID and Owner
-	OktaToken    []byte // cached, sealed alike; may be absent
+	OktaToken    []byte // cached Okta access token, sealed in the same way; may be nil
 	OktaExpires  time.Time
-	OktaUserID   string // the owner's own id at Okta, once it has been asked
-	OktaLogin    string // the owner's login at Okta, by Okta's answer
+	OktaUserID   string // the owner's id at Okta, "" until Okta was asked
+	OktaLogin    string // the owner's login at Okta, "" until Okta was asked
 }
 
-// Live says whether the session may be used at now. The table's time-to-live only tidies up, days later perhaps.
+// Live reports whether the session is valid at now. The table's time-to-live may delete it only days later.
 func (s Session) Live(now time.Time) bool {
 	return s.ID != "" && s.Owner.Subject != "" && now.Before(s.ExpiresAt)
 }
 
-// LoginKey is the hash of a login cookie, the only form of it that is stored.
+// LoginKey is the hash of a login cookie. The cookie itself is not stored.
 type LoginKey string
 
-// NewCookie makes a cookie value.
+// NewCookie returns a random cookie value.
 func NewCookie() secret.String { return secret.New(rand.Text() + rand.Text()) }
 
-// KeyOf hashes a cookie value. An empty value has no key.
+// KeyOf returns the hash of a cookie value, "" for an empty value.
 func KeyOf(cookie secret.String) LoginKey {
 	if cookie.IsZero() {
 		return ""
@@ -114,13 +113,13 @@ func KeyOf(cookie secret.String) LoginKey {
 type Login struct {
 	Key       LoginKey
 	Owner     Person
-	Current   ID   // the session the browser talks in now
-	Sessions  []ID // all sessions of this login, Current among them
+	Current   ID   // the session of the browser's conversation
+	Sessions  []ID // all sessions of this login, including Current
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
 
-// Live says whether the login may be used at now.
+// Live reports whether the login is valid at now.
 func (l Login) Live(now time.Time) bool {
 	return l.Key != "" && l.Owner.Subject != "" && now.Before(l.ExpiresAt)
 }
@@ -128,7 +127,7 @@ func (l Login) Live(now time.Time) bool {
 // ErrNotSignedIn is in the chain of every error of [NotSignedIn], and of no other.
 var ErrNotSignedIn = errors.New("no live session")
 
-// NotSignedIn is the answer to every call without a live session: none given, unknown, expired, ended.
+// NotSignedIn returns the fault.Unauthenticated for a call without a live session: none given, unknown, expired or ended.
 func NotSignedIn(cause error) error {
 	err := ErrNotSignedIn
 	if cause != nil {

@@ -13,13 +13,12 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// CheckAccount compares the Okta account that a person has connected, as Okta itself describes it, with who signed in. It
-// returns nil where they are the same person, else a [*WrongAccount].
+// CheckAccount compares the connected Okta account, as Okta describes it, with the person who signed in. It returns nil if they are the same
+// person, else a [*WrongAccount].
 //
-// Where the sign-in went through the Okta connection itself, the Auth0 subject holds the person's Okta id
-// ("oidc|<connection>|00u…") and the ids decide. Otherwise the verified e-mail address of the sign-in must be the account's
-// login, or its e-mail address where the login is no address. Addresses are compared without regard to case, in ASCII only:
-// by Unicode's folding, the Kelvin sign K would pass for k.
+// If the person signed in through the Okta connection, the Auth0 subject contains their Okta id ("oidc|<connection>|00u…") and the ids are
+// compared. Otherwise the verified e-mail address of the sign-in must equal the account's login, or its e-mail address if the login is not
+// one. The comparison ignores case and accepts ASCII only: by Unicode's folding, the Kelvin sign would equal k.
 func CheckAccount(person session.Person, connection string, me okta.User) error {
 	if through, id, ok := auth0.SubjectConnection(string(person.Subject)); ok && through == connection && okta.UserID(id).Valid() {
 		if me.ID == okta.UserID(id) {
@@ -42,23 +41,23 @@ func sameAddress(a, b string) bool {
 	return a != "" && ascii(a) && ascii(b) && strings.EqualFold(a, b)
 }
 
-// WrongAccount says that the connected Okta account is not that of the person who signed in.
+// WrongAccount means that the connected Okta account is not that of the person who signed in.
 type WrongAccount struct {
 	Account okta.User // as Okta describes it
-	Needed  string    // the e-mail address, or else the subject, of who signed in
-	// Disconnected says that Auth0 has deleted it.
+	Needed  string    // the e-mail address, or else the subject, of the person who signed in
+	// Disconnected reports whether Auth0 has deleted the account.
 	Disconnected bool
 }
 
-// Error is for the log; it names nobody but by id.
+// Error is for the log and names people by id only.
 func (e *WrongAccount) Error() string {
 	return "the connected Okta account " + string(e.Account.ID) + " is another person's"
 }
 
-// fault says whose account it is and whose is needed. Disconnected is the error of taking the account away, if there was one.
+// fault returns the fault.Conflict that names both accounts. disconnected is the error of disconnecting the account, nil if that succeeded.
 func (e *WrongAccount) fault(disconnected error) error {
 	e.Disconnected = disconnected == nil
-	say := fmt.Sprintf("The Okta account you connected is that of %s, but you are signed in as %s.", label.Quote(e.Account.Login, 120), label.Quote(e.Needed, 120))
+	say := fmt.Sprintf("You connected the Okta account of %s, but you are signed in as %s.", label.Quote(e.Account.Login, 120), label.Quote(e.Needed, 120))
 	if disconnected != nil {
 		return fault.New(fault.Conflict, say+" I could not disconnect it. Please disconnect it in the account menu, then connect your own.", errors.Join(e, disconnected)).
 			WithAction(fault.ConnectOkta)

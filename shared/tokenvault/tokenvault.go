@@ -1,8 +1,7 @@
 // Package tokenvault turns a session into the person's own access token at Okta, from Auth0's Token Vault.
 //
-// Auth0's Token Vault keeps the Okta tokens; we hold one only between two uses. A token is exchanged when it is needed,
-// compared with who signed in, kept sealed in the session row until shortly before it expires, and exchanged anew when Okta
-// refuses it.
+// Auth0's Token Vault stores the Okta tokens. This package exchanges one when it is needed, compares its account with the person who signed
+// in, caches it sealed in the session row until shortly before it expires, and exchanges it again when Okta refuses it.
 package tokenvault
 
 import (
@@ -21,11 +20,11 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// skew is how long before its end a token is no longer used: longer than any call with it takes.
+// skew is the remaining lifetime below which a token is not used: longer than any call takes.
 const skew = 60 * time.Second
 
-// The purposes sealed values are bound to, beside session and owner. A refresh token that version 1 sealed is not bound to the
-// owner's e-mail address; it is still opened, so that nobody is signed out by a deployment. Sessions of that time end within a day.
+// The purposes that sealed values are bound to, besides session and owner. A refresh token sealed by version 1 is not bound to the owner's
+// e-mail address; it is still opened, so that a deployment signs nobody out.
 const (
 	purposeRefreshV1 = "refresh_token"
 	purposeRefresh   = "refresh_token v2"
@@ -47,12 +46,12 @@ type Sessions interface {
 	ForgetOkta(ctx context.Context, id session.ID) error
 }
 
-// Self asks Okta whose token it is, with a token in the context ([okta.WithToken]).
+// Self asks Okta for the user of the token in the context ([okta.WithToken]).
 type Self interface {
 	Me(ctx context.Context) (okta.User, okta.Meta, error)
 }
 
-// Vault gives out tokens. It is safe for concurrent use.
+// Vault returns Okta tokens. It is safe for concurrent use.
 type Vault struct {
 	Exchanger  Exchanger
 	Sessions   Sessions
@@ -62,14 +61,14 @@ type Vault struct {
 	Now        func() time.Time
 }
 
-// NotConnected is the answer where the vault holds no Okta account of the person.
+// NotConnected returns the fault.Conflict for a person without a connected Okta account. Its action is fault.ConnectOkta.
 func NotConnected(cause error) error {
 	return fault.New(fault.Conflict, "Your Okta account is not connected yet. Open the chat page and choose “Connect Okta”, then ask again.", cause).
 		WithAction(fault.ConnectOkta)
 }
 
-// SealRefreshToken seals an Auth0 refresh token for the session and the owner it will be stored with. A row whose subject,
-// e-mail address or mark of a verified address is changed afterwards does not open any more.
+// SealRefreshToken seals an Auth0 refresh token for the session and the owner it is stored with. If the subject, the e-mail address or
+// EmailVerified of the row is changed afterwards, the token does not open.
 func SealRefreshToken(sealer *seal.Sealer, id session.ID, owner session.Person, refresh secret.String) ([]byte, error) {
 	return sealer.Seal(refresh, binding(id, owner, purposeRefresh)...)
 }
@@ -83,13 +82,13 @@ func OpenRefreshToken(sealer *seal.Sealer, s session.Session) (secret.String, er
 	return plain, err
 }
 
-// binding names the place of a sealed value. The words before the e-mail address keep a missing one from being an empty name.
+// binding returns the names that a sealed value is bound to. The prefixes keep an empty e-mail address from being an empty name.
 func binding(id session.ID, owner session.Person, purpose string) []string {
 	return []string{string(id), string(owner.Subject), "email:" + owner.Email, "verified:" + strconv.FormatBool(owner.EmailVerified), purpose}
 }
 
-// Verify returns an error of kind Internal unless the session row is as it was when its refresh token was sealed: same id, owner,
-// e-mail address and mark of a verified address.
+// Verify returns a fault.Internal unless id, owner, e-mail address and EmailVerified of the session row are those that its refresh token was
+// sealed with.
 func (v *Vault) Verify(ctx context.Context, s session.Session) error {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {
@@ -101,16 +100,16 @@ func (v *Vault) Verify(ctx context.Context, s session.Session) error {
 	return nil
 }
 
-// Token returns the person's Okta token: the cached one while it is good, else one fresh from the vault. The session must be
-// live; identity and token come from this one row. Every fresh token has been compared with who signed in, see [CheckAccount];
-// s then holds the person's Okta id and login. Errors: fault.Conflict if no account is connected, or another person's (a
-// [*WrongAccount]; it has been disconnected then); fault.Upstream if Auth0 or Okta cannot be asked.
+// Token returns the person's Okta token: the cached one while it is valid, else a new one from Token Vault. The session must be live. The
+// account of a new token is compared with the person who signed in, see [CheckAccount]; s then has the person's Okta id and login. Errors:
+// fault.Conflict if no account is connected, or if it is another person's (a [*WrongAccount]; it is then disconnected); fault.Upstream if
+// Auth0 or Okta cannot be asked.
 func (v *Vault) Token(ctx context.Context, s *session.Session) (secret.String, error) {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
-	// A row without a login was written by a version that did not compare accounts.
+	// A row without OktaLogin was written by a version that did not compare accounts.
 	if len(s.OktaToken) > 0 && s.OktaUserID != "" && s.OktaLogin != "" && v.Now().Add(skew).Before(s.OktaExpires) {
 		token, err := sealer.Open(s.OktaToken, binding(s.ID, s.Owner, purposeOkta)...)
 		if err != nil {
@@ -121,7 +120,7 @@ func (v *Vault) Token(ctx context.Context, s *session.Session) (secret.String, e
 	return v.exchange(ctx, sealer, s)
 }
 
-// Renew is [Vault.Token] without the cached one: Okta refused that, or time has passed since the person asked.
+// Renew is [Vault.Token] without the cached token, for when Okta refused that one or the account may have changed.
 func (v *Vault) Renew(ctx context.Context, s *session.Session) (secret.String, error) {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {
@@ -158,7 +157,7 @@ func (v *Vault) exchange(ctx context.Context, sealer *seal.Sealer, s *session.Se
 	return got.AccessToken, nil
 }
 
-// identify asks Okta whose token it is and compares that with who signed in, before the token is used or kept. An account of
+// identify asks Okta for the token's user and compares it with the person who signed in, before the token is used or cached. An account of
 // another person is disconnected.
 func (v *Vault) identify(ctx context.Context, s *session.Session, token secret.String) error {
 	me, _, err := v.Okta.Me(okta.WithToken(ctx, token))
@@ -179,14 +178,14 @@ func (v *Vault) identify(ctx context.Context, s *session.Session, token secret.S
 	return nil
 }
 
-// unreadable is the answer where a sealed value of the session row does not open.
+// unreadable is the error for a sealed value of the session row that does not open.
 func unreadable(what string, cause error) error {
-	return fault.New(fault.Internal, "The stored sign-in cannot be read. Please sign in again.", fmt.Errorf("%s: %w", what, cause))
+	return fault.New(fault.Internal, "I cannot read your stored sign-in. Please sign in again.", fmt.Errorf("%s: %w", what, cause))
 }
 
-// Account returns the person's connected account at v.Connection, and whether there is one. Of several it is the one that
-// was connected last, whose token Token Vault gives. Errors: fault.Upstream if Auth0 cannot be asked, fault.Internal if the
-// application may not ask, fault.Unauthenticated if the session's refresh token is dead.
+// Account returns the person's connected account at v.Connection, and whether there is one. Of several it returns the one connected last,
+// whose token Token Vault gives. Errors: fault.Upstream if Auth0 cannot be asked, fault.Internal if the application lacks the permission,
+// fault.Unauthenticated if the session's refresh token is not valid any more.
 func (v *Vault) Account(ctx context.Context, s session.Session) (auth0.ConnectedAccount, bool, error) {
 	_, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts)
 	if err != nil || len(all) == 0 {
@@ -195,9 +194,8 @@ func (v *Vault) Account(ctx context.Context, s session.Session) (auth0.Connected
 	return slices.MaxFunc(all, func(a, b auth0.ConnectedAccount) int { return a.CreatedAt.Compare(b.CreatedAt) }), true, nil
 }
 
-// Disconnect deletes every account that the person has connected at v.Connection, so that Token Vault gives no token of
-// theirs any more. Nothing connected is no error. What is cached in session rows is the caller's to clear: Okta accepts a
-// token that was given out before until it expires. Errors are those of [Vault.Account].
+// Disconnect deletes all accounts that the person has connected at v.Connection. None is no error. The caller deletes the tokens cached in
+// session rows, which Okta accepts until they expire. Errors are those of [Vault.Account].
 func (v *Vault) Disconnect(ctx context.Context, s session.Session) error {
 	me, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts, auth0.DeleteConnectedAccounts)
 	if err != nil {
@@ -211,7 +209,7 @@ func (v *Vault) Disconnect(ctx context.Context, s session.Session) error {
 	return nil
 }
 
-// accounts lists what is connected at v.Connection, with a My Account token of the session's own person.
+// accounts returns a My Account token of the session's person, and the accounts connected at v.Connection.
 func (v *Vault) accounts(ctx context.Context, s session.Session, scopes ...auth0.MyAccountScope) (secret.String, []auth0.ConnectedAccount, error) {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {

@@ -231,7 +231,7 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 		return secret.String{}, err
 	}
 	if !id.Nonce.Equal(secret.New(f.Nonce)) || id.Subject == "" {
-		return secret.String{}, fault.New(fault.Unauthenticated, "The sign-in could not be verified. Please sign in again.", errors.New("nonce or subject of the id_token does not fit"))
+		return secret.String{}, fault.New(fault.Unauthenticated, "I could not verify your sign-in. Please sign in again.", errors.New("nonce or subject of the id_token does not fit"))
 	}
 	if !throughConnection(id.Subject, a.Connection) {
 		return secret.String{}, fault.New(fault.Denied, "You signed in with an account that is not from this company's Okta. Please sign in again through Okta.", errors.New("the subject is of another connection"))

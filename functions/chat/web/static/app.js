@@ -330,7 +330,7 @@ function signedOut() {
   clearTimeout(timer);
   over = true;
   const link = el("a", { class: "button primary", href: "/login" }, "Sign in again");
-  addNode(el("div", { class: "notice", "data-testid": "signed-out" }, el("span", {}, "Your sign-in has expired. "), link));
+  addNode(el("div", { class: "notice", "data-testid": "signed-out" }, el("span", {}, "Your sign-in has ended. "), link));
   toEnd();
 }
 
