@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -75,13 +76,20 @@ func (a *Audit) Add(ctx context.Context, e audit.Entry) error {
 	if err != nil {
 		return err
 	}
+	row, err := encodeEntry(e, link)
+	if err != nil {
+		return err
+	}
 	_, err = a.table.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &a.table.name, Item: encodeEntry(e, link), ConditionExpression: aws.String("attribute_not_exists(id)"),
+		TableName: &a.table.name, Item: row, ConditionExpression: aws.String("attribute_not_exists(id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	err = classify(err, "add audit entry")
 	if exists, ok := errors.AsType[*conditionError](err); ok {
-		there := decodeEntry(exists.row)
+		there, err := AuditEntry(exists.row)
+		if err != nil {
+			return err
+		}
 		if !there.Entry.Same(e) {
 			return unavailable(fmt.Errorf("add audit entry: another entry has the id %s", e.ID))
 		}
@@ -127,7 +135,11 @@ func (a *Audit) find(ctx context.Context, subject session.Subject, h *head) erro
 		return unavailable(fmt.Errorf("newest audit entry: %w", err))
 	}
 	if len(out.Items) > 0 {
-		h.id, h.mac = getText(out.Items[0], auditSortKey), getBlob(out.Items[0], "mac")
+		var newest entryRow
+		if err := decode(out.Items[0], &newest); err != nil {
+			return err
+		}
+		h.id, h.mac = newest.ID, newest.MAC
 	}
 	h.known = true
 	return nil
@@ -141,7 +153,11 @@ func (a *Audit) BySubject(ctx context.Context, subject session.Subject, limit in
 	}
 	entries := make([]audit.Entry, len(rows))
 	for i, it := range rows {
-		entries[i] = decodeEntry(it).Entry
+		c, err := AuditEntry(it)
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = c.Entry
 	}
 	return entries, nil
 }
@@ -155,7 +171,11 @@ func (a *Audit) All(ctx context.Context, yield func(audit.Chained) bool) error {
 			return unavailable(fmt.Errorf("scan: %w", err))
 		}
 		for _, it := range page.Items {
-			if !yield(decodeEntry(it)) {
+			c, err := AuditEntry(it)
+			if err != nil {
+				return err
+			}
+			if !yield(c) {
 				return nil
 			}
 		}
@@ -163,122 +183,103 @@ func (a *Audit) All(ctx context.Context, yield func(audit.Chained) bool) error {
 	return nil
 }
 
-// AuditEntry reads one row of the audit table, such as a line of an export to S3 in DynamoDB JSON holds.
-func AuditEntry(row map[string]types.AttributeValue) audit.Chained { return decodeEntry(row) }
+// entryRow is an entry and its link as the table keeps them.
+type entryRow struct {
+	Subject       session.Subject   `dynamodbav:"subject"`
+	ID            string            `dynamodbav:"id"`
+	At            millis            `dynamodbav:"at"`
+	Kind          audit.Kind        `dynamodbav:"kind"`
+	Front         session.Front     `dynamodbav:"front,omitempty"`
+	Session       string            `dynamodbav:"session,omitempty"`
+	Operation     string            `dynamodbav:"operation,omitempty"`
+	ObjectType    string            `dynamodbav:"object_type,omitempty"`
+	ObjectID      string            `dynamodbav:"object_id,omitempty"`
+	ObjectLabel   string            `dynamodbav:"object_label,omitempty"`
+	MemberType    string            `dynamodbav:"member_type,omitempty"`
+	MemberID      string            `dynamodbav:"member_id,omitempty"`
+	MemberLabel   string            `dynamodbav:"member_label,omitempty"`
+	Args          map[string]string `dynamodbav:"args,omitempty"`
+	Reason        string            `dynamodbav:"reason,omitempty"`
+	Permission    audit.Permission  `dynamodbav:"decision,omitempty"`
+	Result        audit.Result      `dynamodbav:"outcome,omitempty"`
+	DecisionID    string            `dynamodbav:"decision_id,omitempty"`
+	ApprovalID    string            `dynamodbav:"approval_id,omitempty"`
+	Requester     session.Subject   `dynamodbav:"requester,omitempty"`
+	Approver      session.Subject   `dynamodbav:"approver,omitempty"`
+	Step          int               `dynamodbav:"step,omitempty"`
+	OktaRequestID string            `dynamodbav:"okta_request,omitempty"`
+	Reference     string            `dynamodbav:"reference,omitempty"`
+	Previous      string            `dynamodbav:"previous,omitempty"`
+	PreviousMAC   []byte            `dynamodbav:"previous_mac,omitempty"`
+	MAC           []byte            `dynamodbav:"mac"`
 
-func encodeEntry(e audit.Entry, link audit.Chain) item {
-	it := item{
-		auditPartitionKey: text(string(e.Subject)), auditSortKey: text(e.ID), "at": moment(e.At), "kind": text(string(e.Kind)),
-		"mac": blob(link.MAC),
-	}
-	for name, value := range map[string]string{
-		"front":        string(e.Front),
-		"session":      e.Session,
-		"operation":    e.Operation,
-		"object_type":  e.Object.Type,
-		"object_id":    e.Object.ID,
-		"object_label": e.Object.Label,
-		"member_type":  e.Member.Type,
-		"member_id":    e.Member.ID,
-		"member_label": e.Member.Label,
-		"reason":       e.Reason,
-		"decision":     string(e.Permission),
-		"outcome":      string(e.Result),
-		"decision_id":  e.DecisionID,
-		"approval_id":  e.ApprovalID,
-		"requester":    string(e.Requester),
-		"approver":     string(e.Approver),
-		"okta_request": e.OktaRequestID,
-		"reference":    e.Reference,
-		"previous":     link.Previous,
-	} {
-		put(it, name, value)
-	}
-	if len(link.PreviousMAC) > 0 {
-		it["previous_mac"] = blob(link.PreviousMAC)
+	// Stage, Target and TargetLabel are those of the version before, see recordEntry.
+	Stage       string `dynamodbav:"stage,omitempty"`
+	Target      string `dynamodbav:"target,omitempty"`
+	TargetLabel string `dynamodbav:"target_label,omitempty"`
+}
+
+func encodeEntry(e audit.Entry, link audit.Chain) (item, error) {
+	row := entryRow{
+		Subject: e.Subject, ID: e.ID, At: toMillis(e.At), Kind: e.Kind, Front: e.Front, Session: e.Session, Operation: e.Operation,
+		ObjectType: e.Object.Type, ObjectID: e.Object.ID, ObjectLabel: e.Object.Label,
+		MemberType: e.Member.Type, MemberID: e.Member.ID, MemberLabel: e.Member.Label,
+		Reason: e.Reason, Permission: e.Permission, Result: e.Result, DecisionID: e.DecisionID, ApprovalID: e.ApprovalID,
+		Requester: e.Requester, Approver: e.Approver, Step: e.Step, OktaRequestID: e.OktaRequestID, Reference: e.Reference,
+		Previous: link.Previous, PreviousMAC: link.PreviousMAC, MAC: link.MAC,
 	}
 	if len(e.Args) > 0 {
-		args := item{}
-		for k, v := range e.Args {
-			args[k] = text(v)
-		}
-		it["args"] = &types.AttributeValueMemberM{Value: args}
+		row.Args = e.Args
 	}
-	if e.Step > 0 {
-		it["step"] = number(int64(e.Step))
-	}
-	return it
+	return attributevalue.MarshalMap(row)
 }
 
-func decodeEntry(it item) audit.Chained {
-	if getText(it, "kind") == "" {
-		return audit.Chained{Entry: decodeRecord(it)}
+// AuditEntry reads one row of the audit table, such as a line of an export to S3 in DynamoDB JSON holds. The error names an entry
+// that cannot be read, as when somebody wrote a number where a text belongs.
+func AuditEntry(row map[string]types.AttributeValue) (audit.Chained, error) {
+	var r entryRow
+	if err := decode(row, &r); err != nil {
+		return audit.Chained{}, fmt.Errorf("entry %s of %s: %w", getText(row, auditSortKey), getText(row, auditPartitionKey), err)
+	}
+	if r.Kind == "" {
+		return audit.Chained{Entry: r.recordEntry()}, nil
 	}
 	e := audit.Entry{
-		ID:            getText(it, auditSortKey),
-		At:            getMoment(it, "at"),
-		Kind:          audit.Kind(getText(it, "kind")),
-		Subject:       session.Subject(getText(it, auditPartitionKey)),
-		Front:         session.Front(getText(it, "front")),
-		Session:       getText(it, "session"),
-		Operation:     getText(it, "operation"),
-		Object:        audit.Ref{Type: getText(it, "object_type"), ID: getText(it, "object_id"), Label: getText(it, "object_label")},
-		Member:        audit.Ref{Type: getText(it, "member_type"), ID: getText(it, "member_id"), Label: getText(it, "member_label")},
-		Reason:        getText(it, "reason"),
-		Permission:    audit.Permission(getText(it, "decision")),
-		Result:        audit.Result(getText(it, "outcome")),
-		DecisionID:    getText(it, "decision_id"),
-		ApprovalID:    getText(it, "approval_id"),
-		Requester:     session.Subject(getText(it, "requester")),
-		Approver:      session.Subject(getText(it, "approver")),
-		Step:          int(getNumber(it, "step")),
-		OktaRequestID: getText(it, "okta_request"),
-		Reference:     getText(it, "reference"),
+		ID: r.ID, At: r.At.time(), Kind: r.Kind, Subject: r.Subject, Front: r.Front, Session: r.Session, Operation: r.Operation,
+		Object: audit.Ref{Type: r.ObjectType, ID: r.ObjectID, Label: r.ObjectLabel},
+		Member: audit.Ref{Type: r.MemberType, ID: r.MemberID, Label: r.MemberLabel},
+		Args:   r.Args, Reason: r.Reason, Permission: r.Permission, Result: r.Result, DecisionID: r.DecisionID, ApprovalID: r.ApprovalID,
+		Requester: r.Requester, Approver: r.Approver, Step: r.Step, OktaRequestID: r.OktaRequestID, Reference: r.Reference,
 	}
-	if m, ok := it["args"].(*types.AttributeValueMemberM); ok && len(m.Value) > 0 {
-		e.Args = map[string]string{}
-		for k := range m.Value {
-			e.Args[k] = getText(m.Value, k)
-		}
-	}
-	return audit.Chained{Entry: e, Chain: audit.Chain{Previous: getText(it, "previous"), PreviousMAC: getBlob(it, "previous_mac"), MAC: getBlob(it, "mac")}}
+	return audit.Chained{Entry: e, Chain: audit.Chain{Previous: r.Previous, PreviousMAC: r.PreviousMAC, MAC: r.MAC}}, nil
 }
 
-// decodeRecord reads an entry of the version before, which had a stage instead of a kind, and spoke of permissions, approvals and
+// recordEntry is an entry of the version before, which had a stage instead of a kind, and spoke of permissions, approvals and
 // executions in one field. The session's id in it is not passed on.
-func decodeRecord(it item) audit.Entry {
-	typ, id, _ := strings.Cut(getText(it, "target"), ":")
+func (r entryRow) recordEntry() audit.Entry {
+	typ, id, _ := strings.Cut(r.Target, ":")
 	e := audit.Entry{
-		ID:            getText(it, auditSortKey),
-		At:            getMoment(it, "at"),
-		Kind:          audit.Decision,
-		Subject:       session.Subject(getText(it, auditPartitionKey)),
-		Front:         session.FrontChat,
-		Session:       session.ID(getText(it, "session")).Fingerprint(),
-		Operation:     getText(it, "operation"),
-		Object:        audit.Ref{Type: typ, ID: id, Label: getText(it, "target_label")},
-		Permission:    audit.Unchecked,
-		ApprovalID:    getText(it, "approval_id"),
-		OktaRequestID: getText(it, "okta_request"),
+		ID: r.ID, At: r.At.time(), Kind: audit.Decision, Subject: r.Subject, Front: session.FrontChat,
+		Session: session.ID(r.Session).Fingerprint(), Operation: r.Operation, Object: audit.Ref{Type: typ, ID: id, Label: r.TargetLabel},
+		Permission: audit.Unchecked, ApprovalID: r.ApprovalID, OktaRequestID: r.OktaRequestID,
 	}
-	decision, outcome := getText(it, "decision"), audit.Result(getText(it, "outcome"))
-	switch stage := getText(it, "stage"); stage {
+	switch r.Stage {
 	case "decision", "execute":
 		e.Permission = audit.Allowed
-		if e.Result = audit.Result(decision); e.Result == "denied" {
+		if e.Result = audit.Result(r.Permission); e.Result == "denied" {
 			e.Result = audit.Refused
 		}
 		if e.Result != audit.Approved {
 			e.Kind = audit.Outcome
 		}
 	case "login":
-		e.Kind, e.Result = audit.Outcome, outcome
+		e.Kind, e.Result = audit.Outcome, r.Result
 	default: // read, request
-		if decision == string(audit.Allowed) || decision == string(audit.Denied) {
-			e.Permission = audit.Permission(decision)
+		if r.Permission == audit.Allowed || r.Permission == audit.Denied {
+			e.Permission = r.Permission
 		}
-		if outcome != audit.OK {
-			e.Result = outcome
+		if r.Result != audit.OK {
+			e.Result = r.Result
 		}
 	}
 	return e

@@ -45,7 +45,6 @@ const keep = 7 * 24 * time.Hour
 type item = map[string]types.AttributeValue
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-func flag(b bool) types.AttributeValue   { return &types.AttributeValueMemberBOOL{Value: b} }
 func blob(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
@@ -82,45 +81,11 @@ func decode(it item, out any) error {
 // ttl keeps whole seconds, as the service wants them.
 func ttl(t time.Time) types.AttributeValue { return number(t.Unix()) }
 
-// put adds an attribute unless it is empty: DynamoDB refuses empty keys, and absence reads as the zero value anyway.
-func put(it item, name, value string) {
-	if value != "" {
-		it[name] = text(value)
-	}
-}
-
 func getText(it item, name string) string {
 	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
 		return v.Value
 	}
 	return ""
-}
-
-func getBlob(it item, name string) []byte {
-	if v, ok := it[name].(*types.AttributeValueMemberB); ok {
-		return v.Value
-	}
-	return nil
-}
-
-func getFlag(it item, name string) bool {
-	v, ok := it[name].(*types.AttributeValueMemberBOOL)
-	return ok && v.Value
-}
-
-func getNumber(it item, name string) int64 {
-	if v, ok := it[name].(*types.AttributeValueMemberN); ok {
-		n, _ := strconv.ParseInt(v.Value, 10, 64)
-		return n
-	}
-	return 0
-}
-
-func getMoment(it item, name string) time.Time {
-	if ms := getNumber(it, name); ms > 0 {
-		return time.UnixMilli(ms).UTC()
-	}
-	return time.Time{}
 }
 
 func key(partition, sort string) item {

@@ -3,6 +3,7 @@ package dynamo_test
 import (
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/dynamo/storetest"
 	"github.com/steward-iam/steward/shared/fake/awstest"
 )
@@ -41,4 +44,14 @@ func TestStoreKeepsItsPromisesElsewhere(t *testing.T) {
 		t.Skip("AWSTEST_ENDPOINT names no other DynamoDB; .ci/moto runs this against moto's server")
 	}
 	storetest.Run(t, at(endpoint))
+}
+
+// A row in which somebody changed the type of an attribute is named, and not read as if the attribute were empty.
+func TestAnEntryThatCannotBeReadIsNamed(t *testing.T) {
+	altered := row(map[string]string{"subject": "sub-1", "id": "entry-1", "kind": "outcome"}, nil)
+	altered["reason"] = &types.AttributeValueMemberBOOL{Value: true}
+	_, err := dynamo.AuditEntry(altered)
+	if err == nil || !strings.Contains(err.Error(), "entry entry-1 of sub-1") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -3,8 +3,10 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -25,42 +27,48 @@ func NewSessions(client *dynamodb.Client, name string) *Sessions {
 	return &Sessions{table: table{client: client, name: name}}
 }
 
-func putPerson(it item, p session.Person) {
-	put(it, "subject", string(p.Subject))
-	put(it, "email", p.Email)
-	put(it, "name", p.Name)
-	put(it, "picture", p.Picture)
-	it["email_verified"] = flag(p.EmailVerified)
+// personRow is the part of a row that says whose it is.
+type personRow struct {
+	Subject       session.Subject `dynamodbav:"subject,omitempty"`
+	Email         string          `dynamodbav:"email,omitempty"`
+	EmailVerified bool            `dynamodbav:"email_verified"`
+	Name          string          `dynamodbav:"name,omitempty"`
+	Picture       string          `dynamodbav:"picture,omitempty"`
 }
 
-func getPerson(it item) session.Person {
-	return session.Person{
-		Subject:       session.Subject(getText(it, "subject")),
-		Email:         getText(it, "email"),
-		EmailVerified: getFlag(it, "email_verified"),
-		Name:          getText(it, "name"),
-		Picture:       getText(it, "picture"),
-	}
+// sessionRow is a session as the table keeps it.
+type sessionRow struct {
+	personRow
+
+	ID           session.ID       `dynamodbav:"session_id"`
+	Item         string           `dynamodbav:"item"`
+	TTL          int64            `dynamodbav:"ttl"`
+	Login        session.LoginKey `dynamodbav:"login,omitempty"`
+	Front        session.Front    `dynamodbav:"front,omitempty"`
+	CreatedAt    millis           `dynamodbav:"created_at"`
+	ExpiresAt    millis           `dynamodbav:"expires_at"`
+	RefreshToken []byte           `dynamodbav:"refresh_token,omitempty"`
+	OktaToken    []byte           `dynamodbav:"okta_token,omitempty"`
+	OktaExpires  millis           `dynamodbav:"okta_expires,omitempty"`
+	OktaUserID   string           `dynamodbav:"okta_user_id,omitempty"`
+	OktaLogin    string           `dynamodbav:"okta_login,omitempty"`
 }
 
 // PutSession stores a new session. An id is never used twice.
 func (s *Sessions) PutSession(ctx context.Context, v session.Session) error {
-	it := key(string(v.ID), sessionItem)
-	putPerson(it, v.Owner)
-	put(it, "login", string(v.Login))
-	put(it, "front", string(v.Front))
-	put(it, "okta_user_id", v.OktaUserID)
-	put(it, "okta_login", v.OktaLogin)
-	it["created_at"], it["expires_at"], it[ttlAttribute] = moment(v.CreatedAt), moment(v.ExpiresAt), ttl(v.ExpiresAt.Add(keep))
-	it["refresh_token"] = blob(v.RefreshToken)
-	if len(v.OktaToken) > 0 {
-		it["okta_token"], it["okta_expires"] = blob(v.OktaToken), moment(v.OktaExpires)
-	}
-	return s.create(ctx, it)
+	return s.create(ctx, sessionRow{
+		personRow: personRow(v.Owner), ID: v.ID, Item: sessionItem, TTL: v.ExpiresAt.Add(keep).Unix(), Login: v.Login, Front: v.Front,
+		CreatedAt: toMillis(v.CreatedAt), ExpiresAt: toMillis(v.ExpiresAt), RefreshToken: v.RefreshToken,
+		OktaToken: v.OktaToken, OktaExpires: toMillis(v.OktaExpires), OktaUserID: v.OktaUserID, OktaLogin: v.OktaLogin,
+	})
 }
 
-func (s *Sessions) create(ctx context.Context, it item) error {
-	err := s.table.insert(ctx, it)
+func (s *Sessions) create(ctx context.Context, row any) error {
+	it, err := attributevalue.MarshalMap(row)
+	if err != nil {
+		return fmt.Errorf("encode row: %w", err)
+	}
+	err = s.table.insert(ctx, it)
 	if errors.Is(err, errCondition) {
 		return fault.New(fault.Conflict, "The sign-in could not be completed. Please sign in again.", err)
 	}
@@ -77,27 +85,15 @@ func (s *Sessions) Session(ctx context.Context, id session.ID) (session.Session,
 	if it == nil {
 		return session.Session{}, session.NotSignedIn(errors.New("no such session"))
 	}
-	return session.Session{
-		ID:           id,
-		Owner:        getPerson(it),
-		Login:        session.LoginKey(getText(it, "login")),
-		CreatedAt:    getMoment(it, "created_at"),
-		ExpiresAt:    getMoment(it, "expires_at"),
-		RefreshToken: getBlob(it, "refresh_token"),
-		OktaToken:    getBlob(it, "okta_token"),
-		OktaExpires:  getMoment(it, "okta_expires"),
-		OktaUserID:   getText(it, "okta_user_id"),
-		OktaLogin:    getText(it, "okta_login"),
-		Front:        front(it),
-	}, nil
-}
-
-// front reads which front a session belongs to; a row of the version before names none.
-func front(it item) session.Front {
-	if f := getText(it, "front"); f != "" {
-		return session.Front(f)
+	r := sessionRow{Front: session.FrontChat} // a row of the version before names none
+	if err := decode(it, &r); err != nil {
+		return session.Session{}, err
 	}
-	return session.FrontChat
+	return session.Session{
+		ID: id, Owner: session.Person(r.personRow), Login: r.Login, CreatedAt: r.CreatedAt.time(), ExpiresAt: r.ExpiresAt.time(),
+		RefreshToken: r.RefreshToken, OktaToken: r.OktaToken, OktaExpires: r.OktaExpires.time(),
+		OktaUserID: r.OktaUserID, OktaLogin: r.OktaLogin, Front: r.Front,
+	}, nil
 }
 
 // SaveOktaToken keeps a sealed token in a session that still exists; a session that was ended meanwhile stays ended.
@@ -149,22 +145,25 @@ func (s *Sessions) DeleteSession(ctx context.Context, id session.ID) error {
 
 func loginPartition(k session.LoginKey) string { return "login#" + string(k) }
 
-// PutLogin stores a new login.
-func (s *Sessions) PutLogin(ctx context.Context, v session.Login) error {
-	it := key(loginPartition(v.Key), loginItem)
-	putPerson(it, v.Owner)
-	put(it, "current", string(v.Current))
-	it["sessions"] = &types.AttributeValueMemberSS{Value: ids(v.Sessions)}
-	it["created_at"], it["expires_at"], it[ttlAttribute] = moment(v.CreatedAt), moment(v.ExpiresAt), ttl(v.ExpiresAt.Add(keep))
-	return s.create(ctx, it)
+// loginRow is a login as the table keeps it.
+type loginRow struct {
+	personRow
+
+	Key       string       `dynamodbav:"session_id"`
+	Item      string       `dynamodbav:"item"`
+	TTL       int64        `dynamodbav:"ttl"`
+	Current   session.ID   `dynamodbav:"current,omitempty"`
+	Sessions  []session.ID `dynamodbav:"sessions,stringset"`
+	CreatedAt millis       `dynamodbav:"created_at"`
+	ExpiresAt millis       `dynamodbav:"expires_at"`
 }
 
-func ids(in []session.ID) []string {
-	out := make([]string, len(in))
-	for i, id := range in {
-		out[i] = string(id)
-	}
-	return out
+// PutLogin stores a new login.
+func (s *Sessions) PutLogin(ctx context.Context, v session.Login) error {
+	return s.create(ctx, loginRow{
+		personRow: personRow(v.Owner), Key: loginPartition(v.Key), Item: loginItem, TTL: v.ExpiresAt.Add(keep).Unix(),
+		Current: v.Current, Sessions: v.Sessions, CreatedAt: toMillis(v.CreatedAt), ExpiresAt: toMillis(v.ExpiresAt),
+	})
 }
 
 // Login reads a login; without one the error is of kind Unauthenticated.
@@ -179,19 +178,14 @@ func (s *Sessions) Login(ctx context.Context, k session.LoginKey) (session.Login
 	if it == nil {
 		return session.Login{}, session.NotSignedIn(errors.New("no such login"))
 	}
-	v := session.Login{
-		Key:       k,
-		Owner:     getPerson(it),
-		Current:   session.ID(getText(it, "current")),
-		CreatedAt: getMoment(it, "created_at"),
-		ExpiresAt: getMoment(it, "expires_at"),
+	var r loginRow
+	if err := decode(it, &r); err != nil {
+		return session.Login{}, err
 	}
-	if set, ok := it["sessions"].(*types.AttributeValueMemberSS); ok {
-		for _, id := range set.Value {
-			v.Sessions = append(v.Sessions, session.ID(id))
-		}
-	}
-	return v, nil
+	return session.Login{
+		Key: k, Owner: session.Person(r.personRow), Current: r.Current, Sessions: r.Sessions,
+		CreatedAt: r.CreatedAt.time(), ExpiresAt: r.ExpiresAt.time(),
+	}, nil
 }
 
 // SetCurrent makes id the session the browser talks in.

@@ -149,7 +149,11 @@ func read(from io.Reader) ([]audit.Chained, error) {
 			if err != nil {
 				return nil, fmt.Errorf("entry %d of the export is no DynamoDB JSON: %w", len(all)+1, err)
 			}
-			all = append(all, dynamo.AuditEntry(row))
+			entry, err := dynamo.AuditEntry(row)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, entry)
 		}
 	}
 }
