@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"time"
 
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/fga/openfga"
@@ -66,19 +65,19 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 // secrets is where the client secret comes from.
 type secrets interface {
 	Get(ctx context.Context, arn string) (secret.String, error)
-	Forget(arn string)
+	Fresh(ctx context.Context, arn string) (secret.String, error)
 }
 
 // openFGA is the client's configuration. The secret is read when the first token is needed.
-func (s settings) openFGA(from secrets, now func() time.Time) openfga.Config {
-	c := openfga.Config{APIURL: s.APIURL, StoreID: s.StoreID, ModelID: s.ModelID, Now: now}
+func (s settings) openFGA(from secrets) openfga.Config {
+	c := openfga.Config{APIURL: s.APIURL, StoreID: s.StoreID, ModelID: s.ModelID}
 	if s.TokenIssuer != nil {
 		c.Credentials = &openfga.Credentials{
-			Issuer:   s.TokenIssuer,
-			Audience: s.Audience,
-			ClientID: s.ClientID,
-			Secret:   func(ctx context.Context) (secret.String, error) { return from.Get(ctx, s.ClientSecretARN) },
-			Forget:   func() { from.Forget(s.ClientSecretARN) },
+			Issuer:      s.TokenIssuer,
+			Audience:    s.Audience,
+			ClientID:    s.ClientID,
+			Secret:      func(ctx context.Context) (secret.String, error) { return from.Get(ctx, s.ClientSecretARN) },
+			FreshSecret: func(ctx context.Context) (secret.String, error) { return from.Fresh(ctx, s.ClientSecretARN) },
 		}
 	}
 	return c

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -73,8 +72,8 @@ func TestParseConfig(t *testing.T) {
 
 type secretsFunc func(arn string) (secret.String, error)
 
-func (f secretsFunc) Get(_ context.Context, arn string) (secret.String, error) { return f(arn) }
-func (f secretsFunc) Forget(string)                                            {}
+func (f secretsFunc) Get(_ context.Context, arn string) (secret.String, error)   { return f(arn) }
+func (f secretsFunc) Fresh(_ context.Context, arn string) (secret.String, error) { return f(arn) }
 
 // TestSecretIsReadLate: starting costs no call to Secrets Manager, and the ARN that is read is the configured one.
 func TestSecretIsReadLate(t *testing.T) {
@@ -83,7 +82,7 @@ func TestSecretIsReadLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := ""
-	c := s.openFGA(secretsFunc(func(arn string) (secret.String, error) { asked = arn; return secret.New("x"), nil }), time.Now)
+	c := s.openFGA(secretsFunc(func(arn string) (secret.String, error) { asked = arn; return secret.New("x"), nil }))
 	if asked != "" {
 		t.Error("secret read while configuring")
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
@@ -44,7 +43,7 @@ func function(t testing.TB, level slog.Level) (invoke func(string) string, fake 
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := openfga.New(s.openFGA(secretsFunc(func(string) (secret.String, error) { return secret.New(canary), nil }), time.Now))
+	client, err := openfga.New(s.openFGA(secretsFunc(func(string) (secret.String, error) { return secret.New(canary), nil })))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ package main
 import (
 	"context"
 	"os"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -35,7 +34,7 @@ func main() {
 		log.Error("AWS configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	client, err := openfga.New(cfg.openFGA(secretsmanager.New(aws), time.Now))
+	client, err := openfga.New(cfg.openFGA(secretsmanager.New(aws)))
 	if err != nil {
 		log.Error("OpenFGA configuration is unusable", "err", err)
 		os.Exit(1)

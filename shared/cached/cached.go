@@ -62,6 +62,13 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 	return f.wait(ctx)
 }
 
+// Kept returns the kept value without fetching, and false if there is none or it has expired.
+func (v *Value[T]) Kept() (T, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.current()
+}
+
 // Fresh fetches the value, or waits for a fetch under way. If that fails, what was kept stays.
 func (v *Value[T]) Fresh(ctx context.Context) (T, error) {
 	v.mu.Lock()

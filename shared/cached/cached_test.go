@@ -93,10 +93,19 @@ func TestExpiredValuesAreFetchedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, end := &source{}, time.Now().Add(time.Hour)
 		v := cached.Value[int]{Fetch: s.fetch, Expires: func(n int) time.Time { return end.Add(time.Duration(n) * time.Hour) }}
+		if _, ok := v.Kept(); ok {
+			t.Error("a value before the first fetch")
+		}
 		wants(t, "first", v.Get, 1)
 		time.Sleep(2*time.Hour - 2*time.Second)
 		wants(t, "just before", v.Get, 1)
+		if n, ok := v.Kept(); !ok || n != 1 {
+			t.Errorf("Kept() = %d, %v", n, ok)
+		}
 		time.Sleep(time.Second)
+		if _, ok := v.Kept(); ok {
+			t.Error("an expired value is kept")
+		}
 		wants(t, "at its end", v.Get, 2)
 	})
 }

@@ -61,9 +61,6 @@ func (s *Source) Fresh(ctx context.Context, arn string) (secret.String, error) {
 	return value, explain(arn, err)
 }
 
-// Forget makes the next Get ask AWS again, for a value that turned out to be refused: it may have been rotated.
-func (s *Source) Forget(arn string) { s.value(arn).Forget(func(secret.String) bool { return true }) }
-
 func (s *Source) value(arn string) *cached.Value[secret.String] {
 	s.mu.Lock()
 	defer s.mu.Unlock()

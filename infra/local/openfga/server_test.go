@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openfga/go-sdk/client"
@@ -73,7 +72,7 @@ func TestLikeAuth0FGA(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := openfga.New(openfga.Config{
-			APIURL: base, StoreID: s.StoreID, ModelID: s.ModelID, Now: time.Now,
+			APIURL: base, StoreID: s.StoreID, ModelID: s.ModelID,
 			Credentials: &openfga.Credentials{
 				Issuer: base, Audience: s.Audience(), ClientID: "steward-fga",
 				Secret: func(context.Context) (secret.String, error) { return secret.New("local-secret"), nil },

@@ -186,7 +186,7 @@ func (w *world) authorizer(t *testing.T, storeID, modelID string) *openfga.Clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := openfga.New(openfga.Config{APIURL: u, StoreID: storeID, ModelID: modelID, Now: time.Now, Credentials: &openfga.Credentials{
+	c, err := openfga.New(openfga.Config{APIURL: u, StoreID: storeID, ModelID: modelID, Credentials: &openfga.Credentials{
 		Issuer: u, Audience: w.file.FGA.Audience, ClientID: w.file.FGA.Checker.ClientID, Secret: w.stored("steward/fga"),
 	}})
 	if err != nil {

@@ -4,7 +4,7 @@
 // SDK (github.com/openfga/go-sdk v0.8.2) would do by itself and must not do here is taken from it:
 //
 //   - It waits between retries with time.Sleep, up to half an hour if a Retry-After says so, whatever the context says.
-//     Its retries are off; the one retry we allow is in [door], and waits with the context.
+//     Its retries are off; the one retry we allow is in [authTransport], and waits with the context.
 //   - Its token source is asked again on each retry, so a failing token endpoint is called sixteen times, and it keeps
 //     a token that the API has refused. The machine token is fetched by [tokens] instead.
 //   - Its default HTTP client never times out. Ours does.
@@ -47,7 +47,6 @@ type Config struct {
 	Credentials *Credentials
 	// Transport replaces the transport to both API and token endpoint; nil is the usual one, with our time-outs.
 	Transport http.RoundTripper
-	Now       func() time.Time
 }
 
 // Client asks one store about one authorization model. Make one a process; it is safe for concurrent use.
@@ -66,9 +65,9 @@ func New(cfg Config) (*Client, error) {
 		t.ResponseHeaderTimeout = headerTimeout
 		transport = t
 	}
-	d := &door{base: transport}
+	auth := &authTransport{base: transport}
 	if cfg.Credentials != nil {
-		d.tokens = newTokens(*cfg.Credentials, transport, cfg.Now)
+		auth.tokens = newTokens(*cfg.Credentials, transport)
 	}
 	if cfg.StoreID == "" || cfg.ModelID == "" {
 		return nil, errors.New("store id and model id are needed")
@@ -77,7 +76,7 @@ func New(cfg Config) (*Client, error) {
 		ApiUrl:               strings.TrimSuffix(cfg.APIURL.String(), "/"),
 		StoreId:              cfg.StoreID,
 		AuthorizationModelId: cfg.ModelID,
-		HTTPClient:           &http.Client{Transport: d, Timeout: askTimeout},
+		HTTPClient:           &http.Client{Transport: auth, Timeout: askTimeout},
 		RetryParams:          &sdk.RetryParams{MaxRetry: 0, MinWaitInMs: 1},
 	})
 	if err != nil {

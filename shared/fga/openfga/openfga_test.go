@@ -50,25 +50,26 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // world is a store in which erin may list groups, behind a token endpoint.
 type world struct {
 	fake   *fgatest.Fake
-	secret secret.String
-	asked  int // for the client secret
-	forgot int
+	secret secret.String // as it was first read
+	stored secret.String // as it is now
+	asked  int           // for the client secret
+	fresh  int           // for the client secret, past the cache
 	config openfga.Config
 }
 
 func newWorld() *world {
 	w := &world{
 		fake:   fgatest.New(fga.Tuple{User: erin, Relation: fga.ReadOkta, Object: fga.Groups}),
-		secret: secret.New(canary),
+		secret: secret.New(canary), stored: secret.New(canary),
 	}
 	w.fake.Issuer = &fgatest.Issuer{ClientID: "steward-fga", ClientSecret: w.secret, Audience: "https://api.us1.fga.dev/", Lifetime: time.Hour}
 	w.config = openfga.Config{
 		APIURL: mustURL("https://api.us1.fga.dev"), StoreID: fgatest.StoreID, ModelID: fgatest.ModelID,
-		Transport: handlerTransport{w.fake}, Now: time.Now,
+		Transport: handlerTransport{w.fake},
 		Credentials: &openfga.Credentials{
 			Issuer: mustURL("https://auth.fga.dev/"), Audience: "https://api.us1.fga.dev/", ClientID: "steward-fga",
-			Secret: func(context.Context) (secret.String, error) { w.asked++; return w.secret, nil },
-			Forget: func() { w.forgot++ },
+			Secret:      func(context.Context) (secret.String, error) { w.asked++; return w.secret, nil },
+			FreshSecret: func(context.Context) (secret.String, error) { w.fresh++; return w.stored, nil },
 		},
 	}
 	return w
@@ -152,7 +153,7 @@ func TestTroubles(t *testing.T) {
 		"a hang":               {faults: []faults.Fault{{Delay: time.Hour}}, reason: fga.ReasonTimeout, calls: 1, tokens: 1},
 		"no such model":        {setup: func(w *world) { w.config.ModelID = "01KAFGATESTM0DE1000000000X" }, reason: fga.ReasonRefused, calls: 1, tokens: 1},
 		"no such store":        {setup: func(w *world) { w.config.StoreID = "01KAFGATESTST0RE000000000X" }, reason: fga.ReasonRefused, calls: 1, tokens: 1},
-		"wrong client secret":  {setup: func(w *world) { w.secret = secret.New(canary + "-old") }, reason: fga.ReasonCredentials, tokens: 1},
+		"wrong client secret":  {setup: func(w *world) { w.secret, w.stored = secret.New(canary+"-old"), secret.New(canary+"-old") }, reason: fga.ReasonCredentials, tokens: 1},
 		"wrong audience":       {setup: func(w *world) { w.config.Credentials.Audience = "https://api.us1.fga.dev" }, reason: fga.ReasonCredentials, tokens: 1},
 		"no client secret": {setup: func(w *world) {
 			w.config.Credentials.Secret = func(context.Context) (secret.String, error) { return secret.String{}, errors.New("empty") }
@@ -302,18 +303,25 @@ func TestTokenLife(t *testing.T) {
 	})
 }
 
-// TestRotatedSecret: a refused client secret is asked for anew.
-func TestRotatedSecret(t *testing.T) {
-	w := newWorld()
-	w.fake.Issuer.ClientSecret = secret.New("rotated")
-	c := w.client(t)
-	if got, _ := c.Ask(t.Context(), one); got.Reason != fga.ReasonCredentials || w.forgot != 1 {
-		t.Fatalf("Ask() = %v, forgot %d times", got, w.forgot)
-	}
-	w.secret = secret.New("rotated")
-	if got, err := c.Ask(t.Context(), one); err != nil || got.Decisions[0] != fga.Allowed {
-		t.Errorf("Ask() = %v, %v", got, err)
-	}
+// TestARotatedSecretIsReadAnew: a refused client secret is read past the cache, and the same question is then answered.
+func TestARotatedSecretIsReadAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.fake.Issuer.ClientSecret = secret.New("rotated")
+		c := w.client(t)
+		asks := func(what string, reason fga.Reason, tokens, fresh int) {
+			t.Helper()
+			if got, err := c.Ask(t.Context(), one); got.Reason != reason || w.fake.Issuer.Calls() != tokens || w.fresh != fresh {
+				t.Errorf("%s: %v, %v after %d tokens and %d readings, want reason %q after %d and %d", what, got, err, w.fake.Issuer.Calls(), w.fresh, reason, tokens, fresh)
+			}
+		}
+		asks("rotated at the issuer alone", fga.ReasonCredentials, 1, 1)
+		w.stored = secret.New("rotated")
+		asks("within a minute", fga.ReasonCredentials, 2, 1)
+		time.Sleep(time.Minute)
+		asks("a minute later", "", 4, 2)
+		asks("from then on", "", 4, 2)
+	})
 }
 
 // TestOnTheWire goes through a listener, with our own transport: resets, and an OpenFGA that wants no token.
@@ -321,7 +329,7 @@ func TestOnTheWire(t *testing.T) {
 	fake := fgatest.New(fga.Tuple{User: erin, Relation: fga.ReadOkta, Object: fga.Groups})
 	server := httptest.NewServer(fake)
 	defer server.Close()
-	c, err := openfga.New(openfga.Config{APIURL: mustURL(server.URL + "/"), StoreID: fgatest.StoreID, ModelID: fgatest.ModelID, Now: time.Now})
+	c, err := openfga.New(openfga.Config{APIURL: mustURL(server.URL + "/"), StoreID: fgatest.StoreID, ModelID: fgatest.ModelID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,17 +2,18 @@ package openfga
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/steward-iam/steward/shared/cached"
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -22,159 +23,105 @@ type Credentials struct {
 	Issuer   *url.URL // a host alone stands for its /oauth/token
 	Audience string   // at Auth0 FGA the API's URL with a slash at its end
 	ClientID string
-	// Secret gives the client secret. It is asked before each token, so it should remember.
+	// Secret returns the client secret. It is called before each fetch of a token, so it should remember.
 	Secret func(context.Context) (secret.String, error)
-	// Forget, if set, is told that the secret was refused, so that a rotated one is read next time.
-	Forget func()
+	// FreshSecret reads the client secret past any cache. It is called, at most once a minute, when the issuer refuses the one
+	// we have; with another one the token is asked for once more. Nil if a changed secret needs a new process.
+	FreshSecret func(context.Context) (secret.String, error)
 }
 
 const (
-	tokenTimeout   = 3 * time.Second
-	tokenMargin    = time.Minute     // a token is renewed this long before it ends, or a tenth of its life if that is less
-	tokenFallback  = 5 * time.Minute // the life of a token that does not tell
-	maxTokenAnswer = 64 << 10
+	tokenTimeout  = 3 * time.Second
+	tokenMargin   = time.Minute     // a token is renewed this long before it ends, or a tenth of its life if that is less
+	tokenFallback = 5 * time.Minute // the life of a token that does not say when it ends
 
 	noClientSecret = "no client secret"
 )
 
-// tokens keeps one machine token for the process. However many ask at once, one fetch is made; it does not end with
-// the request that began it, since the others wait for it too.
+// token is a machine token and when to renew it.
+type token struct {
+	secret.String
+
+	renew time.Time
+}
+
+// tokens keeps one machine token for the process.
 type tokens struct {
-	Credentials
-
-	endpoint string
-	http     *http.Client
-	now      func() time.Time
-
-	mu      sync.Mutex
-	current secret.String
-	until   time.Time
-	flight  *flight
+	config  clientcredentials.Config // without the secret
+	secret  *secret.Rotating
+	http    *http.Client
+	current cached.Value[token]
 }
 
-type flight struct {
-	done  chan struct{}
-	token secret.String
-	err   error
-}
-
-func newTokens(c Credentials, transport http.RoundTripper, now func() time.Time) *tokens {
+func newTokens(c Credentials, transport http.RoundTripper) *tokens {
 	endpoint := *c.Issuer
 	if strings.Trim(endpoint.Path, "/") == "" {
 		endpoint.Path = "/oauth/token"
 	}
-	return &tokens{
-		Credentials: c,
-		endpoint:    endpoint.String(),
-		now:         now,
+	t := &tokens{
+		config: clientcredentials.Config{
+			ClientID: c.ClientID, TokenURL: endpoint.String(), AuthStyle: oauth2.AuthStyleInParams,
+			EndpointParams: url.Values{"audience": {c.Audience}},
+		},
+		secret: secret.NewRotating(c.Secret, c.FreshSecret, nil),
 		http: &http.Client{
 			Transport:     transport,
-			Timeout:       tokenTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the secret goes nowhere else
 		},
 	}
+	t.current = cached.Value[token]{Fetch: t.fetch, Timeout: tokenTimeout, Expires: func(t token) time.Time { return t.renew }}
+	return t
 }
 
-// get returns a token that is good for a while.
+// get returns a token that is good for a while. The error is a [*tokenError].
 func (t *tokens) get(ctx context.Context) (secret.String, error) {
-	t.mu.Lock()
-	if !t.current.IsZero() && t.now().Before(t.until) {
-		defer t.mu.Unlock()
-		return t.current, nil
+	got, err := t.current.Get(ctx)
+	if _, ok := errors.AsType[*tokenError](err); err != nil && !ok {
+		err = &tokenError{err: err}
 	}
-	f := t.flight
-	if f == nil {
-		f = &flight{done: make(chan struct{})}
-		t.flight = f
-		go t.land(context.WithoutCancel(ctx), f)
-	}
-	t.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
-		return secret.String{}, &tokenError{err: ctx.Err()}
-	}
+	return got.String, err
 }
 
-func (t *tokens) land(ctx context.Context, f *flight) {
-	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
-	defer cancel()
-	token, life, err := t.fetch(ctx)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.flight = nil
-	if err == nil {
-		// A frozen process stops the monotonic clock; only the wall clock knows how old a token is.
-		t.current, t.until = token, t.now().Round(0).Add(life-min(tokenMargin, life/10))
-	}
-	f.token, f.err = token, err
-	close(f.done)
+// drop forgets a token that the API has refused.
+func (t *tokens) drop(refused secret.String) {
+	t.current.Forget(func(kept token) bool { return kept.Equal(refused) })
 }
 
-// drop forgets token if it is still the current one.
-func (t *tokens) drop(token secret.String) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.current.Equal(token) {
-		t.current = secret.String{}
-	}
-}
-
-func (t *tokens) fetch(ctx context.Context) (secret.String, time.Duration, error) {
-	fail := func(status int, code string, err error) (secret.String, time.Duration, error) {
-		return secret.String{}, 0, &tokenError{status: status, code: code, err: err}
-	}
-	clientSecret, err := t.Secret(ctx)
+// fetch asks for a token, and once more if the client secret is refused and has been replaced.
+func (t *tokens) fetch(ctx context.Context) (token, error) {
+	key, err := t.secret.Get(ctx)
 	if err != nil {
-		return fail(0, noClientSecret, err)
+		return token{}, &tokenError{code: noClientSecret, err: err}
 	}
-	form := url.Values{
-		"grant_type":    {"client_credentials"},
-		"client_id":     {t.ClientID},
-		"client_secret": {clientSecret.Reveal()},
-		"audience":      {t.Audience},
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return fail(0, "", err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	res, err := t.http.Do(req)
-	if err != nil {
-		return fail(0, "", cause(err))
-	}
-	defer res.Body.Close() //nolint:errcheck // only read
-	var answer struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-		ExpiresIn   int64  `json:"expires_in"`
-		Error       string `json:"error"`
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxTokenAnswer))
-	if err != nil {
-		return fail(res.StatusCode, "", err)
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		err = errors.New("answer is not the JSON of a token") // the body is not shown: it may hold one
-	}
-	switch {
-	case res.StatusCode != http.StatusOK:
-		if res.StatusCode == http.StatusUnauthorized && t.Forget != nil {
-			t.Forget()
+	got, err := t.request(ctx, key)
+	if e, ok := errors.AsType[*tokenError](err); ok && (e.status == http.StatusUnauthorized || e.code == "invalid_client") {
+		if another, ok := t.secret.Another(ctx, key); ok {
+			return t.request(ctx, another)
 		}
-		return fail(res.StatusCode, answer.Error, nil)
-	case err != nil:
-		return fail(res.StatusCode, "", err)
-	case answer.AccessToken == "" || !strings.EqualFold(answer.TokenType, "bearer"):
-		return fail(res.StatusCode, "", errors.New("answer holds no bearer token"))
 	}
-	life := time.Duration(answer.ExpiresIn) * time.Second
-	if life <= 0 {
-		life = tokenFallback
+	return got, err
+}
+
+func (t *tokens) request(ctx context.Context, key secret.String) (token, error) {
+	config := clientcredentials.Config{
+		ClientID: t.config.ClientID, ClientSecret: key.Reveal(), TokenURL: t.config.TokenURL,
+		AuthStyle: t.config.AuthStyle, EndpointParams: t.config.EndpointParams,
 	}
-	return secret.New(answer.AccessToken), life, nil
+	got, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, t.http))
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok { // its own text quotes the answer
+		return token{}, &tokenError{status: e.Response.StatusCode, code: e.ErrorCode}
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return token{}, &tokenError{err: e.Err}
+	}
+	if err != nil || !strings.EqualFold(got.Type(), "bearer") {
+		return token{}, &tokenError{status: http.StatusOK, err: errors.New("the answer is no bearer token")}
+	}
+	life := tokenFallback
+	if !got.Expiry.IsZero() {
+		life = time.Until(got.Expiry)
+	}
+	return token{secret.New(got.AccessToken), time.Now().Add(life - min(tokenMargin, life/10))}, nil
 }
 
 // tokenError says why there is no machine token.

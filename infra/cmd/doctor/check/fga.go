@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	sdk "github.com/openfga/go-sdk/client"
 	"golang.org/x/oauth2"
@@ -130,7 +129,7 @@ func (s *Subject) ask(ctx context.Context, c fga.Check) (fga.Decision, verdict) 
 	if err != nil {
 		return fga.Unknown, wrong(in("FGA_API_URL"), "it is no URL")
 	}
-	cfg := openfga.Config{APIURL: api, StoreID: s.Env["FGA_STORE_ID"], ModelID: s.Env["FGA_MODEL_ID"], Now: time.Now}
+	cfg := openfga.Config{APIURL: api, StoreID: s.Env["FGA_STORE_ID"], ModelID: s.Env["FGA_MODEL_ID"]}
 	if issuer, err := url.Parse(s.Env["FGA_TOKEN_ISSUER_URL"]); err == nil && issuer.Host != "" {
 		if s.fgaSecret.IsZero() {
 			return fga.Unknown, skip(noAWS)

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// door stands between the SDK and the network: it adds the machine token, and makes the one retry. Every call the SDK
+// authTransport stands between the SDK and the network: it adds the machine token, and makes the one retry. Every call the SDK
 // makes for us is a question, so asking twice does no harm.
-type door struct {
+type authTransport struct {
 	base   http.RoundTripper
 	tokens *tokens // nil without authentication
 }
 
 // RoundTrip sends req, and once more after a 401 (with a fresh token), a 429, a 5xx or a broken connection.
-func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
-	first, refused, err := d.try(req, req.Body)
+func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	first, refused, err := t.try(req, req.Body)
 	pause, again := retry(first, err)
 	if again && req.GetBody == nil {
 		again = false
@@ -41,7 +41,7 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	second, _, err := d.try(req, body)
+	second, _, err := t.try(req, body)
 	return second, err
 }
 
@@ -62,22 +62,22 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // try sends req once. Refused says that a token went along and is now dropped.
-func (d *door) try(req *http.Request, body io.ReadCloser) (res *http.Response, refused bool, err error) {
+func (t *authTransport) try(req *http.Request, body io.ReadCloser) (res *http.Response, refused bool, err error) {
 	out := req.Clone(req.Context())
 	out.Body = body
-	if d.tokens == nil {
-		res, err = d.base.RoundTrip(out)
+	if t.tokens == nil {
+		res, err = t.base.RoundTrip(out)
 		return res, false, err
 	}
-	token, err := d.tokens.get(req.Context())
+	token, err := t.tokens.get(req.Context())
 	if err != nil {
 		_ = body.Close()
 		return nil, false, err
 	}
 	out.Header.Set("Authorization", "Bearer "+token.Reveal())
-	res, err = d.base.RoundTrip(out)
+	res, err = t.base.RoundTrip(out)
 	if err == nil && res.StatusCode == http.StatusUnauthorized {
-		d.tokens.drop(token)
+		t.tokens.drop(token)
 		return res, true, nil
 	}
 	return res, false, err
