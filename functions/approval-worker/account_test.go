@@ -53,7 +53,7 @@ func TestARowThatSaysApprovedIsNotCarriedOut(t *testing.T) {
 			if name == "executing" { // perhaps by a worker that crashed
 				want = approval.Unknown
 			}
-			w.ends(a, want, "It was altered after it was asked for")
+			w.ends(a, want, "This request was altered after you made it.")
 			w.nothingHappens()
 			if !w.Logged("approval mark does not verify") {
 				t.Error("nobody is told")
@@ -68,6 +68,6 @@ func TestAnApprovalOfTheVersionBeforeIsEnded(t *testing.T) {
 	a := suspend().asked(w)
 	w.Remove(a, "asked_mac", "front")
 	w.Decide("frank", "approve")
-	w.ends(a, approval.Failed, "It was asked for before Steward was updated. Nothing was changed.")
+	w.ends(a, approval.Failed, "You asked for this before Steward was updated. Nothing was changed.")
 	w.nothingHappens()
 }

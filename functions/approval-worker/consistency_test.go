@@ -7,7 +7,7 @@ import (
 )
 
 // A permission that was just taken away is gone: the last question before a change skips every cache.
-func TestTheLastQuestionSkipsCaches(t *testing.T) {
+func TestThePermissionIsCheckedWithoutCaches(t *testing.T) {
 	w := start(t)
 	a := suspend().asked(w)
 	w.Decide("frank", "approve")

@@ -22,8 +22,8 @@ func entry(a approval.Approval, result audit.Result) audit.Entry {
 }
 
 // Every operation, in everything that can become of it after it was asked for, leaves whole entries. Crashes and lost answers are in
-// TestAKilledWorker and TestAnswersOfAWSAreLost.
-func TestEveryEntryOfAChange(t *testing.T) {
+// TestAKilledWorkerMakesOneChange and TestALostAnswerOfAWSChangesNothing.
+func TestEveryEndOfAChangeIsRecorded(t *testing.T) {
 	for _, c := range changes() {
 		for name, tc := range map[string]struct {
 			decide    string

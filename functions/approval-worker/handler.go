@@ -215,21 +215,21 @@ func (h *handler) identify(ctx context.Context, j *job) (next, error) {
 	case a.Genuine(key):
 	case len(a.AskedMAC) == 0 && a.Intact():
 		h.log.WarnContext(ctx, "approval without a mark", "approval_id", a.ID)
-		return h.stop(a, "It was asked for before Steward was updated.", audit.Unchecked)
+		return h.stop(a, "You asked for this before Steward was updated.", audit.Unchecked)
 	default:
 		h.log.ErrorContext(ctx, "approval mark does not verify", "approval_id", a.ID, "status", string(a.Status))
-		return h.stop(a, "It was altered after it was asked for.", audit.Unchecked)
+		return h.stop(a, "This request was altered after you made it.", audit.Unchecked)
 	}
 	j.principal, err = h.enforcer.Identify(ctx, a.SessionID)
 	switch owner := j.principal.Session.Owner.Subject; {
 	case fault.KindOf(err) == fault.Unauthenticated && a.Status == approval.Executing:
-		return h.stop(a, "You signed out while it was being carried out.", "")
+		return h.stop(a, "You signed out while I was doing it.", "")
 	case fault.KindOf(err) == fault.Unauthenticated:
 		return transition(a.Cancel(h.now(), approval.SignedOut))
 	case err != nil:
 		return next{}, err
 	case owner == "" || owner != a.Owner:
-		return h.stop(a, "It belongs to somebody else.", "")
+		return h.stop(a, "This request belongs to somebody else.", "")
 	}
 	j.key = key
 	return next{}, nil
@@ -262,7 +262,7 @@ func (h *handler) poll(ctx context.Context, j *job) (next, error) {
 	}
 	request, err := sealer.Open(a.AuthReqID, a.SealPurpose()...)
 	if err != nil {
-		return h.stop(a, "The approval could not be read.", "")
+		return h.stop(a, "Your approval could not be read.", "")
 	}
 	answer, err := h.phone.Poll(ctx, request, pipeline.Question(a, h.now()), a.CreatedAt, a.Interval)
 	now := h.now()
@@ -342,7 +342,7 @@ func (h *handler) approved(ctx context.Context, j *job) (next, error) {
 		return next{}, err
 	}
 	if h.late(j.approval) {
-		return h.stop(j.approval, "You approved it, but it could not be carried out in time; please ask again.", "")
+		return h.stop(j.approval, "You approved it, but I could not do it in time; please ask again.", "")
 	}
 	return h.claim(ctx, j)
 }

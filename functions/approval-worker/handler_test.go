@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -197,7 +198,7 @@ func TestEveryOperationIsCarriedOut(t *testing.T) {
 
 // A worker is killed at each call it makes, and another takes over: before the first call gets out, and after each was
 // taken but not answered, which is before the next.
-func TestAKilledWorker(t *testing.T) {
+func TestAKilledWorkerMakesOneChange(t *testing.T) {
 	for _, c := range changes() {
 		if testing.Short() && c.Operation != "reset_password" && c.Operation != "add_to_group" {
 			continue
@@ -243,7 +244,7 @@ func TestAKilledWorker(t *testing.T) {
 }
 
 // The table and the queue take each call, but the first answer to it is lost, so that the SDK sends it once more.
-func TestAnswersOfAWSAreLost(t *testing.T) {
+func TestALostAnswerOfAWSChangesNothing(t *testing.T) {
 	for _, c := range changes()[:1] { // the one that may not be done twice
 		t.Run(c.name(), func(t *testing.T) {
 			for n, last := 1, false; !last; n++ {
@@ -361,7 +362,7 @@ func TestAnswersOfThePhone(t *testing.T) {
 	})
 }
 
-func TestSlowDownIsHonouredFromThenOn(t *testing.T) {
+func TestSlowDownHoldsForEveryLaterPoll(t *testing.T) {
 	for name, style := range map[string]auth0test.PollStatus{"400": auth0test.PollStatus400, "403 and 429": auth0test.PollStatusDevice} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, func(o *auth0test.Options) { o.PollStatus = style })
@@ -462,7 +463,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 }
 
 // Only an id_token of the very person, for this application, issued for this request, proves an approval.
-func TestForeignProofsAreWorthNothing(t *testing.T) {
+func TestOnlyTheOwnersOwnTokenApproves(t *testing.T) {
 	for name, token := range map[string]func(*world) string{
 		"another person":      func(w *world) string { return w.IDToken("bob", pipelinetest.ClientID) },
 		"another application": func(w *world) string { return w.IDToken("frank", pipelinetest.OtherClientID) },
@@ -495,7 +496,7 @@ func TestForeignProofsAreWorthNothing(t *testing.T) {
 	}
 }
 
-func TestWhatChangesMeanwhile(t *testing.T) {
+func TestAChangeMeanwhileIsNoticed(t *testing.T) {
 	const notAllowed = "You are not allowed to do this any more. Nothing was changed."
 	fgaDown := faults.Fault{Status: 500}
 	for name, tc := range map[string]struct {
@@ -504,13 +505,13 @@ func TestWhatChangesMeanwhile(t *testing.T) {
 		says      string
 		harmless  bool
 	}{
-		"another target":         {func(w *world, a approval.Approval) { w.Alter(a, "target_id", oktatest.Alice) }, approval.Failed, "It was altered", true},
-		"another operation":      {func(w *world, a approval.Approval) { w.Alter(a, "operation", "deactivate") }, approval.Failed, "It was altered", true},
-		"another owner":          {func(w *world, a approval.Approval) { w.Alter(a, "owner", "oidc|okta-corp|"+oktatest.Bob) }, approval.Failed, "It was altered", true},
-		"another digest":         {func(w *world, a approval.Approval) { w.Alter(a, "digest", "0000") }, approval.Failed, "It was altered", true},
+		"another target":         {func(w *world, a approval.Approval) { w.Alter(a, "target_id", oktatest.Alice) }, approval.Failed, "This request was altered", true},
+		"another operation":      {func(w *world, a approval.Approval) { w.Alter(a, "operation", "deactivate") }, approval.Failed, "This request was altered", true},
+		"another owner":          {func(w *world, a approval.Approval) { w.Alter(a, "owner", "oidc|okta-corp|"+oktatest.Bob) }, approval.Failed, "This request was altered", true},
+		"another digest":         {func(w *world, a approval.Approval) { w.Alter(a, "digest", "0000") }, approval.Failed, "This request was altered", true},
 		"signed out":             {func(w *world, a approval.Approval) { w.SignOut(a.SessionID) }, approval.Cancelled, "You signed out before it was carried out", true},
 		"permission removed":     {func(w *world, _ approval.Approval) { w.Revoke("frank", "admin", "okta:main") }, approval.Failed, notAllowed, true},
-		"FGA down for good":      {func(w *world, _ approval.Approval) { w.FGA.Fail(fgaDown) }, approval.Failed, "could not be carried out in time", true},
+		"FGA down for good":      {func(w *world, _ approval.Approval) { w.FGA.Fail(fgaDown) }, approval.Failed, "could not do it in time", true},
 		"refresh token revoked":  {func(w *world, a approval.Approval) { w.Auth0.RevokeRefreshTokens(string(a.Owner)) }, approval.Failed, "Your sign-in has ended. Please sign in again. Nothing was changed.", true},
 		"Okta role removed":      {func(w *world, _ approval.Approval) { w.Okta.SetRole(oktatest.Frank, oktatest.NoRole) }, approval.Failed, "your own Okta role does not allow this. Nothing was changed.", false},
 		"Okta tokens revoked":    {func(w *world, _ approval.Approval) { w.Okta.RevokeTokens(oktatest.Frank) }, approval.Failed, "Okta does not accept your connection any more.", false},
@@ -589,7 +590,7 @@ func must[T any](v T, err error) T {
 }
 
 // Okta's answer does not come: what shows in Okta decides, and what cannot be told is not claimed.
-func TestOktasAnswerIsLost(t *testing.T) {
+func TestALostAnswerOfOktaIsNotASuccess(t *testing.T) {
 	reset, activate, clearing := changes()[0], changes()[5], changes()[7]
 	before, afterwards := pipelinetest.Fault{Match: "POST", Status: 503}, pipelinetest.Fault{Match: "POST", Status: 503, After: true}
 	once := func(f pipelinetest.Fault) pipelinetest.Fault { f.Times = 1; return f }
@@ -625,24 +626,41 @@ func TestOktasAnswerIsLost(t *testing.T) {
 	}
 }
 
-// Executing is another's: it is left alone while it lives, and signing out does not take its result away.
+// While another worker carries a change out, it is left alone, and signing out does not take its result away.
 func TestALivingWorkerIsNotDisturbed(t *testing.T) {
 	w := start(t)
 	a := suspend().asked(w)
 	w.Decide("frank", "approve")
 	w.Forward(7 * time.Second)
-	w.ToOkta.Fail(pipelinetest.Fault{Match: "POST", Delay: 400 * time.Millisecond})
+	slow := blocking{doer: w.okta, begun: make(chan struct{}), release: make(chan struct{})}
+	worker := newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
+	worker.okta = slow
 	var other sync.WaitGroup
-	other.Go(func() { w.Deliver(t.Context(), w.Handle) })
-	for w.Approval(a).Status != approval.Executing {
-		time.Sleep(5 * time.Millisecond)
-	}
+	other.Go(func() { w.Deliver(t.Context(), worker.Handle) })
+	<-slow.begun
 	w.SignOut(a.SessionID)
 	if err := w.message(t.Context(), string(must(json.Marshal(approval.Message{SessionID: a.SessionID, ApprovalID: a.ID})))); err != nil {
 		t.Error(err)
 	}
+	if got := w.Approval(a).Status; got != approval.Executing {
+		t.Errorf("while another worker is at it, it became %s", got)
+	}
+	close(slow.release)
 	other.Wait()
 	w.ends(a, approval.Done, "")
+}
+
+// blocking carries changes out once it is released.
+type blocking struct {
+	doer
+
+	begun, release chan struct{}
+}
+
+func (b blocking) Do(ctx context.Context, a approval.Approval) (string, okta.Meta, error) {
+	close(b.begun)
+	<-b.release
+	return b.doer.Do(ctx, a)
 }
 
 func TestTwoWorkersMakeOneChange(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // The answer of the phone is lost, so the person is asked once more, and in the middle of that the worker is killed: at each
 // call it makes, before the call gets out and after it was taken but not answered. Whatever is on the phone then, only the
 // answer to a push that is on record counts, there is one outcome, and the phone does not ring more often than it may.
-func TestAWorkerKilledAtTheSecondPush(t *testing.T) {
+func TestAWorkerKilledAtTheSecondPushMakesOneChange(t *testing.T) {
 	for decision, want := range map[string]struct {
 		status approval.Status
 		times  int

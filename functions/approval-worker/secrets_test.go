@@ -13,7 +13,7 @@ import (
 
 // Okta mails passwords and links. Should it tell us one all the same, as it does where it is asked to, nobody hears of it: not
 // the person, not the agent, not the log, the record or the row.
-func TestWhatOktaTellsInConfidenceStaysThere(t *testing.T) {
+func TestPasswordsAndLinksNeverLeaveOkta(t *testing.T) {
 	const canary = "canary-9f3c"
 	told := fmt.Sprintf(`{"tempPassword":%q,"resetPasswordUrl":"https://acme.okta.com/reset/%s","activationUrl":"https://acme.okta.com/a/%s","activationToken":%q}`, canary, canary, canary, canary)
 	seen := 0

@@ -13,30 +13,30 @@ import (
 )
 
 const (
-	looked = 50 // how many of the latest are searched for a code
-	told   = 5  // how many are told of when none is named
+	maxSearched = 50 // of the latest, for a code
+	maxListed   = 5  // in an answer
 )
 
-// check tells how a person's own approvals stand, or cancels one that is still pending.
+// check lists how a person's own approvals stand, or cancels one that is still pending.
 func (h *handler) check(ctx context.Context, who access.Principal, call actiongroup.Call) (string, error) {
-	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, looked)
+	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, maxSearched)
 	if err != nil {
 		return "", err
 	}
-	said := strings.TrimPrefix(strings.ToUpper(call.Arg("approval")), "#")
-	if said != "" {
-		all = named(all, said)
+	name := strings.TrimPrefix(strings.ToUpper(call.Arg("approval")), "#")
+	if name != "" {
+		all = named(all, name)
 		if len(all) == 0 {
 			return "", fault.New(fault.NotFound, "You have no approval of that code. Leave the code out to hear of the latest ones.", nil)
 		}
 	}
 	if call.Arg("action") == "cancel" {
-		return h.cancel(ctx, all, said != "")
+		return h.cancel(ctx, all, name != "")
 	}
 	if len(all) == 0 {
 		return "You have not asked for any change that needs approval.", nil
 	}
-	all = all[:min(told, len(all))]
+	all = all[:min(maxListed, len(all))]
 	var steps []func() error
 	for i, a := range all {
 		steps = append(steps, func() error {
@@ -57,10 +57,10 @@ func (h *handler) check(ctx context.Context, who access.Principal, call actiongr
 	return strings.Join(lines, "\n"), nil
 }
 
-// named finds approvals by code, the newest first, or by id.
-func named(all []approval.Approval, said string) (found []approval.Approval) {
+// named returns the approvals with that code or id, the newest first.
+func named(all []approval.Approval, name string) (found []approval.Approval) {
 	for _, a := range all {
-		if a.Code == said || strings.EqualFold(a.ID, said) {
+		if a.Code == name || strings.EqualFold(a.ID, name) {
 			found = append(found, a)
 		}
 	}

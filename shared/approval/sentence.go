@@ -76,12 +76,12 @@ func Names(target, member Ref, args map[string]string) []label.Name {
 	for _, key := range slices.Sorted(maps.Keys(args)) {
 		names = append(names, argument(key, args[key]))
 	}
-	slices.SortStableFunc(names, func(a, b label.Name) int { return cmp.Compare(later(a), later(b)) })
+	slices.SortStableFunc(names, func(a, b label.Name) int { return cmp.Compare(noteLast(a), noteLast(b)) })
 	return names
 }
 
-// later puts notes behind what they are about.
-func later(n label.Name) int {
+// noteLast sorts notes behind the names that they are about.
+func noteLast(n label.Name) int {
 	if n.Note {
 		return 1
 	}

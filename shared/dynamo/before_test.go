@@ -32,7 +32,7 @@ func row(texts map[string]string, numbers map[string]string) map[string]types.At
 
 // What the version before wrote is still read: entries, which had a stage instead of a kind; sessions and approvals, which had
 // neither a front nor proofs.
-func TestRowsOfTheVersionBefore(t *testing.T) {
+func TestRowsOfTheVersionBeforeAreRead(t *testing.T) {
 	srv := awstest.New(awstest.Options{NoChaos: true, Tables: []awstest.Table{
 		{
 			Name: "sessions", Hash: awstest.Key{Name: "session_id"}, Range: awstest.Key{Name: "item"},

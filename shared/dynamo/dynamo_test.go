@@ -30,7 +30,7 @@ func at(endpoint string) *dynamodb.Client {
 }
 
 // The emulator makes chaos here: it throttles, cuts pages short and lets the index lag.
-func TestStoreKeepsItsPromises(t *testing.T) {
+func TestStoreContract(t *testing.T) {
 	srv := awstest.New(awstest.Options{})
 	web := httptest.NewServer(srv)
 	t.Cleanup(func() { web.Close(); srv.Close() })
@@ -38,7 +38,7 @@ func TestStoreKeepsItsPromises(t *testing.T) {
 }
 
 // The same against a DynamoDB we did not write, where one is running: see .ci/moto.
-func TestStoreKeepsItsPromisesElsewhere(t *testing.T) {
+func TestStoreContractElsewhere(t *testing.T) {
 	endpoint := os.Getenv("AWSTEST_ENDPOINT")
 	if endpoint == "" {
 		t.Skip("AWSTEST_ENDPOINT names no other DynamoDB; .ci/moto runs this against moto's server")
