@@ -10,23 +10,23 @@ import (
 	"testing"
 )
 
-// TestWhatIsLeftAfterADeployment holds the after-deploy list of setup.md to the stacks: two outputs to paste, two secrets that
+// TestDeploymentOutputsAreExplained holds the after-deploy list of setup.md to the stacks: two outputs to paste, two secrets that
 // are made empty and named by an output, no parameter to be typed. What a stack asks for and the list lacks, or the other way
-// round, is a step that nobody told of.
-func TestWhatIsLeftAfterADeployment(t *testing.T) {
+// round, is a step that nobody documented of.
+func TestDeploymentOutputsAreExplained(t *testing.T) {
 	_, list, ok := strings.Cut(read(t, "shared/docs/setup.md"), "### After the first make deploy\n")
 	if !ok {
 		t.Fatal("setup.md has no such list any more")
 	}
 	list, _, _ = strings.Cut(list, "\n#")
-	told := map[string]string{} // output to what is to be done
+	documented := map[string]string{} // output to what is to be done
 	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (.+) \\|$").FindAllStringSubmatch(list, -1) {
-		told[m[1]] = "nothing that is known"
+		documented[m[1]] = "nothing that is known"
 		switch {
 		case strings.HasPrefix(m[2], "paste into "):
-			told[m[1]] = "paste"
+			documented[m[1]] = "paste"
 		case strings.HasPrefix(m[2], "`make secrets`"):
-			told[m[1]] = "fill"
+			documented[m[1]] = "fill"
 		}
 	}
 	templates, err := filepath.Glob(filepath.Join(root, "infra/stack/testdata/*.template.json"))
@@ -63,8 +63,8 @@ func TestWhatIsLeftAfterADeployment(t *testing.T) {
 				empty = append(empty, id)
 			}
 		}
-		if !maps.Equal(told, asked) || len(told) != 4 {
-			t.Errorf("%s asks for %v, setup.md tells %v", filepath.Base(path), asked, told)
+		if !maps.Equal(documented, asked) || len(documented) != 4 {
+			t.Errorf("%s asks for %v, setup.md tells %v", filepath.Base(path), asked, documented)
 		}
 		slices.Sort(named)
 		slices.Sort(empty)

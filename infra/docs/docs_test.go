@@ -52,8 +52,8 @@ func read(t *testing.T, name string) string {
 
 var generated = regexp.MustCompile(`(?s)<!-- generated: ([a-z-]+) -->\n(.*?)<!-- end -->`)
 
-// TestGenerated holds every generated part to what it is generated from.
-func TestGenerated(t *testing.T) {
+// TestGeneratedPartsAreCurrent holds every generated part to what it is generated from.
+func TestGeneratedPartsAreCurrent(t *testing.T) {
 	parts := map[string]func(*testing.T) string{
 		"catalogue": catalogueTable, "targets": targets, "settings": settingsTable, "functions": functionsTable, "environment": environment, "packages": packages,
 	}
@@ -89,8 +89,8 @@ func TestGenerated(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"`)
 
-// TestLinks holds that every link within the repository, and every heading it points at, exists.
-func TestLinks(t *testing.T) {
+// TestLinksExist holds that every link within the repository, and every heading it points at, exists.
+func TestLinksExist(t *testing.T) {
 	for name, text := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(withoutCode(text), -1) {
 			target := m[1] + m[2]
@@ -138,8 +138,8 @@ func headings(text string) (anchors []string) {
 
 var span = regexp.MustCompile("`([^`\n]+)`")
 
-// TestPaths holds that every file and folder that is named exists.
-func TestPaths(t *testing.T) {
+// TestPathsExist holds that every file and folder that is named exists.
+func TestPathsExist(t *testing.T) {
 	path := regexp.MustCompile(`^(?:shared|functions|infra|\.ci)/[A-Za-z0-9_./-]+$`)
 	for name, text := range documents(t) {
 		for _, m := range span.FindAllStringSubmatch(withoutCode(text), -1) {
@@ -272,19 +272,19 @@ func TestEveryAlarmIsInTheRunbook(t *testing.T) {
 			}
 		}
 	}
-	told := map[string]bool{}
+	documented := map[string]bool{}
 	line := regexp.MustCompile(`(?m)^\*\*Alarms?: (.+)\*\*$`)
 	for _, m := range line.FindAllStringSubmatch(read(t, "shared/docs/runbook.md"), -1) {
 		for _, s := range span.FindAllStringSubmatch(m[1], -1) {
-			told[s[1]] = true
+			documented[s[1]] = true
 		}
 	}
 	for a := range alarms {
-		if !told[a] {
+		if !documented[a] {
 			t.Errorf("the runbook does not speak of the alarm %s", a)
 		}
 	}
-	for a := range told {
+	for a := range documented {
 		if !alarms[a] {
 			t.Errorf("the runbook speaks of %s, which is no alarm", a)
 		}
@@ -304,8 +304,8 @@ func targets(t *testing.T) string {
 	return b.String()
 }
 
-// TestMakeTargets holds that every target that is named exists.
-func TestMakeTargets(t *testing.T) {
+// TestMakeTargetsExist holds that every target that is named exists.
+func TestMakeTargetsExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	run := regexp.MustCompile("(?m)(?:`|^ *|&& )(?:[A-Z_]+=\\S+ )*make ([a-z][a-z-]*)(?:$|`| )")
 	for name, text := range documents(t) {
@@ -322,8 +322,8 @@ func cell(text string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;").Replace(text)
 }
 
-// TestPictures holds that a picture is one: a screenshot that was not taken is an empty file.
-func TestPictures(t *testing.T) {
+// TestPicturesAreNotEmpty holds that a picture is one: a screenshot that was not taken is an empty file.
+func TestPicturesAreNotEmpty(t *testing.T) {
 	pictures, err := filepath.Glob(filepath.Join(root, "shared/docs/screenshots/*.png"))
 	if err != nil {
 		t.Fatal(err)
@@ -339,8 +339,8 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// TestPinned holds that what builds and tests is named exactly: the same versions in every module, no latest anywhere.
-func TestPinned(t *testing.T) {
+// TestVersionsArePinned holds that what builds and tests is named exactly: the same versions in every module, no latest anywhere.
+func TestVersionsArePinned(t *testing.T) {
 	for _, name := range []string{"LICENSE", ".ci/run", ".golangci.yaml"} {
 		read(t, name)
 	}

@@ -53,17 +53,17 @@ func permissions(operations []catalogue.Operation) string {
 		if len(operations) > 3 && relation == "can_"+op.Action {
 			relation = "can_<action>"
 		}
-		var said string
+		var permission string
 		switch op.Target {
 		case catalogue.TargetNone:
-			said = "being signed in"
+			permission = "being signed in"
 		case catalogue.TargetArea:
-			said = fmt.Sprintf("`%s` on `okta:%s`", relation, op.Area)
+			permission = fmt.Sprintf("`%s` on `okta:%s`", relation, op.Area)
 		default:
-			said = fmt.Sprintf("`%s` on the `%s`", relation, op.Target)
+			permission = fmt.Sprintf("`%s` on the `%s`", relation, op.Target)
 		}
-		if !slices.Contains(all, said) {
-			all = append(all, said)
+		if !slices.Contains(all, permission) {
+			all = append(all, permission)
 		}
 	}
 	return strings.Join(all, ", ")
@@ -98,7 +98,7 @@ var meaning = map[string]string{
 	"consoleLinking":      "`true` lets a signed-in person bind a session of the Bedrock console to themselves; refused in prod",
 	"reservedConcurrency": "object: function name → reserved concurrency, what is kept for it and the most it may use; default `{\"chat\": 50}` in prod, `{}` in dev, as a new account has ten in all. An account must keep 100 unreserved",
 	"queueConcurrency":    "how many workers the approval queue calls at once, 2 to 1000, or 0 for no maximum; default 10 in prod, 0 in dev",
-	"alarmEmail":          "address that is told of alarms; it must confirm a mail from SNS",
+	"alarmEmail":          "address that is documented of alarms; it must confirm a mail from SNS",
 	"logRetentionDays":    "days logs are kept; default 30 in dev, 365 in prod",
 }
 
@@ -199,8 +199,8 @@ func environment(*testing.T) string {
 	return b.String()
 }
 
-// TestLaptopEnvironment holds that the page speaks of every variable the laptop run reads.
-func TestLaptopEnvironment(t *testing.T) {
+// TestLaptopEnvironmentIsDocumented holds that the page speaks of every variable the laptop run reads.
+func TestLaptopEnvironmentIsDocumented(t *testing.T) {
 	page := read(t, "shared/docs/configuration.md")
 	for _, m := range regexp.MustCompile(`(?:getenv|Getenv|number|choice)\("([A-Z_]+)"`).FindAllStringSubmatch(read(t, "infra/local/main.go"), -1) {
 		if !strings.Contains(page, "`"+m[1]+"`") && !strings.Contains(page, "`"+m[1]+"=") {

@@ -74,8 +74,8 @@ func asLambda(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// TestFleet holds the description to itself.
-func TestFleet(t *testing.T) {
+// TestFleetIsConsistent holds the description to itself.
+func TestFleetIsConsistent(t *testing.T) {
 	f := fleet.Steward()
 	names := map[string]bool{}
 	for _, fn := range f.Functions {

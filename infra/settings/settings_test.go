@@ -41,8 +41,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestBounds: prod is bounded unless it says otherwise, dev only if it does.
-func TestBounds(t *testing.T) {
+// TestProdIsBounded: prod is bounded unless it says otherwise, dev only if it does.
+func TestProdIsBounded(t *testing.T) {
 	for name, tc := range map[string]struct {
 		context  map[string]any
 		reserved map[string]int
@@ -64,7 +64,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func TestCommandLineGoesFirst(t *testing.T) {
+func TestCommandLineOverridesTheFile(t *testing.T) {
 	s, err := settings.Parse(good(map[string]any{"oktaOrgUrl": "https://other.okta.com", "stage": "prod", "agent": "harness", "auth0Connection": " "}))
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func TestCommandLineGoesFirst(t *testing.T) {
 	}
 }
 
-// TestFaults gives one fault each, and wants it named.
-func TestFaults(t *testing.T) {
+// TestInvalidSettingsAreNamed gives one fault each, and wants it named.
+func TestInvalidSettingsAreNamed(t *testing.T) {
 	dev := func(key string, value any) map[string]any {
 		m := map[string]any{}
 		for k, v := range good(nil)("dev").(map[string]any) {
@@ -167,8 +167,8 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
-// TestFreshClone holds that the example values of cdk.json parse in every combination, and are known to be examples.
-func TestFreshClone(t *testing.T) {
+// TestRepositorysOwnSettingsAreValid holds that the example values of cdk.json parse in every combination, and are known to be examples.
+func TestRepositorysOwnSettingsAreValid(t *testing.T) {
 	for _, stage := range []string{"dev", "prod"} {
 		for _, agent := range []string{"classic", "harness"} {
 			lookup, err := settings.File("../../cdk.json", map[string]string{"stage": stage, "agent": agent})

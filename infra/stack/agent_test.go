@@ -70,9 +70,9 @@ func TestAliasFollowsAgent(t *testing.T) {
 	}
 }
 
-// TestDefinitionIsAllOfTheAgent holds the other half: what the template gives the agent is in its definition, so nothing
+// TestDefinitionHoldsTheWholeAgent holds the other half: what the template gives the agent is in its definition, so nothing
 // can change unseen.
-func TestDefinitionIsAllOfTheAgent(t *testing.T) {
+func TestDefinitionHoldsTheWholeAgent(t *testing.T) {
 	p := maps.Clone(synthesized(t, "classic-options").Resources[agent].Properties)
 	want := map[string]any{ // neither cuts a version of itself, nor ever changes
 		"AgentName": "other-dev", "AutoPrepare": true, "SkipResourceInUseCheckOnDelete": true,

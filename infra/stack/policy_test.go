@@ -144,9 +144,9 @@ func attributes(a fleet.Access, action string) string {
 	return "if " + limit + ` and dynamodb:ReturnValues StringEqualsIfExists ["NONE","UPDATED_OLD","UPDATED_NEW"]`
 }
 
-// owed is what a function's role must hold, and all it may: the fleet's matrix, the use of the key through the services
+// granted is what a function's role must hold, and all it may: the fleet's matrix, the use of the key through the services
 // it uses, its own log, and traces.
-func owed(s settings.Settings, fn fleet.Function) map[grant]bool {
+func granted(s settings.Settings, fn fleet.Function) map[grant]bool {
 	g := map[grant]bool{
 		{"logs:CreateLogStream", "${" + logGroupID(fn.Name) + ".Arn}", ""}: true,
 		{"logs:PutLogEvents", "${" + logGroupID(fn.Name) + ".Arn}", ""}:    true,
@@ -183,8 +183,8 @@ func owed(s settings.Settings, fn fleet.Function) map[grant]bool {
 func TestLeastPrivilege(t *testing.T) {
 	each(t, func(t *testing.T, s settings.Settings, tpl template) {
 		for _, fn := range fleet.Steward().Functions {
-			if diff := cmp.Diff(owed(s, fn), tpl.role(t, roleID(fn.Name))); diff != "" {
-				t.Errorf("role of %s, -owed +held:\n%s", fn.Name, diff)
+			if diff := cmp.Diff(granted(s, fn), tpl.role(t, roleID(fn.Name))); diff != "" {
+				t.Errorf("role of %s, -fleet +held:\n%s", fn.Name, diff)
 			}
 			want := map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
 				"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": map[string]any{"Service": "lambda.amazonaws.com"},
@@ -199,13 +199,13 @@ func TestLeastPrivilege(t *testing.T) {
 	})
 }
 
-// TestDenied is the matrix of noes: each role against each action on each resource that any function uses. Whatever is
+// TestRolesAreDeniedEverythingElse is the matrix of noes: each role against each action on each resource that any function uses. Whatever is
 // not the function's own is denied: no other's table operations, secrets, queue, functions, log or use of the key.
-func TestDenied(t *testing.T) {
+func TestRolesAreDeniedEverythingElse(t *testing.T) {
 	each(t, func(t *testing.T, s settings.Settings, tpl template) {
 		all := map[grant]bool{}
 		for _, fn := range fleet.Steward().Functions {
-			maps.Copy(all, owed(s, fn))
+			maps.Copy(all, granted(s, fn))
 		}
 		// And what nobody may do at all.
 		for _, id := range []string{"SessionTable", "AuditTable"} {
@@ -227,7 +227,7 @@ func TestDenied(t *testing.T) {
 
 		denied := 0
 		for _, fn := range fleet.Steward().Functions {
-			held, may := tpl.role(t, roleID(fn.Name)), owed(s, fn)
+			held, may := tpl.role(t, roleID(fn.Name)), granted(s, fn)
 			for g := range all {
 				if got := allows(held, g); got != may[g] {
 					t.Errorf("%s: %s is allowed %v, want %v", fn.Name, g, got, may[g])
@@ -243,9 +243,9 @@ func TestDenied(t *testing.T) {
 	})
 }
 
-// TestAttributes simulates requests to the tables as IAM sees them, with the attributes that they name and what they want back.
+// TestRolesAreHeldToAttributes simulates requests to the tables as IAM sees them, with the attributes that they name and what they want back.
 // Each role may make its own; nobody may make those of somebody who has taken a role over.
-func TestAttributes(t *testing.T) {
+func TestRolesAreHeldToAttributes(t *testing.T) {
 	type request struct {
 		action, table string
 		attributes    string // in its item, key, expressions and conditions
@@ -327,8 +327,8 @@ func TestAttributes(t *testing.T) {
 	})
 }
 
-// TestOnlyWhoAsksPhonesMarksApprovals names the roles that may read the key of the marks.
-func TestOnlyWhoAsksPhonesMarksApprovals(t *testing.T) {
+// TestTwoRolesReadTheApprovalKey names the roles that may read the key of the marks.
+func TestTwoRolesReadTheApprovalKey(t *testing.T) {
 	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
 		var readers []string
 		for id := range tpl.of("AWS::IAM::Role") {
@@ -404,8 +404,8 @@ var stars = []struct{ holder, action, resource, reason string }{
 	{"Key", "kms:*", "*", "in a key's policy the resource is the key, and the account must be able to administer it"},
 }
 
-// TestStars holds that no other star exists, and that every exception is still one.
-func TestStars(t *testing.T) {
+// TestWildcardsAreExceptions holds that no other star exists, and that every exception is still one.
+func TestWildcardsAreExceptions(t *testing.T) {
 	used := make([]bool, len(stars))
 	each(t, func(t *testing.T, _ settings.Settings, tpl template) {
 		check := func(holder string, grants map[grant]bool) {
@@ -440,9 +440,9 @@ func TestStars(t *testing.T) {
 	}
 }
 
-// TestWhoMayInvoke holds that an action-group function answers to the agent (classic) or the chat (harness) alone, and
+// TestInvokePermissions holds that an action-group function answers to the agent (classic) or the chat (harness) alone, and
 // the authorizer to the functions that ask it; each permission of a service names account and source.
-func TestWhoMayInvoke(t *testing.T) {
+func TestInvokePermissions(t *testing.T) {
 	callers := map[settings.Agent]map[string][]string{
 		settings.Classic: {
 			"OktaGroupsFunction": {"bedrock.amazonaws.com"}, "CibaFunction": {"bedrock.amazonaws.com"},
@@ -496,9 +496,9 @@ func TestWhoMayInvoke(t *testing.T) {
 	})
 }
 
-// TestServices holds the roles that services assume: for this account and for their own resources only, and with the
+// TestServiceRolesAreBounded holds the roles that services assume: for this account and for their own resources only, and with the
 // model as the only thing of value.
-func TestServices(t *testing.T) {
+func TestServiceRolesAreBounded(t *testing.T) {
 	const account = "aws:SourceAccount StringEquals ${AWS::AccountId}"
 	trust := map[settings.Agent][2]string{
 		settings.Classic: {"bedrock.amazonaws.com", "if " + account + " and aws:SourceArn ArnLike arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:agent/*"},
@@ -569,7 +569,7 @@ func TestResourcePolicies(t *testing.T) {
 			}
 			for _, st := range statements(policy) {
 				got[id] = append(got[id], strings.TrimSpace(fmt.Sprintf("%s %s %s on %s %s",
-					st["Effect"], who(st["Principal"]), strings.Join(many(st["Action"]), ","), plain(st["Resource"]), condition(st["Condition"]))))
+					st["Effect"], principal(st["Principal"]), strings.Join(many(st["Action"]), ","), plain(st["Resource"]), condition(st["Condition"]))))
 			}
 		}
 		const plaintext = " if aws:SecureTransport Bool false"
@@ -592,11 +592,11 @@ func TestResourcePolicies(t *testing.T) {
 	})
 }
 
-func who(principal any) string {
-	if m, ok := principal.(map[string]any); ok {
+func principal(v any) string {
+	if m, ok := v.(map[string]any); ok {
 		for _, v := range m {
 			return plain(v)
 		}
 	}
-	return plain(principal)
+	return plain(v)
 }

@@ -223,8 +223,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestOneRuntime holds that a stack has one agent runtime and nothing of the other.
-func TestOneRuntime(t *testing.T) {
+// TestStackHasOneAgentRuntime holds that a stack has one agent runtime and nothing of the other.
+func TestStackHasOneAgentRuntime(t *testing.T) {
 	each(t, func(t *testing.T, s settings.Settings, tpl template) {
 		want := map[settings.Agent][]string{
 			settings.Classic: {"AWS::Bedrock::Agent", "AWS::Bedrock::AgentAlias"},
@@ -248,9 +248,9 @@ func TestOneRuntime(t *testing.T) {
 	})
 }
 
-// TestKeepsData pins what a deployment over an older version relies on: ids, key schemas and the generated key. A change
+// TestUpdatesKeepData pins what a deployment over an older version relies on: ids, key schemas and the generated key. A change
 // here replaces a resource and loses what is in it.
-func TestKeepsData(t *testing.T) {
+func TestUpdatesKeepData(t *testing.T) {
 	pinned := map[string]string{
 		"Key": "AWS::KMS::Key", "SessionTable": "AWS::DynamoDB::Table", "AuditTable": "AWS::DynamoDB::Table",
 		"Auth0ClientSecret": "AWS::SecretsManager::Secret", "FgaClientSecret": "AWS::SecretsManager::Secret", "TokenKey": "AWS::SecretsManager::Secret",
@@ -302,9 +302,9 @@ func TestKeepsData(t *testing.T) {
 	})
 }
 
-// TestNames holds that two stages, or two installations, fit into one account and region: every physical name begins
+// TestNamesBeginWithTheStacks holds that two stages, or two installations, fit into one account and region: every physical name begins
 // with the stack's.
-func TestNames(t *testing.T) {
+func TestNamesBeginWithTheStacks(t *testing.T) {
 	names := map[string]string{
 		"AWS::Bedrock::Agent": "AgentName", "AWS::SSM::Parameter": "Name", "AWS::BedrockAgentCore::Harness": "HarnessName",
 	}
@@ -329,8 +329,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestFunctions holds that what the fleet says of a function is what is deployed.
-func TestFunctions(t *testing.T) {
+// TestFunctionsAreAsTheFleetSays holds that what the fleet says of a function is what is deployed.
+func TestFunctionsAreAsTheFleetSays(t *testing.T) {
 	each(t, func(t *testing.T, s settings.Settings, tpl template) {
 		if got, want := len(tpl.of("AWS::Lambda::Function")), len(fleet.Steward().Functions); got != want {
 			t.Fatalf("%d functions, want %d: no custom resources, no others", got, want)

@@ -31,16 +31,16 @@ type File struct {
 
 // Auth0 is the tenant.
 type Auth0 struct {
-	Domain     URL  `yaml:"domain"` // the canonical domain, not a custom one: the Management API lives there alone
-	Management User `yaml:"management"`
+	Domain     URL           `yaml:"domain"` // the canonical domain, not a custom one: the Management API lives there alone
+	Management MachineClient `yaml:"management"`
 
 	Application Application `yaml:"application"`
 	Connection  Connection  `yaml:"connection"`
 	Approvals   Approvals   `yaml:"approvals_api"`
 }
 
-// User is a machine: a client id and where its secret is.
-type User struct {
+// MachineClient is a client of the client credentials grant: its id, and where its secret is.
+type MachineClient struct {
 	ClientID     string `yaml:"client_id"`
 	ClientSecret Ref    `yaml:"client_secret"`
 }
@@ -87,15 +87,15 @@ type FGA struct {
 	StoreID     string `yaml:"store_id"`
 	StoreName   string `yaml:"store_name"` // instead of store_id: made if there is none; Auth0 FGA makes stores in its dashboard alone
 
-	Setup   User    `yaml:"setup"`   // writes the model and the tuples
-	Checker Checker `yaml:"checker"` // asks, and nothing else
-	Tuples  []Tuple `yaml:"tuples"`
+	Setup   MachineClient `yaml:"setup"`   // writes the model and the tuples
+	Checker Checker       `yaml:"checker"` // asks, and nothing else
+	Tuples  []Tuple       `yaml:"tuples"`
 }
 
 // Checker is the client of the function fga-authorizer.
 type Checker struct {
-	User     `yaml:",inline"`
-	SecretTo Secret `yaml:"client_secret_to"`
+	MachineClient `yaml:",inline"`
+	SecretTo      Secret `yaml:"client_secret_to"`
 }
 
 // Tuple is one grant.

@@ -22,8 +22,8 @@ func example(t *testing.T) string {
 	return string(raw)
 }
 
-// TestExample: the documented file is a good one, and so it is with every commented key turned on.
-func TestExample(t *testing.T) {
+// TestExampleFileIsValid: the documented file is a good one, and so it is with every commented key turned on.
+func TestExampleFileIsValid(t *testing.T) {
 	f, err := tenant.Parse([]byte(example(t)))
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +36,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// TestFaults: every fault at once, each with its line, and no value repeated.
-func TestFaults(t *testing.T) {
+// TestEveryFaultIsNamed: every fault at once, each with its line, and no value repeated.
+func TestEveryFaultIsNamed(t *testing.T) {
 	_, err := tenant.Parse([]byte(`auth0:
   domain: http://acme.eu.auth0.com
   managment: {client_id: x}
@@ -85,8 +85,8 @@ fga:
 	}
 }
 
-// TestClear: whatever looks like a secret is refused wherever it stands, comments included.
-func TestClear(t *testing.T) {
+// TestSecretsInClearAreRefused: whatever looks like a secret is refused wherever it stands, comments included.
+func TestSecretsInClearAreRefused(t *testing.T) {
 	for name, secret := range map[string]string{
 		"JWT":           "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl",
 		"Okta token":    "00canaryCANARYcanaryCANARYcanaryCANARY1234",
@@ -108,8 +108,8 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// TestEmpty names what is missing, all of it.
-func TestEmpty(t *testing.T) {
+// TestEmptyFileNamesWhatIsMissing names what is missing, all of it.
+func TestEmptyFileNamesWhatIsMissing(t *testing.T) {
 	_, err := tenant.Parse(nil)
 	for _, want := range []string{"auth0.domain", "auth0.management.client_secret", "auth0.application.urls", "okta.org_url", "fga.api_url", "fga.store_id"} {
 		if err == nil || !strings.Contains(err.Error(), want+" ") {
@@ -125,8 +125,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// TestRefs reads secrets from where references point.
-func TestRefs(t *testing.T) {
+// TestRefsAreResolved reads secrets from where references point.
+func TestRefsAreResolved(t *testing.T) {
 	s := tenant.Secrets{Env: func(k string) (string, bool) { return map[string]string{"A": " value \n"}[k], true }}
 	if v, err := s.Get(context.Background(), "env:A"); err != nil || v.Reveal() != "value" {
 		t.Errorf("%v", err)

@@ -90,14 +90,14 @@ func (w *world) broken(where string, args ...string) {
 	}
 }
 
-func TestATableThatNobodyTouchedVerifies(t *testing.T) {
+func TestUnalteredTableVerifies(t *testing.T) {
 	out, err := begin(t).verify()
 	if err != nil || out != "8 entries of 2 subjects: no link is broken.\n" {
 		t.Errorf("got %q, %v", out, err)
 	}
 }
 
-func TestWhatWasDoneToATableIsNamed(t *testing.T) {
+func TestAlteredEntryIsNamed(t *testing.T) {
 	t.Run("an entry altered", func(t *testing.T) {
 		w := begin(t)
 		if _, err := w.db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
@@ -148,7 +148,7 @@ func TestWhatWasDoneToATableIsNamed(t *testing.T) {
 }
 
 // An export holds the same rows, and is verified like the table; one of the last days begins after an entry that is not in it.
-func TestExports(t *testing.T) {
+func TestExportsAreVerified(t *testing.T) {
 	w := begin(t)
 	all, err := w.db.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("steward-audit")})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestBundle(t *testing.T) {
+func TestSameBinaryGivesSameBundle(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "chat", "bootstrap")
 	if err := os.Mkdir(filepath.Dir(binary), 0o700); err != nil {

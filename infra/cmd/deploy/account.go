@@ -46,11 +46,11 @@ func open(ctx context.Context, cfg aws.Config, out io.Writer) (*account, error) 
 	if cfg.Region == "" {
 		return nil, &advice{Say: "No region is chosen. Set AWS_REGION, for instance to eu-central-1."}
 	}
-	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	caller, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return nil, &advice{Say: "There are no AWS credentials that work. Sign in first, for instance with `aws sso login`, and set AWS_PROFILE.", Err: err}
 	}
-	a := &account{id: aws.ToString(who.Account), region: cfg.Region, config: cfg, out: out}
+	a := &account{id: aws.ToString(caller.Account), region: cfg.Region, config: cfg, out: out}
 	_, _ = fmt.Fprintf(out, "Account %s, region %s.\n", a.id, a.region)
 	return a, nil
 }

@@ -155,7 +155,7 @@ func chosen(t *testing.T, changes map[string]string) settings.Settings {
 	return s
 }
 
-func TestReady(t *testing.T) {
+func TestReadyReportsEveryFault(t *testing.T) {
 	const eu = "eu.anthropic.claude-sonnet-4-6"
 	cases := []struct {
 		name    string
@@ -193,20 +193,20 @@ func TestReady(t *testing.T) {
 			if (err == nil) != (len(c.want) == 0) {
 				t.Fatalf("error is %v", err)
 			}
-			var said bytes.Buffer
+			var text bytes.Buffer
 			if err != nil {
-				tell(&said, err)
+				printFaults(&text, err)
 			}
 			for _, want := range c.want {
-				if !strings.Contains(said.String(), want) {
-					t.Errorf("said %q, want %q in it", said.String(), want)
+				if !strings.Contains(text.String(), want) {
+					t.Errorf("text %q, want %q in it", text.String(), want)
 				}
 			}
 		})
 	}
 }
 
-func TestOpen(t *testing.T) {
+func TestOpenNeedsCredentialsAndRegion(t *testing.T) {
 	signedOut := cloud{signedOut: true}
 	if _, err := open(t.Context(), signedOut.config(t), t.Output()); err == nil || !strings.Contains(err.Error(), "aws sso login") {
 		t.Errorf("without credentials: %v", err)
@@ -216,8 +216,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestSecrets: a deployed stack says which secrets it wants filled, and those are asked for, no more and no fewer.
-func TestSecrets(t *testing.T) {
+// TestSecretsOfTheStackAreFilled: a deployed stack says which secrets it wants filled, and those are asked for, no more and no fewer.
+func TestSecretsOfTheStackAreFilled(t *testing.T) {
 	outputs, wanted := deployed(t)
 	fill := func(c *cloud, typed string) (string, error) {
 		c.outputs = outputs
@@ -237,15 +237,15 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("filled %q, the stack asks for %q", got, wanted)
 	}
 	c = &cloud{}
-	said, err := fill(c, "\n "+canary+" \n") // the first stays as it is
+	text, err := fill(c, "\n "+canary+" \n") // the first stays as it is
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := map[string]string{"arn:FgaSecretName": canary}; !maps.Equal(c.stored, want) {
 		t.Errorf("stored %v, want %v", c.stored, want)
 	}
-	if strings.Contains(said, canary) {
-		t.Errorf("the secret is shown: %q", said)
+	if strings.Contains(text, canary) {
+		t.Errorf("the secret is shown: %q", text)
 	}
 	if _, err := fill(&cloud{noStack: true}, ""); err == nil || !strings.Contains(err.Error(), "make deploy") {
 		t.Errorf("without a stack: %v", err)
@@ -278,7 +278,7 @@ func deployed(t *testing.T) (outputs, wanted []string) {
 	return outputs, wanted
 }
 
-func TestNode(t *testing.T) {
+func TestMissingNodeIsReported(t *testing.T) {
 	if err := node(func(string) (string, error) { return "", os.ErrNotExist }); err == nil || !strings.Contains(err.Error(), "Node.js is missing") {
 		t.Errorf("without Node.js: %v", err)
 	}

@@ -56,20 +56,20 @@ func main() {
 	defer stop()
 
 	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
-		tell(os.Stderr, err)
+		printFaults(os.Stderr, err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-// tell writes every fault that was found, each with its cause beneath it.
-func tell(w io.Writer, err error) {
+// printFaults writes every fault that was found, each with its cause beneath it.
+func printFaults(w io.Writer, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost error is meant
 		for i, e := range joined.Unwrap() {
 			if i > 0 {
 				_, _ = fmt.Fprintln(w)
 			}
-			tell(w, e)
+			printFaults(w, e)
 		}
 		return
 	}

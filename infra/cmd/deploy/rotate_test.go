@@ -11,8 +11,8 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// TestRotate puts a fresh key above those there are, in the secrets that were agreed to, and keeps what is still needed.
-func TestRotate(t *testing.T) {
+// TestRotatePutsAFreshKeyFirst puts a fresh key above those there are, in the secrets that were agreed to, and keeps what is still needed.
+func TestRotatePutsAFreshKeyFirst(t *testing.T) {
 	many := func(n int) (lines []string) {
 		for range n {
 			lines = append(lines, seal.GenerateKey().Reveal())
@@ -66,8 +66,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestOwnKeys holds that exactly the secrets that a stack generates can be rotated.
-func TestOwnKeys(t *testing.T) {
+// TestGeneratedKeysCanBeRotated holds that exactly the secrets that a stack generates can be rotated.
+func TestGeneratedKeysCanBeRotated(t *testing.T) {
 	raw, err := os.ReadFile("../../stack/testdata/classic-prod.template.json")
 	if err != nil {
 		t.Fatal(err)

@@ -45,12 +45,12 @@ func run(ctx context.Context, args []string, env config.Lookup, out, log io.Writ
 	path := flags.String("config", "steward.yaml", "the file of `make setup`; it may be absent")
 	local := flags.String("local", "build/local.env.json", "examine the local run that wrote this file")
 	stack := flags.String("stack", "", "examine this CloudFormation stack, such as steward-dev")
-	ring := flags.Bool("ciba", false, "ring the tester's phone")
+	push := flags.Bool("ciba", false, "send a push to the tester's phone")
 	asJSON := flags.Bool("json", false, "write JSON")
 	if err := flags.Parse(args); err != nil {
 		return 0, err
 	}
-	s := &check.Subject{CIBA: *ring, Secrets: tenant.Secrets{Env: env}, Patient: &reach.Patient{Told: func(host string, wait time.Duration) {
+	s := &check.Installation{CIBA: *push, Secrets: tenant.Secrets{Env: env}, Transport: &reach.Transport{OnWait: func(host string, wait time.Duration) {
 		_, _ = fmt.Fprintf(log, "%s asks to wait: going on in %s\n", host, wait.Round(time.Second))
 	}}}
 	region := ""

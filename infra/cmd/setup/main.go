@@ -53,10 +53,10 @@ func run(ctx context.Context, args []string, env config.Lookup, in io.Reader, ou
 	if err != nil {
 		return err
 	}
-	patient := &reach.Patient{Told: func(host string, wait time.Duration) {
+	transport := &reach.Transport{OnWait: func(host string, wait time.Duration) {
 		_, _ = fmt.Fprintf(out, "%s asks to wait: going on in %s\n", host, wait.Round(time.Second))
 	}}
-	o := plan.Options{File: file, Secrets: tenant.Secrets{Env: env}, Patient: patient}
+	o := plan.Options{File: file, Secrets: tenant.Secrets{Env: env}, Transport: transport}
 	aws, ok, err := reach.AWS(ctx, file.AWS.Region, env)
 	if err != nil {
 		return err
@@ -99,12 +99,12 @@ func run(ctx context.Context, args []string, env config.Lookup, in io.Reader, ou
 			return err
 		}
 	}
-	tell(out, p, file)
+	printResult(out, p, file)
 	return nil
 }
 
-// tell says what goes into cdk.json, and what is for people to do.
-func tell(out io.Writer, p *plan.Plan, f tenant.File) {
+// printResult shows what goes into cdk.json, and what is for people to do.
+func printResult(out io.Writer, p *plan.Plan, f tenant.File) {
 	r := p.Result()
 	_, _ = fmt.Fprintf(out, "\nFor cdk.json, under the stage:\n")
 	for _, kv := range [][2]string{

@@ -21,9 +21,9 @@ func accountsDeleted(f *run.Fleet) (n int) {
 	return n
 }
 
-// TestTheWrongOktaAccount is the story of alice, in whose browser frank is signed in to Okta: she connects his account, is told, and
+// TestAnotherPersonsOktaAccountIsRefused is the story of alice, in whose browser frank is signed in to Okta: she connects his account, is told, and
 // nothing is done with it. Then she connects her own, sees it, and disconnects it.
-func TestTheWrongOktaAccount(t *testing.T) {
+func TestAnotherPersonsOktaAccountIsRefused(t *testing.T) {
 	f := start(t, run.Options{NotConnected: true})
 	b := newBrowser(t)
 	b.signIn(f, "alice@example.com")

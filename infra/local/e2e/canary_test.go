@@ -34,7 +34,7 @@ type canary struct {
 	next    http.RoundTripper
 }
 
-const passed = "what passed the tap"
+const passed = "what passed the fault proxy"
 
 func (c *canary) secret(what, value string) {
 	if len(value) < 8 { // nothing that short is one of ours
@@ -118,24 +118,24 @@ func (c *canary) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// TestCanary goes through everything: signing in, connecting, reading, approving, denying, failing, signing out. No
+// TestSecretsAreInSealedRowsOnly goes through everything: signing in, connecting, reading, approving, denying, failing, signing out. No
 // secret that was made meanwhile is anywhere but in the wires that must carry it.
-func TestCanary(t *testing.T) {
+func TestSecretsAreInSealedRowsOnly(t *testing.T) {
 	for _, runtime := range []string{"classic", "harness"} {
 		t.Run(runtime, func(t *testing.T) {
 			c := &canary{secrets: map[string]string{}, places: map[string][]string{}, next: http.DefaultTransport}
-			var said, fakes lockedBuffer
+			var text, fakes lockedBuffer
 			f := start(t, run.Options{
-				AgentRuntime: runtime, PollInterval: time.Second, NotConnected: true, Logs: &said, Log: slog.New(slog.NewTextHandler(&fakes, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				AgentRuntime: runtime, PollInterval: time.Second, NotConnected: true, Logs: &text, Log: slog.New(slog.NewTextHandler(&fakes, &slog.HandlerOptions{Level: slog.LevelDebug})),
 				Secret: func(value string) { c.secret(passed, value) },
 			})
 			f.Proxy.Record(c.exchange)
 			c.chat = strings.TrimPrefix(f.ChatURL, "http://")
 			http.DefaultTransport = c // which the visitors use
 			t.Cleanup(func() { http.DefaultTransport = c.next })
-			story(t, f)
+			useEverything(t, f)
 
-			c.place("the functions' logs", said.bytes())
+			c.place("the functions' logs", text.bytes())
 			c.place("the fakes' logs", fakes.bytes())
 			for _, path := range []string{"/requests", "/pushes", "/logs", "/stats", "/faults"} {
 				c.place("control port "+path, read(t, f.ControlURL+path))
@@ -167,8 +167,8 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// story is a run of everything.
-func story(t *testing.T, f *run.Fleet) {
+// useEverything uses every part of Steward once.
+func useEverything(t *testing.T, f *run.Fleet) {
 	t.Helper()
 	alice, bob := signIn(t, f, "alice@example.com"), signIn(t, f, "bob@example.com")
 	say := func(v *chatclient.Visitor, message string) chatclient.Answer {

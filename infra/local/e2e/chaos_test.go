@@ -9,8 +9,8 @@ import (
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
-// TestChaos reads and changes while the fakes throttle, page small, deliver twice and answer stale reads.
-func TestChaos(t *testing.T) {
+// TestReadsAndChangesWorkUnderChaos reads and changes while the fakes throttle, page small, deliver twice and answer stale reads.
+func TestReadsAndChangesWorkUnderChaos(t *testing.T) {
 	for seed := range uint64(2) {
 		f := start(t, run.Options{Chaos: seed + 1, PollInterval: time.Second})
 		bob := signIn(t, f, "bob@example.com")

@@ -71,8 +71,8 @@ var kinds = []kind{
 	onPerson("unlock", "user.account.unlock_by_admin", "Unlock %s", oktatest.LockedOut),
 }
 
-// asked is one approval in flight, and what its person will do about it.
-type asked struct {
+// request is one approval in flight, and what its person will do about it.
+type request struct {
 	kind
 	approval.Approval
 	actor    string // Okta id of the person
@@ -95,13 +95,13 @@ func TestApprovalsSurviveCrashes(t *testing.T) {
 	all := ask(t, f, random, people, each)
 	begun := time.Now()
 
-	m := &murderer{f: f, random: random, most: len(all)}
+	m := &killer{f: f, random: random, most: len(all)}
 	m.next()
 	f.Proxy.Watch(m.see)
-	settled := settle(t, f, all, m.lastKill, limit)
+	ended := awaitEnds(t, f, all, m.lastKill, limit)
 	f.Proxy.Watch(nil)
-	t.Logf("%d approvals settled in %.0f s; the worker was killed %d times: %v", len(all), time.Since(begun).Seconds(), m.kills, m.where)
-	if !settled {
+	t.Logf("%d approvals ended in %.0f s; the worker was killed %d times: %v", len(all), time.Since(begun).Seconds(), m.kills, m.where)
+	if !ended {
 		t.Errorf("not all of them ended in %v", limit)
 	}
 	if m.kills < len(all)/4 {
@@ -152,21 +152,21 @@ func admins(t *testing.T, f *run.Fleet, n int) (all []admin) {
 }
 
 // ask has new administrators ask for changes in the chat, each on a target of its own.
-func ask(t *testing.T, f *run.Fleet, random *rand.Rand, people, each int) (all []*asked) {
+func ask(t *testing.T, f *run.Fleet, random *rand.Rand, people, each int) (all []*request) {
 	t.Helper()
 	type errand struct {
 		admin
-		todo []*asked
+		todo []*request
 		say  []string
 	}
 	var errands []*errand
-	for p, who := range admins(t, f, people) {
-		e := &errand{admin: who}
+	for p, admin := range admins(t, f, people) {
+		e := &errand{admin: admin}
 		for i := range each {
 			n := p*each + i
 			k := kinds[random.IntN(len(kinds))]
 			say, target := k.prepare(f.Org, n)
-			a := &asked{kind: k, actor: e.id, target: target, decision: []string{"deny", "ignore", "approve", "approve", "approve", "approve"}[random.IntN(6)]}
+			a := &request{kind: k, actor: e.id, target: target, decision: []string{"deny", "ignore", "approve", "approve", "approve", "approve"}[random.IntN(6)]}
 			e.todo, e.say, all = append(e.todo, a), append(e.say, say), append(all, a)
 		}
 		errands = append(errands, e)
@@ -187,7 +187,7 @@ func ask(t *testing.T, f *run.Fleet, random *rand.Rand, people, each int) (all [
 					}
 				}
 				if a.decision == "ignore" {
-					r.hurry(t, &a.Approval, time.Now().Add(10*time.Second))
+					r.expireAt(t, &a.Approval, time.Now().Add(10*time.Second))
 				}
 			}
 		})
@@ -198,17 +198,17 @@ func ask(t *testing.T, f *run.Fleet, random *rand.Rand, people, each int) (all [
 	return all
 }
 
-// hurry gives an approval less time than the five minutes it has, as Auth0 does that answers with a shorter one.
-func (r rows) hurry(t *testing.T, a *approval.Approval, until time.Time) {
+// expireAt gives an approval less time than the five minutes it has, as Auth0 does that answers with a shorter one.
+func (r rows) expireAt(t *testing.T, a *approval.Approval, until time.Time) {
 	a.RequestExpiresAt = until
 	r.update(t, *a, "request_expires_at = :expires", "digest = :digest", map[string]types.AttributeValue{
 		":expires": millis(until), ":digest": &types.AttributeValueMemberS{Value: a.Digest},
 	})
 }
 
-// murderer kills the worker at the k-th request that anything makes, before or after it takes effect. Nobody but the worker, and the
+// killer kills the worker at the k-th request that anything makes, before or after it takes effect. Nobody but the worker, and the
 // authorizer for it, makes requests meanwhile.
-type murderer struct {
+type killer struct {
 	f *run.Fleet
 
 	mu     sync.Mutex
@@ -222,11 +222,11 @@ type murderer struct {
 	where  map[string]int
 }
 
-func (m *murderer) next() {
+func (m *killer) next() {
 	m.left, m.okta, m.after = 1+m.random.IntN(60), m.random.IntN(3) == 0, m.random.IntN(2) == 1
 }
 
-func (m *murderer) see(service string, after bool) {
+func (m *killer) see(service string, after bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left--; m.left > 0 || after != m.after || m.kills == m.most || m.okta && service != faults.Okta {
@@ -244,7 +244,7 @@ func (m *murderer) see(service string, after bool) {
 	m.next()
 }
 
-func (m *murderer) lastKill() time.Time {
+func (m *killer) lastKill() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.last
@@ -253,12 +253,12 @@ func (m *murderer) lastKill() time.Time {
 // lease is what the worker takes when it claims. It is longer than a worker may run, so that nobody takes over from one that lives.
 const lease = time.Minute
 
-// settle answers the phones, lets the leases of the dead run out, and waits until all is over. A person whose answer was lost with
+// awaitEnds answers the phones, lets the leases of the dead run out, and waits until all is over. A person whose answer was lost with
 // the worker is asked again, and answers the same.
-func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time, limit time.Duration) bool {
+func awaitEnds(t *testing.T, f *run.Fleet, all []*request, lastKill func() time.Time, limit time.Duration) bool {
 	t.Helper()
 	r := tables(f)
-	byCode := map[string]*asked{}
+	byCode := map[string]*request{}
 	subjects := map[session.Subject]bool{}
 	for _, a := range all {
 		byCode[string(a.Owner)+"#"+a.Code] = a
@@ -276,14 +276,14 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 		}
 		open := 0
 		for s := range subjects {
-			told := map[string]bool{}
+			recorded := map[string]bool{}
 			trail, err := records.BySubject(t.Context(), s, 200)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, record := range trail {
 				if record.Kind == audit.Outcome {
-					told[record.ApprovalID+" "+string(record.Result)] = true
+					recorded[record.ApprovalID+" "+string(record.Result)] = true
 				}
 			}
 			for _, row := range r.of(t, string(s)) {
@@ -292,7 +292,7 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 						":now": millis(time.Now()), ":was": millis(row.ClaimedUntil),
 					})
 				}
-				if !row.Status.Final() || !told[row.ID+" "+strings.Replace(string(row.Status), string(approval.Denied), string(audit.Refused), 1)] {
+				if !row.Status.Final() || !recorded[row.ID+" "+strings.Replace(string(row.Status), string(approval.Denied), string(audit.Refused), 1)] {
 					open++
 				}
 			}
@@ -305,7 +305,7 @@ func settle(t *testing.T, f *run.Fleet, all []*asked, lastKill func() time.Time,
 }
 
 // check holds the end of one approval to what happened in Okta.
-func check(t *testing.T, f *run.Fleet, a *asked) {
+func check(t *testing.T, f *run.Fleet, a *request) {
 	t.Helper()
 	index := slices.IndexFunc(tables(f).of(t, string(a.Owner)), func(row approval.Approval) bool { return row.ID == a.ID })
 	if index < 0 {

@@ -77,7 +77,7 @@ func TestApprovalsSurviveFaults(t *testing.T) {
 		}
 		f.Proxy.Fail()
 	}()
-	if !settle(t, f, all, func() time.Time { return time.Time{} }, 150*time.Second) {
+	if !awaitEnds(t, f, all, func() time.Time { return time.Time{} }, 150*time.Second) {
 		t.Error("not all of them ended")
 	}
 	<-storm
@@ -104,9 +104,9 @@ func TestApprovalsSurviveFaults(t *testing.T) {
 	t.Logf("%v", ends)
 }
 
-// TestAskingForAChangeFails lets each dependency fail while a change is asked for: a sentence, nothing from inside, no change; and
+// TestFailedRequestsChangeNothing lets each dependency fail while a change is asked for: a sentence, nothing from inside, no change; and
 // what is not on the phone does not stay pending.
-func TestAskingForAChangeFails(t *testing.T) {
+func TestFailedRequestsChangeNothing(t *testing.T) {
 	t.Parallel()
 	f := start(t, run.Options{PushLimit: -1})
 	people := admins(t, f, len(dependencies))
@@ -118,18 +118,18 @@ func TestAskingForAChangeFails(t *testing.T) {
 			fault.Service, fault.Match = at.Service, at.Match
 			f.Proxy.Add(fault)
 			a, err := people[i].visitor.Say(t.Context(), "Reset the password of erin@example.com")
-			said := a.Text + strings.Join(a.Errors, " ")
+			text := a.Text + strings.Join(a.Errors, " ")
 			if err != nil {
-				said += strings.ReplaceAll(err.Error(), f.ChatURL, "")
+				text += strings.ReplaceAll(err.Error(), f.ChatURL, "")
 			}
-			t.Logf("%s %s, %d %q reset %v: %s", at.Service, at.Match, fault.Status, fault.Body, fault.Reset, said)
-			if len(said) < 20 || inside.MatchString(said) {
-				t.Errorf("%s %s: got %q, want a sentence and nothing from inside", at.Service, at.Match, said)
+			t.Logf("%s %s, %d %q reset %v: %s", at.Service, at.Match, fault.Status, fault.Body, fault.Reset, text)
+			if len(text) < 20 || inside.MatchString(text) {
+				t.Errorf("%s %s: got %q, want a sentence and nothing from inside", at.Service, at.Match, text)
 			}
 			f.Proxy.Fail()
 			for _, row := range tables(f).of(t, people[i].subject) { // another time it is another request
 				if row.Status == approval.Pending {
-					tables(f).hurry(t, &row, time.Now())
+					tables(f).expireAt(t, &row, time.Now())
 				}
 			}
 		}
@@ -139,8 +139,8 @@ func TestAskingForAChangeFails(t *testing.T) {
 	}
 }
 
-// TestWhoMayWhat asks for everything the catalogue has as somebody with one tuple, and as somebody with none.
-func TestWhoMayWhat(t *testing.T) {
+// TestPermissionsDecideEveryFunction asks for everything the catalogue has as somebody with one tuple, and as somebody with none.
+func TestPermissionsDecideEveryFunction(t *testing.T) {
 	f := start(t, run.Options{})
 	questions := []struct {
 		ask, knows string // what an answer would hold
@@ -171,10 +171,10 @@ func TestWhoMayWhat(t *testing.T) {
 				v = signIn(t, f, name+"@example.com")
 			}
 			before := len(f.Org.Requests())
-			said := say(t, v, q.ask)
+			text := say(t, v, q.ask)
 			may := q.erin && name == "erin"
-			if strings.Contains(said, q.knows) != may || may == strings.Contains(said, "not allowed") {
-				t.Errorf("%s, %s: got %q; may: %v", name, q.ask, said, may)
+			if strings.Contains(text, q.knows) != may || may == strings.Contains(text, "not allowed") {
+				t.Errorf("%s, %s: got %q; may: %v", name, q.ask, text, may)
 			}
 			if name == "dave" && len(f.Org.Requests()) != before {
 				t.Errorf("dave, %s: Okta was asked", q.ask)
@@ -198,23 +198,23 @@ func TestHelpdeskCannotChangeAProtectedPerson(t *testing.T) {
 	for _, ask := range []string{
 		"Reset the MFA factors of frank@example.com", "Reset the password of frank@example.com", "Sign frank@example.com out of every session",
 	} {
-		if said := say(t, bob, ask); !strings.Contains(said, "not allowed") {
-			t.Errorf("%s: got %q", ask, said)
+		if text := say(t, bob, ask); !strings.Contains(text, "not allowed") {
+			t.Errorf("%s: got %q", ask, text)
 		}
 	}
 	if pushes := f.Tenant.Pushes(); len(pushes) != 0 {
 		t.Errorf("got pushes %+v, want none", pushes)
 	}
-	if said := say(t, bob, "Show the account of frank@example.com"); !strings.Contains(said, "ACTIVE") {
-		t.Errorf("reading the account: got %q", said)
+	if text := say(t, bob, "Show the account of frank@example.com"); !strings.Contains(text, "ACTIVE") {
+		t.Errorf("reading the account: got %q", text)
 	}
-	if said := say(t, bob, "Reset the MFA factors of dave@example.com"); !strings.Contains(said, "code") {
-		t.Errorf("somebody who is not protected: got %q", said)
+	if text := say(t, bob, "Reset the MFA factors of dave@example.com"); !strings.Contains(text, "code") {
+		t.Errorf("somebody who is not protected: got %q", text)
 	}
 }
 
-// TestNamingSomebodyGainsNothing calls a function directly, as somebody inside the account could.
-func TestNamingSomebodyGainsNothing(t *testing.T) {
+// TestNamingAnotherPersonGivesNoAccess calls a function directly, as somebody inside the account could.
+func TestNamingAnotherPersonGivesNoAccess(t *testing.T) {
 	f := start(t, run.Options{})
 	signIn(t, f, "alice@example.com")
 	signIn(t, f, "dave@example.com")

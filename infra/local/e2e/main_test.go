@@ -56,7 +56,7 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 			}
 		}
 		if t.Failed() {
-			t.Logf("the functions said:\n%s", f.Lambda.Logs())
+			t.Logf("the functions logged:\n%s", f.Lambda.Logs())
 		}
 	})
 	return f

@@ -14,9 +14,9 @@ import (
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 )
 
-// TestEveryDependencyFails lets each dependency of a read fail in each way. The person gets a sentence and no groups; when the
+// TestReadsExplainEveryFailure lets each dependency of a read fail in each way. The person gets a sentence and no groups; when the
 // dependency is back, so is the answer.
-func TestEveryDependencyFails(t *testing.T) {
+func TestReadsExplainEveryFailure(t *testing.T) {
 	failures := ways[:4]
 	if !testing.Short() {
 		failures = append(slices.Clone(failures), faults.Fault{Delay: time.Minute})
@@ -49,17 +49,17 @@ func TestEveryDependencyFails(t *testing.T) {
 				fault.Service, fault.Match = dependency.Service, dependency.Match
 				f.Proxy.Add(fault)
 				a, err := alice.Say(t.Context(), "What are my Okta groups?")
-				said := a.Text + strings.Join(a.Errors, " ")
+				text := a.Text + strings.Join(a.Errors, " ")
 				if err != nil {
-					said += err.Error() // a refusal with a status and its sentence
-					said = strings.NewReplacer(f.ChatURL, "").Replace(said)
+					text += err.Error() // a refusal with a status and its sentence
+					text = strings.NewReplacer(f.ChatURL, "").Replace(text)
 				}
-				t.Logf("%s: %s (%v)", way, said, a.Took)
-				if len(said) < 20 || inside.MatchString(said) {
-					t.Errorf("%s: got %q, want a sentence and nothing from inside", way, said)
+				t.Logf("%s: %s (%v)", way, text, a.Took)
+				if len(text) < 20 || inside.MatchString(text) {
+					t.Errorf("%s: got %q, want a sentence and nothing from inside", way, text)
 				}
-				if strings.Contains(said, "Engineering") {
-					t.Errorf("%s: got the groups: %q", way, said)
+				if strings.Contains(text, "Engineering") {
+					t.Errorf("%s: got the groups: %q", way, text)
 				}
 				f.Proxy.Fail()
 				recovered(t, alice, way)

@@ -101,8 +101,8 @@ func TestEveryAccessIsNeeded(t *testing.T) {
 	}
 }
 
-// TestARoleThatLacksACall takes one access away: the person hears that it went wrong and gets nothing.
-func TestARoleThatLacksACall(t *testing.T) {
+// TestMissingPermissionIsRefused takes one access away: the person hears that it went wrong and gets nothing.
+func TestMissingPermissionIsRefused(t *testing.T) {
 	without := func(function string, r fleet.Resource) fleet.Fleet {
 		changed := fleet.Steward()
 		for i, fn := range changed.Functions {

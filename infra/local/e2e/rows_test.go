@@ -21,10 +21,10 @@ import (
 
 const sessionTable = run.SessionTable
 
-// direct calls a handler without a port, past the tap and its faults.
-type direct struct{ http.Handler }
+// handlerTransport calls a handler without a port, past the fault proxy.
+type handlerTransport struct{ http.Handler }
 
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	if r.Body == nil {
 		r.Body = http.NoBody
@@ -41,7 +41,7 @@ type rows struct {
 
 func tables(f *run.Fleet) rows {
 	client := dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(f.AWSURL), Credentials: aws.AnonymousCredentials{}, HTTPClient: &http.Client{Transport: direct{f.AWS}},
+		Region: "us-east-1", BaseEndpoint: aws.String(f.AWSURL), Credentials: aws.AnonymousCredentials{}, HTTPClient: &http.Client{Transport: handlerTransport{f.AWS}},
 	})
 	return rows{client, dynamo.NewApprovals(client, sessionTable)}
 }

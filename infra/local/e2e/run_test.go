@@ -54,8 +54,8 @@ func TestFleetDrivesTheRun(t *testing.T) {
 			fn.Env = slices.DeleteFunc(slices.Clone(fn.Env), func(e fleet.Env) bool { return e.Source == fleet.OktaOrg })
 		})})
 		_, _ = signIn(t, f, "alice@example.com").Say(t.Context(), "What are my Okta groups?")
-		if said := f.Lambda.Logs().String(); !strings.Contains(said, "OKTA_ORG_URL") {
-			t.Errorf("the function did not miss OKTA_ORG_URL; it said:\n%s", said)
+		if text := f.Lambda.Logs().String(); !strings.Contains(text, "OKTA_ORG_URL") {
+			t.Errorf("the function did not miss OKTA_ORG_URL; it text:\n%s", text)
 		}
 	})
 	t.Run("unknown source", func(t *testing.T) {

@@ -59,7 +59,7 @@ func TestWalkthrough(t *testing.T) {
 			asked := b.ask("How do I reset my password?")
 			b.await("a card that waits", `document.querySelector('`+card("pending")+`')`)
 			code := eval[string](b, `document.querySelector('`+card("pending")+`').dataset.code`)
-			contains(t, "what was said on asking", asked, code)
+			contains(t, "what was text on asking", asked, code)
 			shot(b, "waiting")
 			if n := len(resets(f)); n != 0 {
 				t.Errorf("Okta was asked for %d resets before the approval", n)
@@ -103,7 +103,7 @@ func TestWalkthrough(t *testing.T) {
 			refusal := b.ask("What are my Okta groups?")
 			contains(t, "refusal", refusal, "not allowed")
 			if strings.Contains(refusal, "Engineering") {
-				t.Errorf("refused, but told: %q", refusal)
+				t.Errorf("refused, but recorded: %q", refusal)
 			}
 			if n := len(f.Org.Requests()) - before; n != 0 {
 				t.Errorf("Okta was asked %d times for somebody who may not", n)
@@ -141,8 +141,8 @@ func TestWalkthrough(t *testing.T) {
 	}
 }
 
-// TestNoApprovalNoChange lets the phone deny, and lets nobody answer; a second browser of the same person sees the same.
-func TestNoApprovalNoChange(t *testing.T) {
+// TestDeniedAndExpiredApprovalsChangeNothing lets the phone deny, and lets nobody answer; a second browser of the same person sees the same.
+func TestDeniedAndExpiredApprovalsChangeNothing(t *testing.T) {
 	f := start(t, run.Options{PollInterval: time.Second})
 	one, two := newBrowser(t), newBrowser(t)
 	one.signIn(f, "alice@example.com")
@@ -191,11 +191,11 @@ func TestConnectOkta(t *testing.T) {
 	contains(t, "connected", b.ask("What are my Okta groups?"), "Everyone")
 }
 
-// TestMarkupStaysText gives groups and people names that would run as HTML.
-func TestMarkupStaysText(t *testing.T) {
+// TestNamesAreShownAsText gives groups and people names that would run as HTML.
+func TestNamesAreShownAsText(t *testing.T) {
 	f := start(t, run.Options{})
-	nasty := []string{`<img src=x onerror="window.owned=1">`, `</script><script>window.owned=1</script>`, "**bold** `code` [a](javascript:window.owned=1)"}
-	for _, name := range nasty {
+	markup := []string{`<img src=x onerror="window.owned=1">`, `</script><script>window.owned=1</script>`, "**bold** `code` [a](javascript:window.owned=1)"}
+	for _, name := range markup {
 		f.Org.AddGroup(name, `<svg onload="window.owned=1">`, oktatest.OktaGroup, oktatest.Alice)
 	}
 	b := newBrowser(t)
@@ -214,8 +214,8 @@ func TestMarkupStaysText(t *testing.T) {
 	}
 }
 
-// TestKeyboardAndPhone uses nothing but keys, in a window as wide as a phone.
-func TestKeyboardAndPhone(t *testing.T) {
+// TestKeyboardAndNarrowWindow uses nothing but keys, in a window as wide as a phone.
+func TestKeyboardAndNarrowWindow(t *testing.T) {
 	f := start(t, run.Options{PollInterval: time.Second})
 	b := newBrowser(t)
 	b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))

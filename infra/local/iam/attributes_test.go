@@ -229,9 +229,9 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	}
 }
 
-// TestRowsAreNotRewritten makes, with a function's own credentials, the writes of somebody who has taken it over: to say that a
+// TestRolesCannotRewriteRows makes, with a function's own credentials, the writes of somebody who has taken it over: to say that a
 // change was approved, and to become somebody else.
-func TestRowsAreNotRewritten(t *testing.T) {
+func TestRolesCannotRewriteRows(t *testing.T) {
 	w := newTables(t)
 	ctx := t.Context()
 	w.must(w.store("nobody").sessions.PutSession(ctx, session.Session{ID: "session-1", Owner: owner, Login: "key", CreatedAt: at, ExpiresAt: login.ExpiresAt, RefreshToken: []byte("sealed")}))

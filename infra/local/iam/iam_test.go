@@ -37,9 +37,9 @@ func roles(permissions ...iam.Permission) *iam.Roles {
 	return iam.New("us-east-1", "000000000000", slog.New(slog.DiscardHandler), iam.Role{Function: "worker", AccessKeyID: key, Permissions: permissions})
 }
 
-// TestCalls sends each call with exactly what it needs, and with each part of that on another resource only. Unsigned calls, and
+// TestCallsNeedTheirPermissions sends each call with exactly what it needs, and with each part of that on another resource only. Unsigned calls, and
 // those with other keys, need nothing.
-func TestCalls(t *testing.T) {
+func TestCallsNeedTheirPermissions(t *testing.T) {
 	for name, call := range map[string]struct {
 		path, target, body string
 		needs              []iam.Permission
@@ -129,10 +129,10 @@ func TestCalls(t *testing.T) {
 				if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
 					t.Fatal(err)
 				}
-				const who = "User: arn:aws:sts::000000000000:assumed-role/worker/worker is not authorized to perform: "
+				const refusal = "User: arn:aws:sts::000000000000:assumed-role/worker/worker is not authorized to perform: "
 				code := cmp.Or(answer.Header.Get("X-Amzn-Errortype"), body.Type[strings.LastIndexByte(body.Type, '#')+1:])
 				if received != "nothing" || answer.StatusCode != call.status || code != "AccessDeniedException" ||
-					!strings.HasPrefix(body.Message, who+p.Action+" on resource: "+p.Resource+" ") {
+					!strings.HasPrefix(body.Message, refusal+p.Action+" on resource: "+p.Resource+" ") {
 					t.Errorf("without %v: received %q, answered %d %+v", p, received, answer.StatusCode, body)
 				}
 				if allowed, called := r.Calls()[iam.Call{Function: "worker", Permission: p}]; allowed || !called {
@@ -143,8 +143,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestCallerIsGone cuts a call off in its middle: it is neither allowed nor refused, for nobody made it.
-func TestCallerIsGone(t *testing.T) {
+// TestAbortedCallIsNotCounted cuts a call off in its middle: it is neither allowed nor refused, for nobody made it.
+func TestAbortedCallIsNotCounted(t *testing.T) {
 	r := roles()
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"TableName":"sess`))
 	request.ContentLength += 10
@@ -158,8 +158,8 @@ func TestCallerIsGone(t *testing.T) {
 	r.Wrap(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request)
 }
 
-// TestClients are refused in words they understand, and what they asked for does not happen.
-func TestClients(t *testing.T) {
+// TestOfficialClientsAreRefused are refused in words they understand, and what they asked for does not happen.
+func TestOfficialClientsAreRefused(t *testing.T) {
 	account := awstest.New(awstest.Options{
 		NoChaos: true, Queues: []awstest.Queue{{Name: "approvals"}}, Secrets: map[string]string{"s": "canary"}, Parameters: map[string]string{"/p": "canary"},
 		Tables: []awstest.Table{{Name: "sessions", Hash: awstest.Key{Name: "id"}, Indexes: []awstest.Index{{Name: "by-owner", Hash: awstest.Key{Name: "owner"}}}}},

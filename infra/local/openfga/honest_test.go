@@ -18,14 +18,14 @@ import (
 	"github.com/steward-iam/steward/shared/fga/model"
 )
 
-// answered is what the two servers must have in common: the status and the body, but for the words of a refusal.
-type answered struct {
+// response is what the two servers must have in common: the status and the body, but for the words of a refusal.
+type response struct {
 	Status  int
 	Body    any
 	Headers []string // those of ours that are present
 }
 
-func post(t *testing.T, url, body string) answered {
+func post(t *testing.T, url, body string) response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -41,11 +41,11 @@ func post(t *testing.T, url, body string) answered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := answered{Status: res.StatusCode}
+	a := response{Status: res.StatusCode}
 	if err := json.Unmarshal(raw, &a.Body); err != nil {
 		a.Body = "not JSON: " + string(raw)
 	}
-	a.Body = wordless(a.Body)
+	a.Body = withoutMessages(a.Body)
 	for _, h := range []string{"X-Request-Id", "Openfga-Store-Id", "Openfga-Authorization-Model-Id"} {
 		if res.Header.Get(h) != "" {
 			a.Headers = append(a.Headers, h)
@@ -54,8 +54,8 @@ func post(t *testing.T, url, body string) answered {
 	return a
 }
 
-// wordless replaces the text of every "message" by the fact that there is one.
-func wordless(v any) any {
+// withoutMessages replaces the text of every "message" by the fact that there is one.
+func withoutMessages(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, inner := range v {
@@ -63,18 +63,18 @@ func wordless(v any) any {
 				v[k] = s != ""
 				continue
 			}
-			v[k] = wordless(inner)
+			v[k] = withoutMessages(inner)
 		}
 	case []any:
 		for i := range v {
-			v[i] = wordless(v[i])
+			v[i] = withoutMessages(v[i])
 		}
 	}
 	return v
 }
 
-// TestFakeIsHonest puts the same requests to the real server and to fgatest.Fake.
-func TestFakeIsHonest(t *testing.T) {
+// TestFakeAnswersAsOpenFGA puts the same requests to the real server and to fgatest.Fake.
+func TestFakeAnswersAsOpenFGA(t *testing.T) {
 	tuples, err := model.DemoTuples()
 	if err != nil {
 		t.Fatal(err)

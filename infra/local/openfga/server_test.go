@@ -39,8 +39,8 @@ func call(t *testing.T, method, url string, header http.Header, body string) (in
 	return res.StatusCode, string(raw)
 }
 
-// TestLikeAuth0FGA: behind a token, for our own client and for one we did not write.
-func TestLikeAuth0FGA(t *testing.T) {
+// TestServerActsAsAuth0FGA: behind a token, for our own client and for one we did not write.
+func TestServerActsAsAuth0FGA(t *testing.T) {
 	issuer := &fgatest.Issuer{ClientID: "steward-fga", ClientSecret: secret.New("local-secret")}
 	s := start(t, Options{Issuer: issuer, RequireToken: true})
 
@@ -171,15 +171,15 @@ func TestWithoutRequiredToken(t *testing.T) {
 	if status, answer := call(t, http.MethodPost, url, http.Header{"Authorization": {"Bearer wrong"}}, body); status != http.StatusUnauthorized || !strings.Contains(answer, "auth_failed_invalid_bearer_token") {
 		t.Errorf("wrong token: %d %s", status, answer)
 	}
-	if got, err := foreign(t, s).Check(t.Context()).Body(client.ClientCheckRequest{User: erin, Relation: "read_okta", Object: "okta:users"}).Execute(); err != nil || got.GetAllowed() {
+	if got, err := vendorClient(t, s).Check(t.Context()).Body(client.ClientCheckRequest{User: erin, Relation: "read_okta", Object: "okta:users"}).Execute(); err != nil || got.GetAllowed() {
 		t.Errorf("the vendor's SDK: %v", err)
 	}
 }
 
-// TestReset: grants made by hand go, those that were there come back.
-func TestReset(t *testing.T) {
+// TestResetRestoresTheDemoTuples: grants made by hand go, those that were there come back.
+func TestResetRestoresTheDemoTuples(t *testing.T) {
 	s := start(t, Options{})
-	c := foreign(t, s)
+	c := vendorClient(t, s)
 	if _, err := c.Write(t.Context()).Body(client.ClientWriteRequest{
 		Writes:  []client.ClientTupleKey{{User: "user:dave@example.com", Relation: "admin", Object: "okta:main"}},
 		Deletes: []client.ClientTupleKeyWithoutCondition{{User: erin, Relation: "read_okta", Object: "okta:groups"}},
@@ -204,7 +204,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
+func TestWrapSeesEveryRequest(t *testing.T) {
 	s := start(t, Options{Wrap: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/check") {

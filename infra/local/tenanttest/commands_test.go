@@ -85,9 +85,9 @@ func TestSetupCommand(t *testing.T) {
 	}
 }
 
-// TestLocalRun: doctor finds the run of `make local` well, by the environment that the run wrote, whichever agent runtime that has; with steward.local.yaml it sees the tenant's
+// TestDoctorAndSetupOnTheLaptop: doctor finds the run of `make local` well, by the environment that the run wrote, whichever agent runtime that has; with steward.local.yaml it sees the tenant's
 // settings too, setup adopts what is there, and a broken setting makes the exit code 1.
-func TestLocalRun(t *testing.T) {
+func TestDoctorAndSetupOnTheLaptop(t *testing.T) {
 	bins, state := t.TempDir(), filepath.Join(t.TempDir(), "local.json")
 	if err := run.Build(t.Context(), bins, nil); err != nil {
 		t.Fatal(err)

@@ -93,8 +93,8 @@ func (in *installation) examine(t *testing.T) check.Report {
 	if in.deployed["APPROVAL_QUEUE_URL"] == "" {
 		in.deployed["APPROVAL_QUEUE_URL"] = server.QueueURL("https://aws.test", "approvals")
 	}
-	s := &check.Subject{
-		Env: in.deployed, AWS: &cfg, File: &in.file, Patient: in.patient, CIBA: true,
+	s := &check.Installation{
+		Env: in.deployed, AWS: &cfg, File: &in.file, Transport: in.transport, CIBA: true,
 		Secrets: tenant.Secrets{
 			Env:     func(k string) (string, bool) { v, ok := in.env[k]; return v, ok },
 			Manager: plan.SecretsManager{Client: secretsmanager.NewFromConfig(cfg)}.Value,
@@ -115,8 +115,8 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// TestHealthy: with everything as it should be, every check was made and is well.
-func TestHealthy(t *testing.T) {
+// TestDoctorFindsNothingWrong: with everything as it should be, every check was made and is well.
+func TestDoctorFindsNothingWrong(t *testing.T) {
 	in := install(t)
 	report := in.examine(t)
 	for _, f := range report.Findings {
@@ -143,9 +143,9 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-// TestNames breaks one setting after the other. Each time doctor finds that one wrong, says where to change it, and calls nothing
+// TestDoctorNamesTheWrongSetting breaks one setting after the other. Each time doctor finds that one wrong, says where to change it, and calls nothing
 // else wrong.
-func TestNames(t *testing.T) {
+func TestDoctorNamesTheWrongSetting(t *testing.T) {
 	app := func(change func(*auth0test.Client)) func(*testing.T, *installation) {
 		return func(_ *testing.T, in *installation) {
 			in.tenant.Configure(func(s *auth0test.Settings) { change(s.Clients[in.client]) })
@@ -408,7 +408,7 @@ func (in *installation) call(t *testing.T, method, path, token string) map[strin
 // forgetTokens makes the vault lose the tokens while the account still shows as connected.
 func (in *installation) forgetTokens(t *testing.T) {
 	t.Helper()
-	m, _, err := plan.Manage(t.Context(), in.file, tenant.Secrets{Env: func(k string) (string, bool) { v, ok := in.env[k]; return v, ok }}, in.patient)
+	m, _, err := plan.Manage(t.Context(), in.file, tenant.Secrets{Env: func(k string) (string, bool) { v, ok := in.env[k]; return v, ok }}, in.transport)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// TestSetup: a tenant with nothing in it becomes one in which a person signs in, connects Okta, has a token exchanged, is asked on
+// TestSetupMakesAWorkingTenant: a tenant with nothing in it becomes one in which a person signs in, connects Okta, has a token exchanged, is asked on
 // the phone and is known to FGA. A second run has nothing to do.
-func TestSetup(t *testing.T) {
+func TestSetupMakesAWorkingTenant(t *testing.T) {
 	w := start(t)
 	p := w.plan(t)
 	if got := p.Changes(); got < 10 {
@@ -56,9 +56,9 @@ func TestSetup(t *testing.T) {
 	}
 }
 
-// TestInterrupted: whichever change fails, before or after the tenant made it, the error says what is done, and the next run
+// TestNextRunCompletesAnInterruptedOne: whichever change fails, before or after the tenant made it, the error says what is done, and the next run
 // completes.
-func TestInterrupted(t *testing.T) {
+func TestNextRunCompletesAnInterruptedOne(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		name := map[bool]string{false: "refused", true: "answer lost"}[lost]
 		for k := 1; ; k++ {
@@ -107,8 +107,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestForeign: what others made stays as it is, and what bears our names without being ours stops the run before it begins.
-func TestForeign(t *testing.T) {
+// TestSetupLeavesOthersUntouched: what others made stays as it is, and what bears our names without being ours stops the run before it begins.
+func TestSetupLeavesOthersUntouched(t *testing.T) {
 	w := start(t)
 	theirs := auth0test.WebApp("theirs", "their-secret", "https://elsewhere.test/cb")
 	theirs.RefreshToken.RotationType = "rotating"
@@ -173,8 +173,8 @@ func TestMyAccountScopesAreAdded(t *testing.T) {
 	w.walkthrough(t)
 }
 
-// TestKeepsOptions: options of the connection that the file does not speak of survive, although a PATCH replaces them all.
-func TestKeepsOptions(t *testing.T) {
+// TestSetupKeepsConnectionOptions: options of the connection that the file does not speak of survive, although a PATCH replaces them all.
+func TestSetupKeepsConnectionOptions(t *testing.T) {
 	w := start(t)
 	w.apply(t)
 	w.tenant.Configure(func(s *auth0test.Settings) {
@@ -191,8 +191,8 @@ func TestKeepsOptions(t *testing.T) {
 	})
 }
 
-// TestRefusals: each stops the run before anything is changed, and says what to do.
-func TestRefusals(t *testing.T) {
+// TestSetupRefusesBeforeItChanges: each stops the run before anything is changed, and says what to do.
+func TestSetupRefusesBeforeItChanges(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*world)
 		want  string
@@ -243,11 +243,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestRateLimits: a 429 is waited for as long as it says, and the run completes.
-func TestRateLimits(t *testing.T) {
+// TestSetupWaitsOutRateLimits: a 429 is waited for as long as it says, and the run completes.
+func TestSetupWaitsOutRateLimits(t *testing.T) {
 	w := start(t)
 	var waits []time.Duration
-	w.patient.Told = func(_ string, d time.Duration) { waits = append(waits, d) }
+	w.transport.OnWait = func(_ string, d time.Duration) { waits = append(waits, d) }
 	w.fault.limitEvery = 3
 	w.apply(t)
 	if len(waits) < 5 || slices.ContainsFunc(waits, func(d time.Duration) bool { return d != 2*time.Second }) {
@@ -256,8 +256,8 @@ func TestRateLimits(t *testing.T) {
 	w.walkthrough(t)
 }
 
-// TestSecretsLater: where the secrets do not exist yet, the rest is set up and the plan says what comes later.
-func TestSecretsLater(t *testing.T) {
+// TestMissingSecretsAreLeftForLater: where the secrets do not exist yet, the rest is set up and the plan says what comes later.
+func TestMissingSecretsAreLeftForLater(t *testing.T) {
 	w := start(t)
 	w.file.Auth0.Application.SecretTo = "steward/not-there-yet"
 	p := w.apply(t)

@@ -34,17 +34,17 @@ const aliceSub = "oidc|okta-corp|" + oktatest.Alice
 
 // world is one installation: the fakes, the file that describes what is wanted, and a terminal's environment.
 type world struct {
-	tenant  *auth0test.Server
-	org     *oktatest.Org
-	okta    *httptest.Server
-	aws     *awstest.Server
-	awsURL  string
-	fga     *embedded.Server
-	issuer  *fgatest.Issuer
-	file    tenant.File
-	env     map[string]string
-	fault   *faults
-	patient *reach.Patient
+	tenant    *auth0test.Server
+	org       *oktatest.Org
+	okta      *httptest.Server
+	aws       *awstest.Server
+	awsURL    string
+	fga       *embedded.Server
+	issuer    *fgatest.Issuer
+	file      tenant.File
+	env       map[string]string
+	fault     *faults
+	transport *reach.Transport
 }
 
 // start makes fakes with nothing of Steward's in them: no application, no connection, push off, MFA always, no store.
@@ -86,7 +86,7 @@ func start(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.fault = &faults{base: http.DefaultTransport}
-	w.patient = &reach.Patient{Base: w.fault, Sleep: func(context.Context, time.Duration) error { return nil }}
+	w.transport = &reach.Transport{Base: w.fault, Sleep: func(context.Context, time.Duration) error { return nil }}
 	return w
 }
 
@@ -124,7 +124,7 @@ func (w *world) secretsManager() *secretsmanager.Client {
 
 func (w *world) options() plan.Options {
 	return plan.Options{
-		File: w.file, Patient: w.patient, Store: plan.SecretsManager{Client: w.secretsManager()},
+		File: w.file, Transport: w.transport, Store: plan.SecretsManager{Client: w.secretsManager()},
 		Secrets: tenant.Secrets{Env: func(k string) (string, bool) { v, ok := w.env[k]; return v, ok }},
 	}
 }

@@ -28,28 +28,28 @@ const (
 	timeout  = 30 * time.Second
 )
 
-// Trouble says what is in the way, and what to do, in a sentence for the person at the terminal.
-type Trouble struct {
+// Problem is an error with a sentence for the person at the terminal: what is wrong, and what to do.
+type Problem struct {
 	Say string
 	Err error
 }
 
-func (t *Trouble) Error() string { return t.Say }
-func (t *Trouble) Unwrap() error { return t.Err }
+func (t *Problem) Error() string { return t.Say }
+func (t *Problem) Unwrap() error { return t.Err }
 
-// Patient is a RoundTripper that waits when it is asked to: a 429 is sent again after its Retry-After or X-RateLimit-Reset. Such
+// Transport is a RoundTripper that waits out rate limits: a 429 is sent again after its Retry-After or X-RateLimit-Reset. Such
 // an answer changed nothing, so every method may be repeated. Nothing else is.
-type Patient struct {
-	Base  http.RoundTripper // nil is the default
-	Now   func() time.Time  // nil is time.Now
-	Sleep func(context.Context, time.Duration) error
-	Told  func(host string, wait time.Duration) // told of every wait; may be nil
+type Transport struct {
+	Base   http.RoundTripper // nil is the default
+	Now    func() time.Time  // nil is time.Now
+	Sleep  func(context.Context, time.Duration) error
+	OnWait func(host string, wait time.Duration) // called before every wait; may be nil
 	// Plain are the hosts (with port) that are spoken to over http although an SDK insists on https. Loopback addresses alone.
 	Plain map[string]bool
 }
 
 // RoundTrip sends a request, and again after a 429.
-func (p *Patient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.Plain[r.URL.Host] && config.Loopback(r.URL.Hostname()) {
 		r = r.Clone(r.Context())
 		r.URL.Scheme = "http"
@@ -69,8 +69,8 @@ func (p *Patient) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4096)
 		_ = resp.Body.Close()
-		if p.Told != nil {
-			p.Told(r.URL.Host, wait)
+		if p.OnWait != nil {
+			p.OnWait(r.URL.Host, wait)
 		}
 		if err := p.sleep(r.Context(), wait); err != nil {
 			return nil, err
@@ -84,7 +84,7 @@ func (p *Patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func (p *Patient) wait(h http.Header, attempt int) time.Duration {
+func (p *Transport) wait(h http.Header, attempt int) time.Duration {
 	if n, err := strconv.Atoi(h.Get("Retry-After")); err == nil && n >= 0 {
 		return time.Duration(n) * time.Second
 	}
@@ -100,7 +100,7 @@ func (p *Patient) wait(h http.Header, attempt int) time.Duration {
 	return time.Duration(attempt) * time.Second
 }
 
-func (p *Patient) sleep(ctx context.Context, d time.Duration) error {
+func (p *Transport) sleep(ctx context.Context, d time.Duration) error {
 	if p.Sleep != nil {
 		return p.Sleep(ctx, d)
 	}
@@ -115,7 +115,7 @@ func (p *Patient) sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Client is an HTTP client over p that follows no redirect: a secret goes nowhere else.
-func (p *Patient) Client() *http.Client {
+func (p *Transport) Client() *http.Client {
 	return &http.Client{Transport: p, Timeout: attempts * (timeout + longest/attempts), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
@@ -181,7 +181,7 @@ func Get(ctx context.Context, c *http.Client, address, authorization string, int
 	defer func() { _ = resp.Body.Close() }()
 	err = json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into)
 	if err != nil && resp.StatusCode == http.StatusOK {
-		return resp.StatusCode, &Trouble{Say: fmt.Sprintf("what %s answered is not JSON", r.URL.Host), Err: err}
+		return resp.StatusCode, &Problem{Say: fmt.Sprintf("what %s answered is not JSON", r.URL.Host), Err: err}
 	}
 	return resp.StatusCode, nil
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/steward-iam/steward/shared/secret"
 )
 
-// TestPatient: a 429 is sent again, body and all, after the time it names; too long a time is somebody else's turn.
-func TestPatient(t *testing.T) {
+// TestRateLimitsAreWaitedOut: a 429 is sent again, body and all, after the time it names; too long a time is somebody else's turn.
+func TestRateLimitsAreWaitedOut(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var refusals []http.Header
 	var bodies []string
@@ -34,7 +34,7 @@ func TestPatient(t *testing.T) {
 	}))
 	defer s.Close()
 	var waits []time.Duration
-	p := &reach.Patient{Now: func() time.Time { return now }, Sleep: func(_ context.Context, d time.Duration) error {
+	p := &reach.Transport{Now: func() time.Time { return now }, Sleep: func(_ context.Context, d time.Duration) error {
 		waits = append(waits, d)
 		return nil
 	}}
@@ -64,15 +64,15 @@ func TestPatient(t *testing.T) {
 	}
 }
 
-// TestPatientStops: a person who stops the command does not wait.
-func TestPatientStops(t *testing.T) {
+// TestCancelEndsTheWait: a person who stops the command does not wait.
+func TestCancelEndsTheWait(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &reach.Patient{Told: func(string, time.Duration) { cancel() }}
+	p := &reach.Transport{OnWait: func(string, time.Duration) { cancel() }}
 	_, _, err := reach.Machine(ctx, p.Client(), s.URL, "id", secret.New("canary"), "aud")
 	if say, ok := reach.Explain(err); !ok || say != "you stopped it" {
 		t.Errorf("%v, %q", err, say)
@@ -95,7 +95,7 @@ func TestExplain(t *testing.T) {
 		tls.URL:                        "certificate",
 		broken.URL:                     "broke off",
 	} {
-		_, _, err := reach.Machine(t.Context(), (&reach.Patient{}).Client(), address, "id", secret.New("canary"), "aud")
+		_, _, err := reach.Machine(t.Context(), (&reach.Transport{}).Client(), address, "id", secret.New("canary"), "aud")
 		if say, ok := reach.Explain(err); !ok || !strings.Contains(say, want) || strings.Contains(say, "canary") {
 			t.Errorf("%s: %q (%v), want %q", address, say, err, want)
 		}
@@ -105,10 +105,10 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestPlain: only loopback addresses may be spoken to over http.
-func TestPlain(t *testing.T) {
+// TestOnlyLoopbackIsPlain: only loopback addresses may be spoken to over http.
+func TestOnlyLoopbackIsPlain(t *testing.T) {
 	asked := ""
-	p := &reach.Patient{Plain: map[string]bool{"acme.auth0.com": true, "localhost:1": true}, Base: transport(func(r *http.Request) (*http.Response, error) {
+	p := &reach.Transport{Plain: map[string]bool{"acme.auth0.com": true, "localhost:1": true}, Base: transport(func(r *http.Request) (*http.Response, error) {
 		asked = r.URL.String()
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, nil
 	})}

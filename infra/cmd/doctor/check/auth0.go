@@ -30,7 +30,7 @@ func auth0Checks() []check {
 		{id: "auth0.discovery", what: "the tenant answers and has the expected issuer", needs: []string{"config.auth0"}, run: discovery},
 		{id: "auth0.management", what: "steward.yaml's machine may look at the tenant", needs: []string{"auth0.discovery"}, run: manage},
 		{id: "auth0.application", what: "the application exists", needs: []string{"auth0.management"}, requires: tenant, run: application},
-		client("auth0.authentication", "the application authenticates by client secret, posted", func(_ *Subject, c *management.Client) verdict {
+		client("auth0.authentication", "the application authenticates by client secret, posted", func(_ *Installation, c *management.Client) verdict {
 			got := c.GetTokenEndpointAuthMethod()
 			return expect(got == "client_secret_post", app("Credentials > Authentication Method: Client Secret (Post)"), "the application authenticates by %q", got)
 		}),
@@ -38,7 +38,7 @@ func auth0Checks() []check {
 			id: "auth0.credentials", what: "the application's id and secret are accepted",
 			needs: []string{"auth0.authentication", "secret.auth0"}, requires: []condition{hasAuth0Secret}, run: credentials,
 		},
-		client("auth0.first-party", "the application is first party and OIDC conformant", func(_ *Subject, c *management.Client) verdict {
+		client("auth0.first-party", "the application is first party and OIDC conformant", func(_ *Installation, c *management.Client) verdict {
 			if !c.GetIsFirstParty() {
 				return wrong("Management API, PATCH clients: is_first_party true", "the application is a third party's, which Token Vault does not serve")
 			}
@@ -49,22 +49,22 @@ func auth0Checks() []check {
 		tokenVault,
 		grant("auth0.grant.ciba", "Client-Initiated Backchannel Authentication (CIBA)", url.Values{"grant_type": {plan.GrantCIBA}, "auth_req_id": {probe}}),
 		{id: "auth0.rotation", what: "refresh tokens do not rotate", needs: []string{"auth0.application", "auth0.grant.token-vault"}, run: rotation},
-		client("auth0.expiration", "refresh tokens expire", func(_ *Subject, c *management.Client) verdict {
+		client("auth0.expiration", "refresh tokens expire", func(_ *Installation, c *management.Client) verdict {
 			r := c.GetRefreshToken()
 			return expect(r.GetExpirationType() == "expiring" && !r.GetInfiniteTokenLifetime() && !r.GetInfiniteIdleTokenLifetime(),
 				app("Settings > Refresh Token Expiration: set an idle and a maximum lifetime"), "refresh tokens live for ever")
 		}),
-		client("auth0.callbacks", "Auth0 may send browsers back to the chat", func(s *Subject, c *management.Client) verdict {
+		client("auth0.callbacks", "Auth0 may send browsers back to the chat", func(s *Installation, c *management.Client) verdict {
 			return s.allowed(c.GetCallbacks(), "Allowed Callback URLs", "/callback", "/connect/callback")
 		}, "config.app"),
-		client("auth0.logout", "Auth0 may send browsers back after signing out", func(s *Subject, c *management.Client) verdict {
+		client("auth0.logout", "Auth0 may send browsers back after signing out", func(s *Installation, c *management.Client) verdict {
 			return s.allowed(c.GetAllowedLogoutURLs(), "Allowed Logout URLs", "/")
 		}, "config.app"),
-		client("auth0.channel", "approvals are asked for by Guardian push", func(_ *Subject, c *management.Client) verdict {
+		client("auth0.channel", "approvals are asked for by Guardian push", func(_ *Installation, c *management.Client) verdict {
 			return expect(slices.Contains(c.GetAsyncApprovalNotificationChannels(), plan.ChannelPush),
 				app("Settings > CIBA > Notification channels: Guardian Push"), "the application sends no pushes")
 		}),
-		client("auth0.refresh-audience", "refresh tokens are good for the My Account API", func(s *Subject, c *management.Client) verdict {
+		client("auth0.refresh-audience", "refresh tokens are good for the My Account API", func(s *Installation, c *management.Client) verdict {
 			missing := plan.MissingScopes(c.GetRefreshToken(), s.app.MyAccountAudience())
 			return expect(len(missing) == 0, app("Settings > Multi-Resource Refresh Token: My Account API with "+strings.Join(missing, ", ")), noMyAccount)
 		}),
@@ -73,14 +73,14 @@ func auth0Checks() []check {
 			id: "auth0.my-account-grant", what: "the application may use the My Account API for its users",
 			needs: []string{"auth0.my-account"}, requires: tenant, run: myAccountGrant,
 		},
-		{id: "auth0.mfa-policy", what: "the MFA policy lets Token Vault exchange tokens", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "auth0.mfa-policy", what: "the MFA policy lets Token Vault exchange tokens", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Installation) verdict {
 			policy, err := s.management.Guardian.MultiFactor.Policy(ctx)
 			if err != nil {
 				return unread(err)
 			}
 			return expect(policy == nil || len(*policy) == 0, "Security > Multi-factor Auth > Require Multi-factor Auth: Never", "the policy is %v, so exchanges fail with mfa_required", policy)
 		}},
-		{id: "auth0.push", what: "Guardian push notifications are on", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "auth0.push", what: "Guardian push notifications are on", needs: []string{"auth0.application"}, requires: tenant, run: func(ctx context.Context, s *Installation) verdict {
 			on, err := plan.PushOn(ctx, s.management)
 			if err != nil {
 				return unread(err)
@@ -91,10 +91,10 @@ func auth0Checks() []check {
 }
 
 // client is a check of the application's settings.
-func client(id, what string, f func(*Subject, *management.Client) verdict, needs ...string) check {
+func client(id, what string, f func(*Installation, *management.Client) verdict, needs ...string) check {
 	return check{
 		id: id, what: what, needs: append([]string{"auth0.application"}, needs...), requires: []condition{hasClient},
-		run: func(_ context.Context, s *Subject) verdict { return f(s, s.client) },
+		run: func(_ context.Context, s *Installation) verdict { return f(s, s.client) },
 	}
 }
 
@@ -110,7 +110,7 @@ var Scopes = []string{
 	"read:clients", "read:client_grants", "read:connections", "read:resource_servers", "read:guardian_factors", "read:mfa_policies", "read:users",
 }
 
-func discovery(ctx context.Context, s *Subject) verdict {
+func discovery(ctx context.Context, s *Installation) verdict {
 	issuer, err := url.Parse(s.Env["AUTH0_ISSUER_URL"])
 	if err != nil {
 		return wrong(in("AUTH0_ISSUER_URL"), "the issuer is no URL")
@@ -126,14 +126,14 @@ func discovery(ctx context.Context, s *Subject) verdict {
 	return expect(announced == s.app.Issuer(), in("AUTH0_ISSUER_URL")+": "+announced, "what answers at %s calls itself %s", s.app.Issuer(), announced)
 }
 
-func manage(ctx context.Context, s *Subject) verdict {
+func manage(ctx context.Context, s *Installation) verdict {
 	if s.File == nil {
 		return skip(noManagement)
 	}
 	if s.File.Auth0.Issuer() != s.app.Issuer() {
 		return wrong("auth0.domain in steward.yaml, or "+in("AUTH0_ISSUER_URL"), "steward.yaml names the tenant %s, the functions use %s", s.File.Auth0.Issuer(), s.app.Issuer())
 	}
-	m, scopes, err := plan.Manage(ctx, *s.File, s.Secrets, s.Patient)
+	m, scopes, err := plan.Manage(ctx, *s.File, s.Secrets, s.Transport)
 	if err != nil {
 		return wrong("auth0.management in steward.yaml", "%s", text(err))
 	}
@@ -144,7 +144,7 @@ func manage(ctx context.Context, s *Subject) verdict {
 	return passed
 }
 
-func application(ctx context.Context, s *Subject) verdict {
+func application(ctx context.Context, s *Installation) verdict {
 	c, err := s.management.Client.Read(ctx, s.Env["AUTH0_CLIENT_ID"])
 	if m, ok := errors.AsType[management.Error](err); ok && m.Status() == http.StatusNotFound {
 		return wrong(in("AUTH0_CLIENT_ID"), "the tenant has no application %s", s.Env["AUTH0_CLIENT_ID"])
@@ -163,7 +163,7 @@ func application(ctx context.Context, s *Subject) verdict {
 const probe = "steward-doctor-probe"
 
 // refusal asks the token endpoint something that must be refused.
-func (s *Subject) refusal(ctx context.Context, form url.Values) (*auth0.Error, error) {
+func (s *Installation) refusal(ctx context.Context, form url.Values) (*auth0.Error, error) {
 	_, err := s.app.Token(ctx, maps.Clone(form))
 	if err == nil {
 		return nil, errors.New("the tenant accepts what cannot exist")
@@ -174,7 +174,7 @@ func (s *Subject) refusal(ctx context.Context, form url.Values) (*auth0.Error, e
 	return nil, err
 }
 
-func credentials(ctx context.Context, s *Subject) verdict {
+func credentials(ctx context.Context, s *Installation) verdict {
 	refused, err := s.refusal(ctx, url.Values{"grant_type": {plan.GrantCode}, "code": {probe}, "redirect_uri": {"https://doctor.invalid/"}})
 	switch {
 	case err != nil:
@@ -191,7 +191,7 @@ func credentials(ctx context.Context, s *Subject) verdict {
 func grant(id, name string, form url.Values) check {
 	return check{
 		id: id, what: "the grant type " + name + " is on", needs: []string{"auth0.credentials", "auth0.first-party"}, requires: []condition{hasAuth0Secret},
-		run: func(ctx context.Context, s *Subject) verdict {
+		run: func(ctx context.Context, s *Installation) verdict {
 			refused, err := s.refusal(ctx, form)
 			if err != nil {
 				return wrong(in("AUTH0_ISSUER_URL"), "the token endpoint: %s", text(err))
@@ -207,7 +207,7 @@ func grant(id, name string, form url.Values) check {
 	}
 }
 
-func rotation(_ context.Context, s *Subject) verdict {
+func rotation(_ context.Context, s *Installation) verdict {
 	rotates := strings.Contains(strings.ToLower(s.rotationSeen), "rotation") // what Token Vault itself says
 	switch {
 	case s.client != nil:
@@ -219,7 +219,7 @@ func rotation(_ context.Context, s *Subject) verdict {
 }
 
 // allowed wants the chat's addresses in a list.
-func (s *Subject) allowed(have []string, list string, paths ...string) verdict {
+func (s *Installation) allowed(have []string, list string, paths ...string) verdict {
 	base := strings.TrimSuffix(s.Env["APP_BASE_URL"], "/")
 	if base == "" {
 		return skip("the chat's address is not known")
@@ -231,7 +231,7 @@ func (s *Subject) allowed(have []string, list string, paths ...string) verdict {
 	return expect(len(missing) == 0, app(fmt.Sprintf("Settings > %s: add %s", list, strings.Join(missing, ", "))), "the chat's address is not among them")
 }
 
-func myAccountAPI(ctx context.Context, s *Subject) verdict {
+func myAccountAPI(ctx context.Context, s *Installation) verdict {
 	api, err := s.management.ResourceServer.Read(ctx, s.app.MyAccountAudience())
 	if m, ok := errors.AsType[management.Error](err); ok && m.Status() == http.StatusNotFound {
 		return wrong("Auth0: Applications > APIs > the banner MyAccount API: Activate", "the My Account API is not active, so nobody can connect Okta")
@@ -243,7 +243,7 @@ func myAccountAPI(ctx context.Context, s *Subject) verdict {
 		"Auth0: Applications > APIs > Auth0 My Account API > Application Access, for users: via client grant", "the My Account API is closed to users")
 }
 
-func myAccountGrant(ctx context.Context, s *Subject) verdict {
+func myAccountGrant(ctx context.Context, s *Installation) verdict {
 	g, err := plan.UserGrant(ctx, s.management, s.Env["AUTH0_CLIENT_ID"], s.app.MyAccountAudience())
 	if err != nil {
 		return unread(err)

@@ -34,11 +34,11 @@ var account = []condition{hasAWS}
 
 func awsChecks() []check {
 	return []check{
-		{id: "secret.auth0", what: "the Auth0 client secret has a value", needs: []string{"config.auth0"}, requires: account, run: func(ctx context.Context, s *Subject) (v verdict) {
+		{id: "secret.auth0", what: "the Auth0 client secret has a value", needs: []string{"config.auth0"}, requires: account, run: func(ctx context.Context, s *Installation) (v verdict) {
 			s.auth0Secret, v = s.stored(ctx, "AUTH0_CLIENT_SECRET_ARN")
 			return v
 		}},
-		{id: "secret.fga", what: "the FGA client secret has a value", needs: []string{"config.fga"}, run: func(ctx context.Context, s *Subject) (v verdict) {
+		{id: "secret.fga", what: "the FGA client secret has a value", needs: []string{"config.fga"}, run: func(ctx context.Context, s *Installation) (v verdict) {
 			if s.Env["FGA_TOKEN_ISSUER_URL"] == "" {
 				return skip("FGA is asked without credentials")
 			}
@@ -53,7 +53,7 @@ func awsChecks() []check {
 		ownKey("secret.audit-key", "the key that marks the record can be used", "AUDIT_KEY_SECRET_ARN"),
 		{id: "table.sessions", what: "the session table has its keys and its index by owner", needs: []string{"config.app"}, requires: account, run: sessionTable},
 		{id: "table.ttl", what: "the session table forgets what has expired", needs: []string{"table.sessions"}, requires: account, run: timeToLive},
-		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Installation) verdict {
 			_, v := s.table(ctx, "AUDIT_TABLE_NAME", fleet.AuditPartitionKey, fleet.AuditSortKey)
 			return v
 		}},
@@ -64,7 +64,7 @@ func awsChecks() []check {
 
 // ownKey checks a key of Steward's own.
 func ownKey(id, what, env string) check {
-	return check{id: id, what: what, needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Subject) verdict {
+	return check{id: id, what: what, needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Installation) verdict {
 		text, v := s.stored(ctx, env)
 		if v != passed {
 			return v
@@ -77,7 +77,7 @@ func ownKey(id, what, env string) check {
 }
 
 // stored reads a secret as the functions do.
-func (s *Subject) stored(ctx context.Context, key string) (secret.String, verdict) {
+func (s *Installation) stored(ctx context.Context, key string) (secret.String, verdict) {
 	name := secrets.Name(s.Env[key])
 	value, err := plan.SecretsManager{Client: secretsmanager.NewFromConfig(*s.AWS)}.Value(ctx, s.Env[key])
 	switch {
@@ -98,7 +98,7 @@ func code(err error) string {
 	return ""
 }
 
-func (s *Subject) table(ctx context.Context, key, partition, sort string) (*dbtypes.TableDescription, verdict) {
+func (s *Installation) table(ctx context.Context, key, partition, sort string) (*dbtypes.TableDescription, verdict) {
 	name := s.Env[key]
 	out, err := dynamodb.NewFromConfig(*s.AWS).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
 	switch {
@@ -116,7 +116,7 @@ func keyed(schema []dbtypes.KeySchemaElement, partition, sort string) bool {
 	return len(schema) == 2 && aws.ToString(schema[0].AttributeName) == partition && aws.ToString(schema[1].AttributeName) == sort
 }
 
-func sessionTable(ctx context.Context, s *Subject) verdict {
+func sessionTable(ctx context.Context, s *Installation) verdict {
 	t, v := s.table(ctx, "SESSION_TABLE_NAME", fleet.PartitionKey, fleet.SortKey)
 	if v != passed {
 		return v
@@ -126,7 +126,7 @@ func sessionTable(ctx context.Context, s *Subject) verdict {
 	}), "the index "+fleet.OwnerIndex+" of the table "+s.Env["SESSION_TABLE_NAME"]+": "+redeploy, "the session table has no index %s", fleet.OwnerIndex)
 }
 
-func timeToLive(ctx context.Context, s *Subject) verdict {
+func timeToLive(ctx context.Context, s *Installation) verdict {
 	name := s.Env["SESSION_TABLE_NAME"]
 	out, err := dynamodb.NewFromConfig(*s.AWS).DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
 	if err != nil {
@@ -137,7 +137,7 @@ func timeToLive(ctx context.Context, s *Subject) verdict {
 		"time-to-live of the table "+name+": on, attribute "+fleet.TTLAttribute+" ("+redeploy+")", "expired sessions are kept for ever")
 }
 
-func approvalQueue(ctx context.Context, s *Subject) verdict {
+func approvalQueue(ctx context.Context, s *Installation) verdict {
 	address := s.Env["APPROVAL_QUEUE_URL"]
 	_, err := sqs.NewFromConfig(*s.AWS).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &address})
 	switch c := code(err); {
@@ -152,7 +152,7 @@ func approvalQueue(ctx context.Context, s *Subject) verdict {
 }
 
 // agentAlias compares what the alias runs with what the repository says: an alias does not follow its agent by itself.
-func agentAlias(ctx context.Context, s *Subject) verdict {
+func agentAlias(ctx context.Context, s *Installation) verdict {
 	switch {
 	case s.Env["AGENT_RUNTIME"] == "harness":
 		return skip("the agent runs on a harness, which has no alias")

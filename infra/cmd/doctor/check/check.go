@@ -99,14 +99,14 @@ func (r Report) JSON(out io.Writer) error {
 	return enc.Encode(r)
 }
 
-// Subject is what is examined, and from where.
-type Subject struct {
-	Env     map[string]string // the environment of all functions, by key
-	AWS     *aws.Config       // nil where there is no account at hand
-	File    *tenant.File      // nil without steward.yaml
-	Secrets tenant.Secrets
-	Patient *reach.Patient
-	CIBA    bool // send a push to the tester's phone
+// Installation is what is examined, and from where.
+type Installation struct {
+	Env       map[string]string // the environment of all functions, by key
+	AWS       *aws.Config       // nil where there is no account at hand
+	File      *tenant.File      // nil without steward.yaml
+	Secrets   tenant.Secrets
+	Transport *reach.Transport
+	CIBA      bool // send a push to the tester's phone
 
 	// What one check finds for those after it.
 	http         *http.Client
@@ -145,14 +145,14 @@ type check struct {
 	id, what string
 	needs    []string    // ids of checks before it
 	requires []condition // the first that gives a reason skips the check
-	run      func(context.Context, *Subject) verdict
+	run      func(context.Context, *Installation) verdict
 }
 
 // condition returns why something cannot be examined, or "".
-type condition func(*Subject) string
+type condition func(*Installation) string
 
-func when(ok func(*Subject) bool, reason string) condition {
-	return func(s *Subject) string {
+func when(ok func(*Installation) bool, reason string) condition {
+	return func(s *Installation) string {
 		if ok(s) {
 			return ""
 		}
@@ -161,15 +161,15 @@ func when(ok func(*Subject) bool, reason string) condition {
 }
 
 var (
-	hasAWS         = when(func(s *Subject) bool { return s.AWS != nil }, noAWS)
-	hasAuth0Secret = when(func(s *Subject) bool { return !s.auth0Secret.IsZero() }, noAWS)
-	hasManagement  = when(func(s *Subject) bool { return s.management != nil }, noManagement)
-	hasClient      = when(func(s *Subject) bool { return s.client != nil }, noManagement)
-	hasConnection  = when(func(s *Subject) bool { return s.connection != nil }, noManagement)
-	hasTester      = when(func(s *Subject) bool { return s.tester != nil }, noTester)
+	hasAWS         = when(func(s *Installation) bool { return s.AWS != nil }, noAWS)
+	hasAuth0Secret = when(func(s *Installation) bool { return !s.auth0Secret.IsZero() }, noAWS)
+	hasManagement  = when(func(s *Installation) bool { return s.management != nil }, noManagement)
+	hasClient      = when(func(s *Installation) bool { return s.client != nil }, noManagement)
+	hasConnection  = when(func(s *Installation) bool { return s.connection != nil }, noManagement)
+	hasTester      = when(func(s *Installation) bool { return s.tester != nil }, noTester)
 )
 
-func (c check) examine(ctx context.Context, s *Subject) verdict {
+func (c check) examine(ctx context.Context, s *Installation) verdict {
 	for _, condition := range c.requires {
 		if reason := condition(s); reason != "" {
 			return skip("%s", reason)
@@ -179,9 +179,9 @@ func (c check) examine(ctx context.Context, s *Subject) verdict {
 }
 
 // Run examines everything.
-func Run(ctx context.Context, s *Subject) Report {
-	s.Patient = cmp.Or(s.Patient, &reach.Patient{})
-	s.http = s.Patient.Client()
+func Run(ctx context.Context, s *Installation) Report {
+	s.Transport = cmp.Or(s.Transport, &reach.Transport{})
+	s.http = s.Transport.Client()
 	s.http.Timeout = 20 * time.Second
 	var r Report
 	status := map[string]Status{}

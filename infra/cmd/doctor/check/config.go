@@ -13,7 +13,7 @@ import (
 
 func configChecks() []check {
 	area := func(id, what string, belongs func(key string) bool) check {
-		return check{id: id, what: what, run: func(_ context.Context, s *Subject) verdict { return s.complete(belongs) }}
+		return check{id: id, what: what, run: func(_ context.Context, s *Installation) verdict { return s.complete(belongs) }}
 	}
 	auth0 := func(key string) bool { return strings.HasPrefix(key, "AUTH0_") }
 	fga := func(key string) bool { return strings.HasPrefix(key, "FGA_") && key != "FGA_AUTHORIZER_FUNCTION_NAME" }
@@ -30,7 +30,7 @@ func configChecks() []check {
 var ulids = []string{"FGA_STORE_ID", "FGA_MODEL_ID"}
 
 // complete asks for every key that the fleet gives, as the functions do when they start.
-func (s *Subject) complete(belongs func(string) bool) verdict {
+func (s *Installation) complete(belongs func(string) bool) verdict {
 	var missing, bad []string
 	for _, fn := range fleet.Steward().Functions {
 		for _, e := range fn.Keys(cmp.Or(s.Env["AGENT_RUNTIME"], "classic")) {
@@ -65,7 +65,7 @@ func (s *Subject) complete(belongs func(string) bool) verdict {
 }
 
 // openFGA says whether a key may be missing since FGA is an OpenFGA without authentication.
-func (s *Subject) openFGA(key string) bool {
+func (s *Installation) openFGA(key string) bool {
 	return s.Env["FGA_TOKEN_ISSUER_URL"] == "" && slices.Contains([]string{"FGA_TOKEN_ISSUER_URL", "FGA_AUDIENCE", "FGA_CLIENT_ID", "FGA_CLIENT_SECRET_ARN"}, key) &&
 		s.Env["FGA_AUDIENCE"]+s.Env["FGA_CLIENT_ID"]+s.Env["FGA_CLIENT_SECRET_ARN"] == ""
 }

@@ -18,20 +18,20 @@ import (
 
 func fgaChecks() []check {
 	return []check{
-		{id: "fga.audience", what: "the audience ends with a slash", needs: []string{"config.fga"}, run: func(_ context.Context, s *Subject) verdict {
+		{id: "fga.audience", what: "the audience ends with a slash", needs: []string{"config.fga"}, run: func(_ context.Context, s *Installation) verdict {
 			audience := s.Env["FGA_AUDIENCE"]
 			return expect(!strings.Contains(audience, "://") || strings.HasSuffix(audience, "/"),
 				in("FGA_AUDIENCE")+": "+audience+"/", "the audience lacks the slash at its end, and tokens are refused without it")
 		}},
 		{id: "fga.token", what: "fga-authorizer gets its machine token", needs: []string{"fga.audience", "secret.fga"}, run: fgaToken},
-		{id: "fga.store", what: "the store is there", needs: []string{"fga.token"}, run: fgaRead(func(ctx context.Context, s *Subject, c *sdk.OpenFgaClient) verdict {
+		{id: "fga.store", what: "the store is there", needs: []string{"fga.token"}, run: fgaRead(func(ctx context.Context, s *Installation, c *sdk.OpenFgaClient) verdict {
 			_, err := c.GetStore(ctx).Execute()
 			if status(err) == http.StatusNotFound {
 				return wrong(in("FGA_STORE_ID"), "there is no store %s at %s", s.Env["FGA_STORE_ID"], s.Env["FGA_API_URL"])
 			}
 			return s.fgaFault(err)
 		})},
-		{id: "fga.model", what: "the pinned model is there", needs: []string{"fga.store"}, run: fgaRead(func(ctx context.Context, s *Subject, c *sdk.OpenFgaClient) verdict {
+		{id: "fga.model", what: "the pinned model is there", needs: []string{"fga.store"}, run: fgaRead(func(ctx context.Context, s *Installation, c *sdk.OpenFgaClient) verdict {
 			id := s.Env["FGA_MODEL_ID"]
 			_, err := c.ReadAuthorizationModel(ctx).Options(sdk.ClientReadAuthorizationModelOptions{AuthorizationModelId: &id}).Execute()
 			if n := status(err); n == http.StatusNotFound || n == http.StatusBadRequest {
@@ -39,7 +39,7 @@ func fgaChecks() []check {
 			}
 			return s.fgaFault(err)
 		})},
-		{id: "fga.drift", what: "the pinned model is the repository's", needs: []string{"fga.model"}, run: fgaRead(func(ctx context.Context, s *Subject, c *sdk.OpenFgaClient) verdict {
+		{id: "fga.drift", what: "the pinned model is the repository's", needs: []string{"fga.model"}, run: fgaRead(func(ctx context.Context, s *Installation, c *sdk.OpenFgaClient) verdict {
 			id := s.Env["FGA_MODEL_ID"]
 			out, err := c.ReadAuthorizationModel(ctx).Options(sdk.ClientReadAuthorizationModelOptions{AuthorizationModelId: &id}).Execute()
 			if err != nil {
@@ -47,14 +47,14 @@ func fgaChecks() []check {
 			}
 			return expect(plan.SameModel(out.GetAuthorizationModel()), in("FGA_MODEL_ID")+": the id that `make setup` tells", "the pinned model is not the one in shared/fga/model")
 		})},
-		{id: "fga.ask", what: "fga-authorizer gets an answer", needs: []string{"fga.model"}, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "fga.ask", what: "fga-authorizer gets an answer", needs: []string{"fga.model"}, run: func(ctx context.Context, s *Installation) verdict {
 			_, v := s.ask(ctx, fga.ForArea("user:"+probe, fga.ReadOkta, fga.Groups))
 			return v
 		}},
 	}
 }
 
-func fgaToken(ctx context.Context, s *Subject) verdict {
+func fgaToken(ctx context.Context, s *Installation) verdict {
 	issuer := s.Env["FGA_TOKEN_ISSUER_URL"]
 	if issuer == "" {
 		return skip("FGA is asked without credentials")
@@ -79,8 +79,8 @@ func fgaToken(ctx context.Context, s *Subject) verdict {
 }
 
 // fgaRead reads the store: as the client that may, if steward.yaml has one, since the function's own client may only ask.
-func fgaRead(f func(context.Context, *Subject, *sdk.OpenFgaClient) verdict) func(context.Context, *Subject) verdict {
-	return func(ctx context.Context, s *Subject) verdict {
+func fgaRead(f func(context.Context, *Installation, *sdk.OpenFgaClient) verdict) func(context.Context, *Installation) verdict {
+	return func(ctx context.Context, s *Installation) verdict {
 		token := s.fgaToken
 		if issuer := s.Env["FGA_TOKEN_ISSUER_URL"]; issuer != "" && s.File != nil {
 			if key, err := s.Secrets.Get(ctx, s.File.FGA.Setup.ClientSecret); err == nil {
@@ -110,7 +110,7 @@ func status(err error) int {
 	return 0
 }
 
-func (s *Subject) fgaFault(err error) verdict {
+func (s *Installation) fgaFault(err error) verdict {
 	switch status(err) {
 	case http.StatusForbidden:
 		return skip("the client may only ask; fga.setup in steward.yaml may read")
@@ -124,7 +124,7 @@ func (s *Subject) fgaFault(err error) verdict {
 }
 
 // ask goes the way of the function fga-authorizer.
-func (s *Subject) ask(ctx context.Context, c fga.Check) (fga.Decision, verdict) {
+func (s *Installation) ask(ctx context.Context, c fga.Check) (fga.Decision, verdict) {
 	api, err := url.Parse(s.Env["FGA_API_URL"])
 	if err != nil {
 		return fga.Unknown, wrong(in("FGA_API_URL"), "it is no URL")

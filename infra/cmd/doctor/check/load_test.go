@@ -15,8 +15,8 @@ import (
 	"github.com/steward-iam/steward/infra/cmd/doctor/check"
 )
 
-// TestDeployed reads the functions of a stack, whatever CloudFormation named them, and the address of the chat.
-func TestDeployed(t *testing.T) {
+// TestDeployedReadsEveryFunction reads the functions of a stack, whatever CloudFormation named them, and the address of the chat.
+func TestDeployedReadsEveryFunction(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/"):
@@ -50,9 +50,9 @@ func TestDeployed(t *testing.T) {
 	}
 }
 
-// TestNothing: without a configuration the first checks say so, and everything else waits or says why it cannot be seen.
-func TestNothing(t *testing.T) {
-	report := check.Run(t.Context(), &check.Subject{Env: map[string]string{}})
+// TestWithoutConfigurationTheRestWaits: without a configuration the first checks say so, and everything else waits or says why it cannot be seen.
+func TestWithoutConfigurationTheRestWaits(t *testing.T) {
+	report := check.Run(t.Context(), &check.Installation{Env: map[string]string{}})
 	wrong := map[string]bool{}
 	for _, f := range report.Wrong() {
 		wrong[f.Check] = true
@@ -65,8 +65,8 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// TestLocal wants a run's file, and says where it looked.
-func TestLocal(t *testing.T) {
+// TestLocalNeedsTheFileOfARun wants a run's file, and says where it looked.
+func TestLocalNeedsTheFileOfARun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "local.env.json")
 	if _, err := check.Local(path); err == nil || !strings.Contains(err.Error(), "no local run") {
 		t.Errorf("%v", err)

@@ -18,7 +18,7 @@ func oktaChecks() []check {
 }
 
 // oktaOrg asks without a token: an org refuses with an error code of Okta's.
-func oktaOrg(ctx context.Context, s *Subject) verdict {
+func oktaOrg(ctx context.Context, s *Installation) verdict {
 	org := strings.TrimSuffix(s.Env["OKTA_ORG_URL"], "/")
 	var body oktaBody
 	status, err := reach.Get(ctx, s.http, org+"/api/v1/users/me", "", &body)
@@ -32,7 +32,7 @@ type oktaBody struct {
 	ErrorCode string `json:"errorCode"`
 }
 
-func oktaApp(ctx context.Context, s *Subject) verdict {
+func oktaApp(ctx context.Context, s *Installation) verdict {
 	if s.File == nil || s.File.Okta.AdminToken == "" {
 		return skip("cannot be seen without okta.admin_token in steward.yaml")
 	}

@@ -22,14 +22,14 @@ const (
 func testerChecks() []check {
 	known := []string{"tester.user"}
 	person := []condition{hasManagement, hasTester}
-	asked := when(func(s *Subject) bool { return s.CIBA }, "sends a push; ask for it with -ciba")
+	asked := when(func(s *Installation) bool { return s.CIBA }, "sends a push; ask for it with -ciba")
 	exchange := []string{
 		"auth0.grant.token-vault", "auth0.grant.refresh", "auth0.rotation", "auth0.mfa-policy",
 		"connection.kind", "connection.type", "connection.enabled", "connection.purpose", "connection.offline", "tester.vault",
 	}
 	return []check{
 		{id: "tester.user", what: "Auth0 knows the tester", needs: []string{"auth0.management"}, requires: []condition{hasManagement}, run: testerUser},
-		{id: "tester.push", what: "the tester's phone is enrolled", needs: append(known, "auth0.push"), requires: person, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.push", what: "the tester's phone is enrolled", needs: append(known, "auth0.push"), requires: person, run: func(ctx context.Context, s *Installation) verdict {
 			all, err := s.management.User.Enrollments(ctx, s.tester.GetID())
 			if err != nil {
 				return unread(err)
@@ -41,11 +41,11 @@ func testerChecks() []check {
 			}
 			return wrong("Auth0: User Management > Users > the tester > Multi-Factor Authentication: send an enrolment invitation for Guardian", "the tester has no Guardian app, so no push can be sent")
 		}},
-		{id: "tester.vault", what: "the tester's Okta account is in the vault", needs: append(known, "connection.exists"), requires: person, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.vault", what: "the tester's Okta account is in the vault", needs: append(known, "connection.exists"), requires: person, run: func(ctx context.Context, s *Installation) verdict {
 			_, v := s.account(ctx)
 			return v
 		}},
-		{id: "tester.vault-scopes", what: "the token in the vault has every scope", needs: []string{"tester.vault"}, requires: person, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.vault-scopes", what: "the token in the vault has every scope", needs: []string{"tester.vault"}, requires: person, run: func(ctx context.Context, s *Installation) verdict {
 			scopes, v := s.account(ctx)
 			if v != passed {
 				return v
@@ -54,7 +54,7 @@ func testerChecks() []check {
 				return connect + " again: the account was connected before these scopes were asked for"
 			}, "offline_access")
 		}},
-		{id: "tester.my-account", what: "the tester could connect and disconnect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.my-account", what: "the tester could connect and disconnect Okta", needs: append(known, "auth0.grant.refresh", "auth0.refresh-audience", "auth0.my-account-grant"), run: func(ctx context.Context, s *Installation) verdict {
 			return s.withRefresh(ctx, func(refresh secret.String) verdict {
 				t, err := s.app.Refresh(ctx, refresh, s.app.MyAccountAudience(), strings.Join(plan.MyAccountScopes(), " "))
 				if err != nil {
@@ -69,7 +69,7 @@ func testerChecks() []check {
 				return passed
 			})
 		}},
-		{id: "tester.exchange", what: "Token Vault gives the tester's Okta token", needs: exchange, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.exchange", what: "Token Vault gives the tester's Okta token", needs: exchange, run: func(ctx context.Context, s *Installation) verdict {
 			return s.withRefresh(ctx, func(refresh secret.String) verdict {
 				t, err := s.app.FederatedToken(ctx, refresh, s.Env["AUTH0_CONNECTION_NAME"])
 				if e, ok := errors.AsType[*auth0.Error](err); ok && e.NotConnected() {
@@ -82,7 +82,7 @@ func testerChecks() []check {
 				return passed
 			})
 		}},
-		{id: "tester.okta", what: "Okta accepts that token", needs: []string{"tester.exchange", "okta.org"}, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.okta", what: "Okta accepts that token", needs: []string{"tester.exchange", "okta.org"}, run: func(ctx context.Context, s *Installation) verdict {
 			if s.oktaToken.AccessToken.IsZero() {
 				return skip("there is no token to show to Okta")
 			}
@@ -100,7 +100,7 @@ func testerChecks() []check {
 			return passed
 		}},
 		{id: "tester.fga", what: "FGA knows what the tester may do", needs: []string{"fga.ask"}, run: testerFGA},
-		{id: "tester.ciba", what: "a push reaches the tester's phone", needs: append(known, "auth0.grant.ciba", "auth0.channel", "tester.push"), requires: []condition{asked, hasTester, hasAuth0Secret}, run: func(ctx context.Context, s *Subject) verdict {
+		{id: "tester.ciba", what: "a push reaches the tester's phone", needs: append(known, "auth0.grant.ciba", "auth0.channel", "tester.push"), requires: []condition{asked, hasTester, hasAuth0Secret}, run: func(ctx context.Context, s *Installation) verdict {
 			push := func(style ciba.Style) error {
 				phone := &ciba.Client{Auth0: s.app, Audience: s.Env["APPROVALS_API"], DetailType: s.Env["APPROVALS_DETAIL_TYPE"], Style: style}
 				_, err := phone.Start(ctx, ciba.Request{
@@ -131,7 +131,7 @@ func cause(err error) string {
 	return text(err)
 }
 
-func testerUser(ctx context.Context, s *Subject) verdict {
+func testerUser(ctx context.Context, s *Installation) verdict {
 	if s.File.Tester.Email+s.File.Tester.Subject == "" {
 		return skip(noTester)
 	}
@@ -158,7 +158,7 @@ func testerUser(ctx context.Context, s *Subject) verdict {
 }
 
 // account is what the tester connected through our connection.
-func (s *Subject) account(ctx context.Context) (scopes []string, v verdict) {
+func (s *Installation) account(ctx context.Context) (scopes []string, v verdict) {
 	list, err := s.management.User.ListConnectedAccounts(ctx, s.tester.GetID())
 	if err != nil {
 		return nil, unread(err)
@@ -171,7 +171,7 @@ func (s *Subject) account(ctx context.Context) (scopes []string, v verdict) {
 	return nil, wrong(connect, "the tester has no connected account of %s", s.Env["AUTH0_CONNECTION_NAME"])
 }
 
-func (s *Subject) withRefresh(ctx context.Context, f func(secret.String) verdict) verdict {
+func (s *Installation) withRefresh(ctx context.Context, f func(secret.String) verdict) verdict {
 	switch {
 	case s.File == nil || s.File.Tester.RefreshToken == "":
 		return skip("steward.yaml has no tester.refresh_token")
@@ -185,7 +185,7 @@ func (s *Subject) withRefresh(ctx context.Context, f func(secret.String) verdict
 	return f(value)
 }
 
-func testerFGA(ctx context.Context, s *Subject) verdict {
+func testerFGA(ctx context.Context, s *Installation) verdict {
 	if s.File == nil || s.File.Tester.Email == "" {
 		return skip(noTester)
 	}

@@ -77,8 +77,8 @@ type auth0 struct {
 func (a *auth0) myAccount() string { return a.issuer + "me/" }
 
 // openAuth0 makes sure that the file's tenant is the one that answers and that the machine may do what it must.
-func (w *world) openAuth0(ctx context.Context) error {
-	m, scopes, err := Manage(ctx, w.File, w.Secrets, w.Patient)
+func (w *tenants) openAuth0(ctx context.Context) error {
+	m, scopes, err := Manage(ctx, w.File, w.Secrets, w.Transport)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (w *world) openAuth0(ctx context.Context) error {
 		want = slices.Concat(want, apiScopes)
 	}
 	if missing := Missing(scopes, want); len(missing) > 0 {
-		return &reach.Trouble{Say: fmt.Sprintf("The machine application %s lacks scopes of the Auth0 Management API: %s. Grant them under Applications > APIs > Auth0 Management API > Machine to Machine Applications",
+		return &reach.Problem{Say: fmt.Sprintf("The machine application %s lacks scopes of the Auth0 Management API: %s. Grant them under Applications > APIs > Auth0 Management API > Machine to Machine Applications",
 			w.File.Auth0.Management.ClientID, strings.Join(missing, ", "))}
 	}
 	w.auth0 = &auth0{Management: m, issuer: w.File.Auth0.Issuer()}
@@ -96,7 +96,7 @@ func (w *world) openAuth0(ctx context.Context) error {
 
 // Manage opens the Management API of the file's tenant, and refuses another tenant's answers. The scopes are those of the
 // machine's token.
-func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach.Patient) (_ *management.Management, scopes []string, err error) {
+func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach.Transport) (_ *management.Management, scopes []string, err error) {
 	issuer := f.Auth0.Issuer()
 	if f.Auth0.Domain.Scheme == "http" {
 		if p.Plain == nil {
@@ -107,30 +107,30 @@ func Manage(ctx context.Context, f tenant.File, secrets tenant.Secrets, p *reach
 	client := p.Client()
 	announced, err := Discover(ctx, client, issuer)
 	if err != nil {
-		return nil, nil, Trouble("Auth0", err)
+		return nil, nil, Explain("Auth0", err)
 	}
 	if announced != issuer {
-		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but what answers there calls itself %s. Give the tenant's canonical domain (Settings > Custom Domains shows it), not another one", issuer, announced)}
+		return nil, nil, &reach.Problem{Say: fmt.Sprintf("steward.yaml names the tenant %s, but what answers there calls itself %s. Give the tenant's canonical domain (Settings > Custom Domains shows it), not another one", issuer, announced)}
 	}
 	key, err := secrets.Get(ctx, f.Auth0.Management.ClientSecret)
 	if err != nil {
-		return nil, nil, &reach.Trouble{Say: "auth0.management.client_secret: " + err.Error(), Err: err}
+		return nil, nil, &reach.Problem{Say: "auth0.management.client_secret: " + err.Error(), Err: err}
 	}
 	token, scopes, err := reach.Machine(ctx, client, issuer+"oauth/token", f.Auth0.Management.ClientID, key, issuer+"api/v2/")
 	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		switch r.Response.StatusCode {
 		case http.StatusUnauthorized:
-			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The tenant %s does not accept the machine application %s: its client id or its secret is another. Is it an application of this very tenant?", issuer, f.Auth0.Management.ClientID), Err: err}
+			return nil, nil, &reach.Problem{Say: fmt.Sprintf("The tenant %s does not accept the machine application %s: its client id or its secret is another. Is it an application of this very tenant?", issuer, f.Auth0.Management.ClientID), Err: err}
 		case http.StatusForbidden:
-			return nil, nil, &reach.Trouble{Say: fmt.Sprintf("The machine application %s may not use the Auth0 Management API of %s (%s). Authorize it under Applications > APIs > Auth0 Management API > Machine to Machine Applications, with the scopes %s",
+			return nil, nil, &reach.Problem{Say: fmt.Sprintf("The machine application %s may not use the Auth0 Management API of %s (%s). Authorize it under Applications > APIs > Auth0 Management API > Machine to Machine Applications, with the scopes %s",
 				f.Auth0.Management.ClientID, issuer, cmp.Or(r.ErrorDescription, r.ErrorCode), strings.Join(ManagementScopes, ", ")), Err: err}
 		}
 	}
 	if err != nil {
-		return nil, nil, Trouble("Auth0", err)
+		return nil, nil, Explain("Auth0", err)
 	}
 	if from := issuerOf(token); from != "" && from != issuer {
-		return nil, nil, &reach.Trouble{Say: fmt.Sprintf("steward.yaml names the tenant %s, but the machine's token was issued by %s. Nothing is changed in a tenant that was not meant", issuer, from)}
+		return nil, nil, &reach.Problem{Say: fmt.Sprintf("steward.yaml names the tenant %s, but the machine's token was issued by %s. Nothing is changed in a tenant that was not meant", issuer, from)}
 	}
 	m, err := management.New(strings.TrimSuffix(f.Auth0.Domain.Host, "/"),
 		management.WithClient(&http.Client{Transport: p, Timeout: client.Timeout}), management.WithStaticToken(token.Reveal()), management.WithNoRetries())
@@ -150,7 +150,7 @@ func Discover(ctx context.Context, c *http.Client, issuer string) (string, error
 		return "", err
 	}
 	if status != http.StatusOK || doc.Issuer == "" {
-		return "", &reach.Trouble{Say: fmt.Sprintf("%s is no Auth0 tenant: its discovery document cannot be read (status %d)", issuer, status)}
+		return "", &reach.Problem{Say: fmt.Sprintf("%s is no Auth0 tenant: its discovery document cannot be read (status %d)", issuer, status)}
 	}
 	return doc.Issuer, nil
 }
@@ -172,31 +172,31 @@ func issuerOf(token secret.String) string {
 	return claims.Issuer
 }
 
-// Trouble puts a service's error into words.
-func Trouble(who string, err error) error {
+// Explain puts a service's error into words.
+func Explain(service string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*reach.Trouble](err); ok {
+	if _, ok := errors.AsType[*reach.Problem](err); ok {
 		return err
 	}
 	if text, ok := reach.Explain(err); ok {
-		return &reach.Trouble{Say: who + ": " + text, Err: err}
+		return &reach.Problem{Say: service + ": " + text, Err: err}
 	}
 	if m, ok := errors.AsType[management.Error](err); ok {
-		text := fmt.Sprintf("%s refused with %d", who, m.Status())
+		text := fmt.Sprintf("%s refused with %d", service, m.Status())
 		switch _, scope, found := strings.Cut(m.Error(), "expected any of: "); {
 		case found:
 			text = fmt.Sprintf("the machine application lacks the scope %s of the Auth0 Management API", scope)
 		case m.Status() == http.StatusTooManyRequests:
-			text = who + " is busy: its rate limit did not end in time; wait a minute"
+			text = service + " is busy: its rate limit did not end in time; wait a minute"
 		default:
 			_, detail, _ := strings.Cut(m.Error(), ": ")
 			text += " (" + strings.TrimSpace(detail) + ")"
 		}
-		return &reach.Trouble{Say: text, Err: err}
+		return &reach.Problem{Say: text, Err: err}
 	}
-	return fmt.Errorf("%s: %w", who, err)
+	return fmt.Errorf("%s: %w", service, err)
 }
 
 // diff collects what differs.
@@ -226,7 +226,7 @@ func Missing(have, want []string) (out []string) {
 func sameSet(a, b []string) bool { return len(Missing(a, b)) == 0 && len(Missing(b, a)) == 0 }
 
 // planAPI is the API of rich authorization requests.
-func (w *world) planAPI(ctx context.Context, p *Plan) error {
+func (w *tenants) planAPI(ctx context.Context, p *Plan) error {
 	want := w.File.Auth0.Approvals
 	if want.Identifier == "" {
 		return nil
@@ -235,7 +235,7 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 	have, err := w.auth0.ResourceServer.Read(ctx, want.Identifier)
 	if status(err) == http.StatusNotFound {
 		p.create(resource, []string{"authorization details: " + want.DetailType}, func(ctx context.Context) error {
-			return Trouble("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
+			return Explain("Auth0", w.auth0.ResourceServer.Create(ctx, &management.ResourceServer{
 				Name: sdk.String("Steward approvals"), Identifier: &want.Identifier, SigningAlgorithm: sdk.String("RS256"),
 				AuthorizationDetails: &[]management.ResourceServerAuthorizationDetails{{Type: &want.DetailType}},
 			}))
@@ -243,14 +243,14 @@ func (w *world) planAPI(ctx context.Context, p *Plan) error {
 		return nil
 	}
 	if err != nil {
-		return Trouble("Auth0", err)
+		return Explain("Auth0", err)
 	}
 	all := deref(have.AuthorizationDetails)
 	var d diff
 	d.set("authorization details", !slices.ContainsFunc(all, func(t management.ResourceServerAuthorizationDetails) bool { return deref(t.Type) == want.DetailType }), "add %s", want.DetailType)
 	p.update(resource, d, func(ctx context.Context) error {
 		all := append(all, management.ResourceServerAuthorizationDetails{Type: &want.DetailType})
-		return Trouble("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
+		return Explain("Auth0", w.auth0.ResourceServer.Update(ctx, deref(have.ID), &management.ResourceServer{AuthorizationDetails: &all}))
 	})
 	return nil
 }
@@ -273,21 +273,21 @@ func status(err error) int {
 func grantTypes() []string { return []string{GrantCode, GrantRefresh, GrantTokenVault, GrantCIBA} }
 
 // findClient looks for the application: by the id of the file, or by our mark and the name.
-func (w *world) findClient(ctx context.Context) (*management.Client, error) {
+func (w *tenants) findClient(ctx context.Context) (*management.Client, error) {
 	want := w.File.Auth0.Application
 	if want.ClientID != "" {
 		c, err := w.auth0.Client.Read(ctx, want.ClientID)
 		if status(err) == http.StatusNotFound {
-			return nil, &reach.Trouble{Say: fmt.Sprintf("There is no application %s in %s; correct auth0.application.client_id, or leave it out and setup makes one", want.ClientID, w.auth0.issuer), Err: err}
+			return nil, &reach.Problem{Say: fmt.Sprintf("There is no application %s in %s; correct auth0.application.client_id, or leave it out and setup makes one", want.ClientID, w.auth0.issuer), Err: err}
 		}
-		return c, Trouble("Auth0", err)
+		return c, Explain("Auth0", err)
 	}
 	var ours []*management.Client
 	foreign := ""
 	for page := 0; ; page++ {
 		list, err := w.auth0.Client.List(ctx, management.Page(page), management.PerPage(100), management.IncludeTotals(true))
 		if err != nil {
-			return nil, Trouble("Auth0", err)
+			return nil, Explain("Auth0", err)
 		}
 		for _, c := range list.Clients {
 			switch {
@@ -304,16 +304,16 @@ func (w *world) findClient(ctx context.Context) (*management.Client, error) {
 	}
 	switch {
 	case len(ours) > 1:
-		return nil, &reach.Trouble{Say: fmt.Sprintf("Setup made more than one application %q in %s; say with auth0.application.client_id which one is meant", want.Name, w.auth0.issuer)}
+		return nil, &reach.Problem{Say: fmt.Sprintf("Setup made more than one application %q in %s; say with auth0.application.client_id which one is meant", want.Name, w.auth0.issuer)}
 	case len(ours) == 1:
 		return ours[0], nil
 	case foreign != "":
-		return nil, &reach.Trouble{Say: fmt.Sprintf("There is an application %q in %s that setup did not make, so it is not touched. Give another auth0.application.name, or adopt it with auth0.application.client_id: %s", want.Name, w.auth0.issuer, foreign)}
+		return nil, &reach.Problem{Say: fmt.Sprintf("There is an application %q in %s that setup did not make, so it is not touched. Give another auth0.application.name, or adopt it with auth0.application.client_id: %s", want.Name, w.auth0.issuer, foreign)}
 	}
 	return nil, nil
 }
 
-func (w *world) planClient(ctx context.Context, p *Plan) error {
+func (w *tenants) planClient(ctx context.Context, p *Plan) error {
 	want := w.File.Auth0.Application
 	have, err := w.findClient(ctx)
 	if err != nil {
@@ -330,7 +330,7 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 			c.Name, c.AppType = &want.Name, sdk.String("regular_web")
 			c.ClientMetadata = &map[string]any{markerKey: marker}
 			if err := w.auth0.Client.Create(ctx, c); err != nil {
-				return Trouble("Auth0", err)
+				return Explain("Auth0", err)
 			}
 			w.auth0.clientID = c.GetClientID()
 			return nil
@@ -339,13 +339,13 @@ func (w *world) planClient(ctx context.Context, p *Plan) error {
 	}
 	w.auth0.clientID = have.GetClientID()
 	p.update(resource+" ("+w.auth0.clientID+")", w.clientDiff(have), func(ctx context.Context) error {
-		return Trouble("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, w.wantedClient(have)))
+		return Explain("Auth0", w.auth0.Client.Update(ctx, w.auth0.clientID, w.wantedClient(have)))
 	})
 	return nil
 }
 
 // wantedClient is what the application should be; lists that may hold more than ours keep it.
-func (w *world) wantedClient(have *management.Client) *management.Client {
+func (w *tenants) wantedClient(have *management.Client) *management.Client {
 	want := w.File.Auth0.Application
 	grants := grantTypes()
 	policies := []management.ClientRefreshTokenPolicy{}
@@ -374,7 +374,7 @@ func (w *world) wantedClient(have *management.Client) *management.Client {
 	}
 }
 
-func (w *world) clientDiff(have *management.Client) (d diff) {
+func (w *tenants) clientDiff(have *management.Client) (d diff) {
 	want := w.File.Auth0.Application
 	r := have.GetRefreshToken()
 	if r == nil {
@@ -419,14 +419,14 @@ func MissingScopes(r *management.ClientRefreshToken, audience string) []string {
 }
 
 // planClientSecret carries the application's secret from Auth0 into Secrets Manager; nobody sees it on the way.
-func (w *world) planClientSecret(ctx context.Context, p *Plan) error {
+func (w *tenants) planClientSecret(ctx context.Context, p *Plan) error {
 	read := func(ctx context.Context) (secret.String, error) {
 		c, err := w.auth0.Client.Read(ctx, w.auth0.clientID)
 		if err != nil {
-			return secret.String{}, Trouble("Auth0", err)
+			return secret.String{}, Explain("Auth0", err)
 		}
 		if c.GetClientSecret() == "" {
-			return secret.String{}, &reach.Trouble{Say: "Auth0 does not tell the application's secret: the machine application lacks the scope read:client_keys"}
+			return secret.String{}, &reach.Problem{Say: "Auth0 does not tell the application's secret: the machine application lacks the scope read:client_keys"}
 		}
 		return secret.New(c.GetClientSecret()), nil
 	}
@@ -439,7 +439,7 @@ func (w *world) planClientSecret(ctx context.Context, p *Plan) error {
 
 // planSecret compares a secret with what Secrets Manager holds. have reads it now, nil if it does not exist yet; later reads it
 // when the step is carried out.
-func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.Secret, key string, have, later func(context.Context) (secret.String, error)) error {
+func (w *tenants) planSecret(ctx context.Context, p *Plan, what string, to tenant.Secret, key string, have, later func(context.Context) (secret.String, error)) error {
 	step := Step{Resource: fmt.Sprintf("%s in Secrets Manager (%s)", what, to)}
 	if to == "" {
 		p.note("The %s is not stored anywhere: after `make deploy`, put the secret's name into %s and run `make setup` again, or use `make secrets`.", what, key)
@@ -457,7 +457,7 @@ func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.
 		return nil
 	}
 	if err != nil {
-		return Trouble("AWS Secrets Manager", err)
+		return Explain("AWS Secrets Manager", err)
 	}
 	step.Action = Create
 	if have != nil {
@@ -479,14 +479,14 @@ func (w *world) planSecret(ctx context.Context, p *Plan, what string, to tenant.
 		if err != nil {
 			return err
 		}
-		return Trouble("AWS Secrets Manager", w.Store.Put(ctx, string(to), value))
+		return Explain("AWS Secrets Manager", w.Store.Put(ctx, string(to), value))
 	}
 	p.add(step)
 	return nil
 }
 
 // wantedGrants are the APIs that the application asks tokens of for its users.
-func (w *world) wantedGrants() []*management.ClientGrant {
+func (w *tenants) wantedGrants() []*management.ClientGrant {
 	scopes := MyAccountScopes()
 	all := []*management.ClientGrant{{Audience: sdk.String(w.auth0.myAccount()), Scope: &scopes}}
 	if a := w.File.Auth0.Approvals; a.Identifier != "" {
@@ -495,7 +495,7 @@ func (w *world) wantedGrants() []*management.ClientGrant {
 	return all
 }
 
-func (w *world) planGrants(ctx context.Context, p *Plan) error {
+func (w *tenants) planGrants(ctx context.Context, p *Plan) error {
 	for _, want := range w.wantedGrants() {
 		resource := "Auth0 grant for users of " + want.GetAudience()
 		if want.GetAudience() == w.auth0.myAccount() {
@@ -523,31 +523,31 @@ func (w *world) planGrants(ctx context.Context, p *Plan) error {
 				all := append(have.GetAuthorizationDetailsTypes(), types...)
 				change.AuthorizationDetailsTypes = &all
 			}
-			return Trouble("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
+			return Explain("Auth0", w.auth0.ClientGrant.Update(ctx, have.GetID(), change))
 		})
 	}
 	return nil
 }
 
-func (w *world) createGrant(ctx context.Context, g management.ClientGrant) error {
+func (w *tenants) createGrant(ctx context.Context, g management.ClientGrant) error {
 	g.ClientID, g.SubjectType = &w.auth0.clientID, sdk.String("user")
 	err := w.auth0.ClientGrant.Create(ctx, &g)
 	if status(err) == http.StatusNotFound && g.GetAudience() == w.auth0.myAccount() {
-		return &reach.Trouble{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
+		return &reach.Problem{Say: "the My Account API is not active. Activate it under Applications > APIs (the banner \"MyAccount API\"); no call can do that", Err: err}
 	}
 	if err != nil {
-		return Trouble("Auth0", err)
+		return Explain("Auth0", err)
 	}
 	// Grants posted for users have been seen to come back as grants for clients, so it is read again.
 	back, err := w.findGrant(ctx, g.GetAudience())
 	if err == nil && back == nil {
-		err = &reach.Trouble{Say: "Auth0 stored the grant of " + g.GetAudience() + " for the client instead of its users. Set it by hand under Applications > APIs > Application Access, user-delegated"}
+		err = &reach.Problem{Say: "Auth0 stored the grant of " + g.GetAudience() + " for the client instead of its users. Set it by hand under Applications > APIs > Application Access, user-delegated"}
 	}
 	return err
 }
 
 // findGrant is the application's grant for users of an API.
-func (w *world) findGrant(ctx context.Context, audience string) (*management.ClientGrant, error) {
+func (w *tenants) findGrant(ctx context.Context, audience string) (*management.ClientGrant, error) {
 	return UserGrant(ctx, w.auth0.Management, w.auth0.clientID, audience)
 }
 
@@ -555,7 +555,7 @@ func (w *world) findGrant(ctx context.Context, audience string) (*management.Cli
 func UserGrant(ctx context.Context, m *management.Management, clientID, audience string) (*management.ClientGrant, error) {
 	list, err := m.ClientGrant.List(ctx, management.Parameter("client_id", clientID), management.Parameter("audience", audience))
 	if err != nil {
-		return nil, Trouble("Auth0", err)
+		return nil, Explain("Auth0", err)
 	}
 	for _, g := range list.ClientGrants {
 		if g.GetSubjectType() == "user" && g.GetClientID() == clientID && g.GetAudience() == audience {
@@ -567,7 +567,7 @@ func UserGrant(ctx context.Context, m *management.Management, clientID, audience
 
 // planConnection is the OpenID Connect connection to the Okta org. Its options are read, merged and written whole, since a PATCH
 // replaces them.
-func (w *world) planConnection(ctx context.Context, p *Plan) error {
+func (w *tenants) planConnection(ctx context.Context, p *Plan) error {
 	want := w.File.Auth0.Connection
 	have, err := RawConnection(ctx, w.auth0.Management, want.Name)
 	if err != nil {
@@ -575,7 +575,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	}
 	key, err := w.Secrets.Get(ctx, want.OktaClientSecret)
 	if err != nil {
-		return &reach.Trouble{Say: "auth0.connection.okta_client_secret: " + err.Error(), Err: err}
+		return &reach.Problem{Say: "auth0.connection.okta_client_secret: " + err.Error(), Err: err}
 	}
 	resource := "Auth0 connection " + want.Name + " to " + w.File.Okta.URL.Host
 	active := map[string]any{"active": true}
@@ -587,7 +587,7 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 				"options": w.connectionOptions(nil, key), "authentication": active, "connected_accounts": active,
 			}
 			if err := w.auth0.Request(ctx, http.MethodPost, w.auth0.URI("connections"), &made); err != nil {
-				return Trouble("Auth0", err)
+				return Explain("Auth0", err)
 			}
 			w.auth0.connectionID, _ = made["id"].(string)
 			return nil
@@ -596,10 +596,10 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	}
 	w.auth0.connectionID = have.ID
 	if have.Strategy != management.ConnectionStrategyOIDC {
-		return &reach.Trouble{Say: fmt.Sprintf("The connection %s in %s is of the kind %q. Token Vault needs one of the kind oidc (Authentication > Enterprise > OpenID Connect), and the kind cannot be changed: give another auth0.connection.name", want.Name, w.auth0.issuer, have.Strategy)}
+		return &reach.Problem{Say: fmt.Sprintf("The connection %s in %s is of the kind %q. Token Vault needs one of the kind oidc (Authentication > Enterprise > OpenID Connect), and the kind cannot be changed: give another auth0.connection.name", want.Name, w.auth0.issuer, have.Strategy)}
 	}
 	if host := have.OktaHost(); host != "" && !strings.EqualFold(host, w.File.Okta.URL.Host) {
-		return &reach.Trouble{Say: fmt.Sprintf("The connection %s in %s leads to %s, not to %s. It is somebody else's, so it is not touched: give another auth0.connection.name", want.Name, w.auth0.issuer, host, w.File.Okta.URL.Host)}
+		return &reach.Problem{Say: fmt.Sprintf("The connection %s in %s leads to %s, not to %s. It is somebody else's, so it is not touched: give another auth0.connection.name", want.Name, w.auth0.issuer, host, w.File.Okta.URL.Host)}
 	}
 	options := w.connectionOptions(have.Options, key)
 	var d diff
@@ -617,13 +617,13 @@ func (w *world) planConnection(ctx context.Context, p *Plan) error {
 	}
 	p.update(resource, d, func(ctx context.Context) error {
 		change := map[string]any{"options": options, "authentication": active, "connected_accounts": active}
-		return Trouble("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
+		return Explain("Auth0", w.auth0.Request(ctx, http.MethodPatch, w.auth0.URI("connections", have.ID), &change))
 	})
 	return nil
 }
 
 // connectionOptions are old options with ours over them; scopes are only ever added.
-func (w *world) connectionOptions(old map[string]any, key secret.String) map[string]any {
+func (w *tenants) connectionOptions(old map[string]any, key secret.String) map[string]any {
 	options := maps.Clone(old)
 	if options == nil {
 		options = map[string]any{}
@@ -684,7 +684,7 @@ func (c *Connection) OktaHost() string {
 func RawConnection(ctx context.Context, m *management.Management, name string) (*Connection, error) {
 	var found []*Connection
 	if err := m.Request(ctx, http.MethodGet, m.URI("connections"), &found, management.Parameter("name", name)); err != nil {
-		return nil, Trouble("Auth0", err)
+		return nil, Explain("Auth0", err)
 	}
 	for _, c := range found {
 		if c.Name == name {
@@ -698,7 +698,7 @@ func RawConnection(ctx context.Context, m *management.Management, name string) (
 func EnabledFor(ctx context.Context, m *management.Management, connectionID, clientID string) (bool, error) {
 	list, err := m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100))
 	if err != nil {
-		return false, Trouble("Auth0", err)
+		return false, Explain("Auth0", err)
 	}
 	for {
 		for _, c := range deref(list.Clients) {
@@ -710,12 +710,12 @@ func EnabledFor(ctx context.Context, m *management.Management, connectionID, cli
 			return false, nil
 		}
 		if list, err = m.Connection.ReadEnabledClients(ctx, connectionID, management.Take(100), management.From(list.Next)); err != nil {
-			return false, Trouble("Auth0", err)
+			return false, Explain("Auth0", err)
 		}
 	}
 }
 
-func (w *world) planEnabled(ctx context.Context, p *Plan) error {
+func (w *tenants) planEnabled(ctx context.Context, p *Plan) error {
 	var d diff
 	on := false
 	if w.auth0.connectionID != "" && w.auth0.clientID != "" {
@@ -727,7 +727,7 @@ func (w *world) planEnabled(ctx context.Context, p *Plan) error {
 	d.set("application", !on, "turn on")
 	p.update("Auth0 connection "+w.File.Auth0.Connection.Name+", on for the application", d, func(ctx context.Context) error {
 		enabled := []management.ConnectionEnabledClient{{ClientID: &w.auth0.clientID, Status: sdk.Bool(true)}}
-		return Trouble("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, enabled))
+		return Explain("Auth0", w.auth0.Connection.UpdateEnabledClients(ctx, w.auth0.connectionID, enabled))
 	})
 	return nil
 }
@@ -736,12 +736,12 @@ func (w *world) planEnabled(ctx context.Context, p *Plan) error {
 func PushOn(ctx context.Context, m *management.Management) (bool, error) {
 	factors, err := m.Guardian.MultiFactor.List(ctx)
 	if err != nil {
-		return false, Trouble("Auth0", err)
+		return false, Explain("Auth0", err)
 	}
 	return slices.ContainsFunc(factors, func(f *management.MultiFactor) bool { return f.GetName() == "push-notification" && f.GetEnabled() }), nil
 }
 
-func (w *world) planPush(ctx context.Context, p *Plan) error {
+func (w *tenants) planPush(ctx context.Context, p *Plan) error {
 	on, err := PushOn(ctx, w.auth0.Management)
 	if err != nil {
 		return err
@@ -749,16 +749,16 @@ func (w *world) planPush(ctx context.Context, p *Plan) error {
 	var d diff
 	d.set("push notifications", !on, "turn on")
 	p.update("Auth0 Guardian push notifications", d, func(ctx context.Context) error {
-		return Trouble("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
+		return Explain("Auth0", w.auth0.Guardian.MultiFactor.Push.Enable(ctx, true))
 	})
 	return nil
 }
 
 // planPolicy sets the tenant's MFA policy to Never: Always makes every Token Vault exchange fail with mfa_required.
-func (w *world) planPolicy(ctx context.Context, p *Plan) error {
+func (w *tenants) planPolicy(ctx context.Context, p *Plan) error {
 	policy, err := w.auth0.Guardian.MultiFactor.Policy(ctx)
 	if err != nil {
-		return Trouble("Auth0", err)
+		return Explain("Auth0", err)
 	}
 	var details []string
 	if all := deref(policy); len(all) > 0 {
@@ -768,7 +768,7 @@ func (w *world) planPolicy(ctx context.Context, p *Plan) error {
 		}
 	}
 	p.update("Auth0 MFA policy", details, func(ctx context.Context) error {
-		return Trouble("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
+		return Explain("Auth0", w.auth0.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
 	})
 	return nil
 }

@@ -30,13 +30,13 @@ type fgaStore struct {
 }
 
 // openFGA gets a token as the client that may write, and makes an SDK client with it.
-func (w *world) openFGA(ctx context.Context) error {
+func (w *tenants) openFGA(ctx context.Context) error {
 	f := w.File.FGA
 	var token secret.String
 	if f.TokenIssuer.URL != nil {
 		key, err := w.Secrets.Get(ctx, f.Setup.ClientSecret)
 		if err != nil {
-			return &reach.Trouble{Say: "fga.setup.client_secret: " + err.Error(), Err: err}
+			return &reach.Problem{Say: "fga.setup.client_secret: " + err.Error(), Err: err}
 		}
 		if token, err = FGAToken(ctx, w.http, f.TokenIssuer.String(), f.Setup.ClientID, key, f.Audience); err != nil {
 			return err
@@ -60,13 +60,13 @@ func FGAToken(ctx context.Context, c *http.Client, issuer, clientID string, key 
 	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		switch r.Response.StatusCode {
 		case http.StatusUnauthorized:
-			return token, &reach.Trouble{Say: fmt.Sprintf("%s does not accept the FGA client %s: its id or its secret is another", issuer, clientID), Err: err}
+			return token, &reach.Problem{Say: fmt.Sprintf("%s does not accept the FGA client %s: its id or its secret is another", issuer, clientID), Err: err}
 		case http.StatusForbidden:
-			return token, &reach.Trouble{Say: fmt.Sprintf("%s gives no tokens for the audience %s: it is the API's URL with a slash at its end", issuer, audience), Err: err}
+			return token, &reach.Problem{Say: fmt.Sprintf("%s gives no tokens for the audience %s: it is the API's URL with a slash at its end", issuer, audience), Err: err}
 		}
-		return token, &reach.Trouble{Say: fmt.Sprintf("%s answered %d %s when asked for a token", issuer, r.Response.StatusCode, r.ErrorCode), Err: err}
+		return token, &reach.Problem{Say: fmt.Sprintf("%s answered %d %s when asked for a token", issuer, r.Response.StatusCode, r.ErrorCode), Err: err}
 	}
-	return token, Trouble("FGA", err)
+	return token, Explain("FGA", err)
 }
 
 // FGAClient is openfga's own client, with our patience instead of its retries.
@@ -90,7 +90,7 @@ type fgaError interface {
 	ResponseStatusCode() int
 }
 
-func fgaTrouble(what string, err error) error {
+func explainFGA(what string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -102,19 +102,19 @@ func fgaTrouble(what string, err error) error {
 		case http.StatusTooManyRequests:
 			text = "FGA is busy: its rate limit did not end in time; wait a minute"
 		}
-		return &reach.Trouble{Say: text, Err: err}
+		return &reach.Problem{Say: text, Err: err}
 	}
-	return Trouble("FGA", err)
+	return Explain("FGA", err)
 }
 
-func (w *world) planStore(ctx context.Context, p *Plan) error {
+func (w *tenants) planStore(ctx context.Context, p *Plan) error {
 	f := w.File.FGA
 	if f.StoreID != "" {
 		if _, err := w.fga.GetStore(ctx).Execute(); err != nil {
 			if e, ok := errors.AsType[fgaError](err); ok && e.ResponseStatusCode() == http.StatusNotFound {
-				return &reach.Trouble{Say: fmt.Sprintf("There is no FGA store %s at %s; correct fga.store_id", f.StoreID, f.APIURL), Err: err}
+				return &reach.Problem{Say: fmt.Sprintf("There is no FGA store %s at %s; correct fga.store_id", f.StoreID, f.APIURL), Err: err}
 			}
-			return fgaTrouble("read the store", err)
+			return explainFGA("read the store", err)
 		}
 		return nil
 	}
@@ -124,7 +124,7 @@ func (w *world) planStore(ctx context.Context, p *Plan) error {
 	for {
 		list, err := w.fga.ListStores(ctx).Options(client.ClientListStoresOptions{ContinuationToken: &next}).Execute()
 		if err != nil {
-			return fgaTrouble("list stores", err)
+			return explainFGA("list stores", err)
 		}
 		for _, s := range list.GetStores() {
 			if s.GetName() == f.StoreName {
@@ -141,7 +141,7 @@ func (w *world) planStore(ctx context.Context, p *Plan) error {
 		step.apply = func(ctx context.Context) error {
 			made, err := w.fga.CreateStore(ctx).Body(client.ClientCreateStoreRequest{Name: f.StoreName}).Execute()
 			if err != nil {
-				return fgaTrouble("create a store", err)
+				return explainFGA("create a store", err)
 			}
 			return w.useStore(made.GetId())
 		}
@@ -150,13 +150,13 @@ func (w *world) planStore(ctx context.Context, p *Plan) error {
 			return err
 		}
 	default:
-		return &reach.Trouble{Say: fmt.Sprintf("There are %d FGA stores named %q; say with fga.store_id which one is meant", len(found), f.StoreName)}
+		return &reach.Problem{Say: fmt.Sprintf("There are %d FGA stores named %q; say with fga.store_id which one is meant", len(found), f.StoreName)}
 	}
 	p.add(step)
 	return nil
 }
 
-func (w *world) useStore(id string) error {
+func (w *tenants) useStore(id string) error {
 	w.fga.storeID = id
 	if err := w.fga.SetStoreId(id); err != nil {
 		return fmt.Errorf("FGA store %s: %w", id, err)
@@ -166,13 +166,13 @@ func (w *world) useStore(id string) error {
 
 // planModel writes the repository's model unless the store has it already, among its newest ones. A model is never changed and
 // never deleted: the functions pin the one they use.
-func (w *world) planModel(ctx context.Context, p *Plan) error {
+func (w *tenants) planModel(ctx context.Context, p *Plan) error {
 	step := Step{Resource: "FGA authorization model", Action: Create, Details: []string{"as in shared/fga/model; the id to pin is told at the end"}}
 	if w.fga.storeID != "" {
 		size := int32(50)
 		list, err := w.fga.ReadAuthorizationModels(ctx).Options(client.ClientReadAuthorizationModelsOptions{PageSize: &size}).Execute()
 		if err != nil {
-			return fgaTrouble("read models", err)
+			return explainFGA("read models", err)
 		}
 		for _, m := range list.GetAuthorizationModels() {
 			if SameModel(m) {
@@ -190,7 +190,7 @@ func (w *world) planModel(ctx context.Context, p *Plan) error {
 		}
 		made, err := w.fga.WriteAuthorizationModel(ctx).Body(body).Execute()
 		if err != nil {
-			return fgaTrouble("write a model", err)
+			return explainFGA("write a model", err)
 		}
 		w.fga.modelID = made.GetAuthorizationModelId()
 		return nil
@@ -248,7 +248,7 @@ func empty(v any) bool {
 }
 
 // planTuples adds the file's tuples. It deletes none: others may have written theirs.
-func (w *world) planTuples(ctx context.Context, p *Plan) error {
+func (w *tenants) planTuples(ctx context.Context, p *Plan) error {
 	if len(w.File.FGA.Tuples) == 0 {
 		p.note("steward.yaml has no tuples, so nobody may do anything until there are some (fga.tuples).")
 		return nil
@@ -279,7 +279,7 @@ func (w *world) planTuples(ctx context.Context, p *Plan) error {
 				Conflict:             client.ClientWriteConflictOptions{OnDuplicateWrites: client.CLIENT_WRITE_REQUEST_ON_DUPLICATE_WRITES_IGNORE},
 			}).Execute()
 			if err != nil {
-				return fgaTrouble("write tuples", err)
+				return explainFGA("write tuples", err)
 			}
 			add = add[n:]
 		}
@@ -290,11 +290,11 @@ func (w *world) planTuples(ctx context.Context, p *Plan) error {
 }
 
 // absent are the tuples that the store does not have.
-func (w *world) absent(ctx context.Context, tuples []tenant.Tuple) (add []tenant.Tuple, err error) {
+func (w *tenants) absent(ctx context.Context, tuples []tenant.Tuple) (add []tenant.Tuple, err error) {
 	for _, t := range tuples {
 		page, err := w.fga.Read(ctx).Body(client.ClientReadRequest{User: &t.User, Relation: &t.Relation, Object: &t.Object}).Execute()
 		if err != nil {
-			return nil, fgaTrouble("read tuples", err)
+			return nil, explainFGA("read tuples", err)
 		}
 		if len(page.GetTuples()) == 0 {
 			add = append(add, t)
@@ -304,7 +304,7 @@ func (w *world) absent(ctx context.Context, tuples []tenant.Tuple) (add []tenant
 }
 
 // planCheckerSecret carries the secret of the client that only asks into Secrets Manager.
-func (w *world) planCheckerSecret(ctx context.Context, p *Plan) error {
+func (w *tenants) planCheckerSecret(ctx context.Context, p *Plan) error {
 	f := w.File.FGA
 	if f.TokenIssuer.URL == nil {
 		return nil
@@ -312,7 +312,7 @@ func (w *world) planCheckerSecret(ctx context.Context, p *Plan) error {
 	read := func(ctx context.Context) (secret.String, error) {
 		key, err := w.Secrets.Get(ctx, f.Checker.ClientSecret)
 		if err != nil {
-			return key, &reach.Trouble{Say: "fga.checker.client_secret: " + err.Error(), Err: err}
+			return key, &reach.Problem{Say: "fga.checker.client_secret: " + err.Error(), Err: err}
 		}
 		return key, nil
 	}

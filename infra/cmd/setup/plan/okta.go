@@ -63,7 +63,7 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	}
 	status, err := reach.Get(ctx, c, address, scheme+token.Reveal(), into)
 	if err != nil {
-		return Trouble("Okta", err)
+		return Explain("Okta", err)
 	}
 	switch status {
 	case http.StatusOK:
@@ -71,18 +71,18 @@ func getOkta(ctx context.Context, c *http.Client, address string, token secret.S
 	case http.StatusNotFound:
 		return ErrNoApp
 	case http.StatusUnauthorized:
-		return &reach.Trouble{Say: "Okta does not accept okta.admin_token: it is another org's, expired or revoked"}
+		return &reach.Problem{Say: "Okta does not accept okta.admin_token: it is another org's, expired or revoked"}
 	case http.StatusForbidden:
-		return &reach.Trouble{Say: "okta.admin_token may not read apps and their grants: an access token needs okta.apps.read and okta.appGrants.read, an API token an administrator"}
+		return &reach.Problem{Say: "okta.admin_token may not read apps and their grants: an access token needs okta.apps.read and okta.appGrants.read, an API token an administrator"}
 	case http.StatusTooManyRequests:
-		return &reach.Trouble{Say: "Okta is busy: its rate limit did not end in time; wait a minute"}
+		return &reach.Problem{Say: "Okta is busy: its rate limit did not end in time; wait a minute"}
 	}
-	return &reach.Trouble{Say: fmt.Sprintf("Okta answered %d", status)}
+	return &reach.Problem{Say: fmt.Sprintf("Okta answered %d", status)}
 }
 
 // planOkta says what an administrator has to do in the Okta org. Only a super administrator may grant scopes, in the Admin Console,
 // so nothing is changed there.
-func (w *world) planOkta(ctx context.Context, p *Plan) error {
+func (w *tenants) planOkta(ctx context.Context, p *Plan) error {
 	f := w.File
 	callback := w.auth0.issuer + "login/callback"
 	id := f.Auth0.Connection.OktaClientID
@@ -94,12 +94,12 @@ func (w *world) planOkta(ctx context.Context, p *Plan) error {
 	}
 	token, err := w.Secrets.Get(ctx, f.Okta.AdminToken)
 	if err != nil {
-		return &reach.Trouble{Say: "okta.admin_token: " + err.Error(), Err: err}
+		return &reach.Problem{Say: "okta.admin_token: " + err.Error(), Err: err}
 	}
 	step := Step{Resource: "Okta app " + id, Action: Nothing}
 	app, err := ReadOktaApp(ctx, w.http, f.Okta.URL.String(), id, token)
 	if errors.Is(err, ErrNoApp) {
-		return &reach.Trouble{Say: fmt.Sprintf("There is no app %s in %s. Create one (Applications > Create App Integration > OIDC, Web Application) and put its client id into auth0.connection.okta_client_id", id, f.Okta.URL), Err: err}
+		return &reach.Problem{Say: fmt.Sprintf("There is no app %s in %s. Create one (Applications > Create App Integration > OIDC, Web Application) and put its client id into auth0.connection.okta_client_id", id, f.Okta.URL), Err: err}
 	}
 	if err != nil {
 		return err

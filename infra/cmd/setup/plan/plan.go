@@ -46,7 +46,7 @@ type Plan struct {
 	// Notes are for people to do: what no API can set.
 	Notes []string
 
-	world *world
+	tenants *tenants
 }
 
 // SecretStore is AWS Secrets Manager.
@@ -59,16 +59,16 @@ type SecretStore interface {
 // ErrNoSecret is a [SecretStore]'s answer for a secret that does not exist.
 var ErrNoSecret = errors.New("there is no such secret")
 
-// Options are how the world is reached.
+// Options are how the tenants are reached.
 type Options struct {
-	File    tenant.File
-	Secrets tenant.Secrets
-	Store   SecretStore // nil where AWS is not at hand
-	Patient *reach.Patient
+	File      tenant.File
+	Secrets   tenant.Secrets
+	Store     SecretStore // nil where AWS is not at hand
+	Transport *reach.Transport
 }
 
-// world is what is found while planning and made while applying.
-type world struct {
+// tenants is what is known of the tenants: found while planning, completed while applying.
+type tenants struct {
 	Options
 
 	http *http.Client
@@ -79,11 +79,11 @@ type world struct {
 
 // New reads what is there and plans what is to be done. It changes nothing.
 func New(ctx context.Context, o Options) (*Plan, error) {
-	if o.Patient == nil {
-		o.Patient = &reach.Patient{}
+	if o.Transport == nil {
+		o.Transport = &reach.Transport{}
 	}
-	w := &world{Options: o, http: o.Patient.Client()}
-	p := &Plan{world: w}
+	w := &tenants{Options: o, http: o.Transport.Client()}
+	p := &Plan{tenants: w}
 	// Both tenants are asked before anything is planned, so that a person hears of every fault at once.
 	if err := errors.Join(w.openAuth0(ctx), w.openFGA(ctx)); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ type Result struct {
 
 // Result names what was found or made.
 func (p *Plan) Result() Result {
-	w := p.world
+	w := p.tenants
 	return Result{Issuer: w.auth0.issuer, ClientID: w.auth0.clientID, Connection: w.File.Auth0.Connection.Name, FGAStoreID: w.fga.storeID, FGAModelID: w.fga.modelID}
 }
 
@@ -192,7 +192,7 @@ func past(a Action) string {
 
 // say is an error in words.
 func say(err error) string {
-	if t, ok := errors.AsType[*reach.Trouble](err); ok {
+	if t, ok := errors.AsType[*reach.Problem](err); ok {
 		return strings.TrimSuffix(t.Say, ".")
 	}
 	if text, ok := reach.Explain(err); ok {

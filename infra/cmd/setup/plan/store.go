@@ -51,5 +51,5 @@ func (s SecretsManager) trouble(action, id string, err error) error {
 	} else {
 		text += "; are there AWS credentials (AWS_PROFILE) and a region (AWS_REGION)?"
 	}
-	return &reach.Trouble{Say: text, Err: err}
+	return &reach.Problem{Say: text, Err: err}
 }
