@@ -18,9 +18,9 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/steward-iam/steward/shared/cached"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -56,12 +56,10 @@ type Config struct {
 type Client struct {
 	issuer   string
 	clientID string
-	secret   clientSecret
+	secret   *secret.Rotating
 	http     *http.Client
 	now      func() time.Time
-
-	mu       sync.Mutex
-	provider *provider
+	provider cached.Value[*provider]
 }
 
 // New makes a Client. It makes no call.
@@ -69,7 +67,7 @@ func New(cfg Config) *Client {
 	c := &Client{
 		issuer:   strings.TrimSuffix(cfg.Issuer.String(), "/") + "/",
 		clientID: cfg.ClientID,
-		secret:   clientSecret{cached: cfg.Secret, fresh: cfg.FreshSecret},
+		secret:   secret.NewRotating(cfg.Secret, cfg.FreshSecret, cfg.Now),
 		http:     cfg.HTTP,
 		now:      cfg.Now,
 	}
@@ -83,6 +81,7 @@ func New(cfg Config) *Client {
 	noRedirects := *c.http
 	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &noRedirects
+	c.provider = cached.Value[*provider]{Fetch: c.fetchProvider, Timeout: timeout}
 	return c
 }
 
@@ -166,14 +165,14 @@ func Fault(err error) error {
 // any other error means that the tenant could not be asked. If the tenant refuses the credentials and the client secret has changed
 // meanwhile, the call is repeated with the new one. That is safe, as a tenant checks the credentials before it does anything else.
 func (c *Client) Form(ctx context.Context, endpoint Endpoint, form url.Values, into any) error {
-	key, err := c.secret.get(ctx)
+	key, err := c.secret.Get(ctx)
 	if err != nil {
 		return err
 	}
 	err = c.post(ctx, endpoint, form, key, into)
 	if e, ok := errors.AsType[*Error](err); ok && e.clientRefused() {
-		if changed := c.secret.changed(ctx, key, c.now()); !changed.IsZero() {
-			return c.post(ctx, endpoint, form, changed, into)
+		if another, ok := c.secret.Another(ctx, key); ok {
+			return c.post(ctx, endpoint, form, another, into)
 		}
 	}
 	return err

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/steward-iam/steward/shared/cached"
 	"github.com/steward-iam/steward/shared/config"
 	"github.com/steward-iam/steward/shared/fault"
 )
@@ -25,78 +25,52 @@ type provider struct {
 
 // discover returns the tenant's metadata, fetched once. If that fails, the error is a fault.Upstream, and the next call tries again.
 func (c *Client) discover(ctx context.Context) (*provider, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.provider != nil {
-		return c.provider, nil
-	}
-	p, err := oidc.NewProvider(oidc.ClientContext(ctx, c.http), c.issuer)
+	p, err := c.provider.Get(ctx)
 	if err != nil {
 		return nil, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 discovery: %w", err))
+	}
+	return p, nil
+}
+
+func (c *Client) fetchProvider(ctx context.Context) (*provider, error) {
+	p, err := oidc.NewProvider(oidc.ClientContext(ctx, c.http), c.issuer)
+	if err != nil {
+		return nil, err
 	}
 	var metadata struct {
 		JWKS           string `json:"jwks_uri"`
 		ResponseIssuer bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := p.Claims(&metadata); err != nil {
-		return nil, fault.New(fault.Upstream, sayAuth0Down, errors.New("auth0 discovery: the metadata cannot be decoded"))
+		return nil, errors.New("the metadata cannot be decoded")
 	}
 	if _, err := config.ParseURL(metadata.JWKS); err != nil {
-		return nil, fault.New(fault.Upstream, sayAuth0Down, fmt.Errorf("auth0 discovery: jwks_uri %w", err))
+		return nil, fmt.Errorf("jwks_uri %w", err)
 	}
-	c.provider = &provider{
-		authURL:        p.Endpoint().AuthURL,
-		responseIssuer: metadata.ResponseIssuer,
-		keys:           &keySet{client: c, url: metadata.JWKS, fetching: make(chan struct{}, 1)},
-	}
-	return c.provider, nil
+	keys := keySet{Fetch: func(ctx context.Context) (publicKeys, error) { return c.fetchKeys(ctx, metadata.JWKS) }, Timeout: timeout}
+	return &provider{authURL: p.Endpoint().AuthURL, responseIssuer: metadata.ResponseIssuer, keys: &keys}, nil
 }
 
-// keySet holds the tenant's signing keys. They are fetched at first use, and again when a token names an unknown key.
+type (
+	publicKeys map[string]*rsa.PublicKey // by key id
+	keySet     = cached.Value[publicKeys]
+)
+
+// findKey returns the key with an id, nil if the tenant has no such key. The keys are fetched at first use, and again when a token
+// names an unknown key. An error means that they could not be fetched.
 //
-// It replaces oidc.RemoteKeySet, which returns the error of a failed fetch to concurrent callers too, and whose errors tell an outage
+// It replaces oidc.RemoteKeySet, which returns the error of a failed fetch to later callers too, and whose errors tell an outage
 // from a forged token only by their text.
-type keySet struct {
-	client   *Client
-	url      string
-	fetching chan struct{} // a lock that can be waited for with a context
-
-	mu   sync.RWMutex
-	keys map[string]*rsa.PublicKey // by key id
-}
-
-func (k *keySet) known(id string) *rsa.PublicKey {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.keys[id]
-}
-
-// key returns the key with an id, nil if the tenant has no such key. An error means that the keys could not be fetched.
-func (k *keySet) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
-	if key := k.known(id); key != nil {
-		return key, nil
+func findKey(ctx context.Context, keys *keySet, id string) (*rsa.PublicKey, error) {
+	if kept, ok := keys.Kept(); ok && kept[id] != nil {
+		return kept[id], nil
 	}
-	select {
-	case k.fetching <- struct{}{}:
-		defer func() { <-k.fetching }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if key := k.known(id); key != nil { // another call fetched it
-		return key, nil
-	}
-	keys, err := k.client.fetchKeys(ctx, k.url)
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	k.keys = keys
-	k.mu.Unlock()
-	return keys[id], nil
+	fetched, err := keys.Fresh(ctx)
+	return fetched[id], err
 }
 
 // fetchKeys fetches a JSON Web Key Set (RFC 7517 section 5) and returns its RSA keys by key id. Other keys are ignored.
-func (c *Client) fetchKeys(ctx context.Context, url string) (map[string]*rsa.PublicKey, error) {
+func (c *Client) fetchKeys(ctx context.Context, url string) (publicKeys, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -107,7 +81,7 @@ func (c *Client) fetchKeys(ctx context.Context, url string) (map[string]*rsa.Pub
 	if err := c.do(req, &set); err != nil {
 		return nil, err
 	}
-	keys := map[string]*rsa.PublicKey{}
+	keys := publicKeys{}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
 		if key.UnmarshalJSON(raw) != nil || key.KeyID == "" {
@@ -133,7 +107,7 @@ func (v *signatureCheck) VerifySignature(ctx context.Context, token string) ([]b
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.keys.key(ctx, signed.Signatures[0].Header.KeyID)
+	key, err := findKey(ctx, v.keys, signed.Signatures[0].Header.KeyID)
 	if err != nil {
 		v.fetchErr = err
 		return nil, err

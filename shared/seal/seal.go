@@ -23,10 +23,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/steward-iam/steward/shared/cached"
 	"github.com/steward-iam/steward/shared/fault"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -229,83 +228,34 @@ const (
 // once a minute: so a running process learns of a rotation. If such a later reading fails, the keys that are kept stay in use.
 //
 // fetch must read the store itself, not a cache. use completes "the key that …" in the sentence of the error: the function
-// returns the error of fetch as it is, and a fault.Internal if the text holds no usable key.
+// returns the error of fetch as it is, a fault.Internal if the text holds no usable key, and a fault.Upstream if ctx ends first.
 func FromStore(use string, fetch func(context.Context) (secret.String, error), now func() time.Time) func(context.Context) (*Sealer, error) {
-	k := &storedKeys{use: use, fetch: fetch, now: now}
-	return k.sealer
-}
-
-// storedKeys keeps the newest ring that was read from the store.
-type storedKeys struct {
-	use   string
-	fetch func(context.Context) (secret.String, error)
-	now   func() time.Time
-
-	current atomic.Pointer[ring]
-	readAt  atomic.Int64 // when the text was last asked for, Unix nanoseconds
-
-	mu      sync.Mutex // held while the text is read again
-	retryAt time.Time  // when that was last done because a value did not open
-}
-
-func (k *storedKeys) sealer(ctx context.Context) (*Sealer, error) {
-	r := k.current.Load()
-	switch {
-	case r == nil:
-		var err error
-		if r, err = k.load(ctx); err != nil {
+	keys := &cached.Value[*ring]{RefreshAfter: refreshAfter, RetryAfter: retryAfter, Now: now, Fetch: func(ctx context.Context) (*ring, error) {
+		text, err := fetch(ctx)
+		if err != nil {
 			return nil, err
 		}
-	case k.stale():
-		go k.refresh(context.WithoutCancel(ctx))
-	}
-	return &Sealer{ring: r, reload: func(used *ring) *ring { return k.reload(ctx, used) }}, nil
-}
-
-// load reads the text and keeps its ring.
-func (k *storedKeys) load(ctx context.Context) (*ring, error) {
-	k.readAt.Store(k.now().UnixNano())
-	text, err := k.fetch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if r := k.current.Load(); r != nil && r.text.Equal(text) {
-		return r, nil
-	}
-	r, err := parse(text)
-	if err != nil {
-		return nil, fault.New(fault.Internal, "Steward is not set up correctly: the key that "+k.use+" cannot be used. Please tell your administrator.", err)
-	}
-	k.current.Store(r)
-	return r, nil
-}
-
-func (k *storedKeys) stale() bool { return k.now().UnixNano()-k.readAt.Load() >= int64(refreshAfter) }
-
-// refresh reads the text again if it is stale and no other call is reading it.
-func (k *storedKeys) refresh(ctx context.Context) {
-	if !k.mu.TryLock() {
-		return
-	}
-	defer k.mu.Unlock()
-	if k.stale() {
-		_, _ = k.load(ctx) // tried again in ten minutes
-	}
-}
-
-// reload returns the ring to try after used has failed: used itself if the store was read less than a minute ago for that reason,
-// cannot be read, or holds the same keys.
-func (k *storedKeys) reload(ctx context.Context, used *ring) *ring {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.now()
-	if k.current.Load() == used && now.Sub(k.retryAt) >= retryAfter {
-		k.retryAt = now
-		if r, err := k.load(ctx); err == nil {
-			return r
+		r, err := parse(text)
+		if err != nil {
+			return nil, fault.New(fault.Internal, "Steward is not set up correctly: the key that "+use+" cannot be used. Please tell your administrator.", err)
 		}
+		return r, nil
+	}}
+	return func(ctx context.Context) (*Sealer, error) {
+		r, err := keys.Get(ctx)
+		if err != nil && errors.Is(err, ctx.Err()) {
+			err = fault.New(fault.Upstream, "A setting of Steward could not be read in time. Please try again in a moment.", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &Sealer{ring: r, reload: func(used *ring) *ring {
+			if r, ok := keys.Another(ctx, func(r *ring) bool { return r.text.Equal(used.text) }); ok {
+				return r
+			}
+			return used
+		}}, nil
 	}
-	return k.current.Load()
 }
 
 // Digest returns the SHA-256, in hexadecimal, of the parts, each after its length, so that different lists have different digests.

@@ -172,6 +172,23 @@ func TestStoredKeysAreFetchedOnce(t *testing.T) {
 	}
 }
 
+func TestACallerWhoseTimeEndsGetsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		get := seal.FromStore("opens the tests", func(context.Context) (secret.String, error) {
+			time.Sleep(time.Minute)
+			return seal.GenerateKey(), nil
+		}, time.Now)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := get(ctx); fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := get(t.Context()); err != nil {
+			t.Errorf("a caller with more time: %v", err)
+		}
+	})
+}
+
 // TestRunningProcessLearnsOfARotation holds that a process that keeps a ring learns of a rotation when it meets a value of the new key, asks
 // at most once a minute for that, and is none the worse for a store that is away.
 func TestRunningProcessLearnsOfARotation(t *testing.T) {
