@@ -300,7 +300,7 @@ func pages[M, T any](ctx context.Context, c *Client, op operation, limit int, co
 		for i := range models[:fit] {
 			page.Items = append(page.Items, convert(&models[i]))
 		}
-		page.More = fit < len(models) || query != "" && len(page.Items) == limit
+		page.More = fit < len(models)
 		if page.More || query == "" {
 			return page, nil
 		}

@@ -15,11 +15,11 @@ import (
 	"github.com/steward-iam/steward/shared/okta"
 )
 
-// direct carries requests to a handler without a network, so that time in a
-// bubble can pass while they wait.
-type direct struct{ http.Handler }
+// handlerTransport carries requests to a handler without a network, so that the time of a synctest bubble passes while
+// they wait.
+type handlerTransport struct{ http.Handler }
 
-func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d *handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
 	done := make(chan any)
 	go func() {
@@ -38,26 +38,22 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// bubble runs a test in a bubble of its own time, against an org inside it. The
-// client is made outside, for the SDK starts a goroutine that never ends.
-func bubble(t *testing.T, opts oktatest.Options, o okta.Options, f func(*testing.T, *world)) {
+// inBubble runs a test in a synctest bubble, against an org inside it. The client is made outside, because the SDK
+// starts a goroutine that never ends.
+func inBubble(t *testing.T, opts oktatest.Options, o okta.Options, test func(*testing.T, *fixture)) {
 	t.Helper()
-	carrier := &direct{}
-	o.Transport = carrier
-	client := newClient(t, "https://example.okta.test", o)
+	const address = "https://example.okta.test"
+	transport := &handlerTransport{}
+	o.Transport = transport
+	client := newClient(t, address, o)
 	synctest.Test(t, func(t *testing.T) {
 		org := oktatest.New(opts)
-		carrier.Handler = org
-		f(t, &world{org, t, "https://example.okta.test", client})
+		transport.Handler = org
+		test(t, &fixture{org, t, address, client})
 	})
 }
 
-func me(ctx context.Context, c *okta.Client) error { _, _, err := c.Me(ctx); return err }
-
-func resetPassword(ctx context.Context, c *okta.Client) error {
-	_, err := c.ResetPassword(ctx, oktatest.Bob)
-	return err
-}
+var resetPassword = one((*okta.Client).ResetPassword, oktatest.Bob)
 
 func TestRateLimit(t *testing.T) {
 	limited := func(times int, reset time.Duration) faults.Fault {
@@ -66,7 +62,7 @@ func TestRateLimit(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		fault    faults.Fault
-		do       func(context.Context, *okta.Client) error
+		do       call
 		budget   time.Duration
 		kind     okta.Kind
 		requests int
@@ -80,14 +76,14 @@ func TestRateLimit(t *testing.T) {
 		{"concurrency", faults.Fault{Status: 429, Header: http.Header{"X-Rate-Limit-Limit": {"0"}}, Times: 1, Limit: 3 * time.Second}, me, time.Minute, "", 2, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, oktatest.Options{}, okta.Options{Timeout: time.Hour}, func(t *testing.T, w *world) {
-				w.Fail(c.fault)
-				ctx, cancel := context.WithTimeout(w.as(oktatest.Frank), c.budget)
+			inBubble(t, oktatest.Options{}, okta.Options{Timeout: time.Hour}, func(t *testing.T, f *fixture) {
+				f.Fail(c.fault)
+				ctx, cancel := context.WithTimeout(f.as(oktatest.Frank), c.budget)
 				defer cancel()
 				began := time.Now()
-				err := c.do(ctx, w.client)
-				if okta.KindOf(err) != c.kind || len(w.Requests()) != c.requests || time.Since(began) != c.took {
-					t.Errorf("%d requests in %v: %v; want %d in %v, kind %q", len(w.Requests()), time.Since(began), err, c.requests, c.took, c.kind)
+				_, err := c.do(ctx, f.client)
+				if okta.KindOf(err) != c.kind || len(f.Requests()) != c.requests || time.Since(began) != c.took {
+					t.Errorf("%d requests in %v: %v; want %d in %v, kind %q", len(f.Requests()), time.Since(began), err, c.requests, c.took, c.kind)
 				}
 				if e, ok := errors.AsType[*okta.Error](err); ok {
 					if got := time.Until(e.Reset); got < 0 || got > 30*time.Second || okta.Unknown(err) {
@@ -102,13 +98,12 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-// The org's own buckets work as published: six hundred searches a minute, then
-// a wait until the window is over.
+// With the org's own rate limit the client waits for the rest of the minute.
 func TestRateLimitOfTheOrg(t *testing.T) {
-	bubble(t, oktatest.Options{RateLimit: 0.01}, okta.Options{Timeout: 2 * time.Minute}, func(t *testing.T, w *world) {
-		ctx, began := w.as(oktatest.Frank), time.Now()
+	inBubble(t, oktatest.Options{RateLimit: 0.01}, okta.Options{Timeout: 2 * time.Minute}, func(t *testing.T, f *fixture) {
+		ctx, began := f.as(oktatest.Frank), time.Now()
 		for range 7 { // one more than the bucket holds
-			if _, err := w.client.FindUsers(ctx, "sam", 5); err != nil {
+			if _, err := f.client.FindUsers(ctx, "sam", 5); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,11 +113,11 @@ func TestRateLimitOfTheOrg(t *testing.T) {
 	})
 }
 
-func TestTroubleAtOkta(t *testing.T) {
+func TestServerErrorsAndSlowAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		fault    faults.Fault
-		do       func(context.Context, *okta.Client) error
+		do       call
 		kind     okta.Kind
 		unknown  bool
 		requests int
@@ -134,12 +129,12 @@ func TestTroubleAtOkta(t *testing.T) {
 		{"a slow change is not", faults.Fault{Delay: time.Minute}, resetPassword, okta.KindTimeout, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, w *world) {
-				w.Fail(c.fault)
+			inBubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, f *fixture) {
+				f.Fail(c.fault)
 				began := time.Now()
-				err := c.do(w.as(oktatest.Frank), w.client)
-				if okta.KindOf(err) != c.kind || okta.Unknown(err) != c.unknown || len(w.Requests()) != c.requests {
-					t.Errorf("%d requests, unknown %v, %v", len(w.Requests()), okta.Unknown(err), err)
+				_, err := c.do(f.as(oktatest.Frank), f.client)
+				if okta.KindOf(err) != c.kind || okta.Unknown(err) != c.unknown || len(f.Requests()) != c.requests {
+					t.Errorf("%d requests, unknown %v, %v", len(f.Requests()), okta.Unknown(err), err)
 				}
 				if took := time.Since(began); took > 25*time.Second {
 					t.Errorf("took %v", took)
@@ -149,12 +144,12 @@ func TestTroubleAtOkta(t *testing.T) {
 	}
 }
 
-// Every call ends, whatever the caller's context allows.
-func TestACallEndsByItself(t *testing.T) {
-	bubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, w *world) {
-		w.Fail(faults.Fault{Delay: time.Hour})
+// A call ends at the client's own time-out, even if the caller's context has no deadline.
+func TestCallEndsAtItsTimeout(t *testing.T) {
+	inBubble(t, oktatest.Options{}, okta.Options{}, func(t *testing.T, f *fixture) {
+		f.Fail(faults.Fault{Delay: time.Hour})
 		began := time.Now()
-		if err := me(w.as(oktatest.Frank), w.client); okta.KindOf(err) != okta.KindTimeout {
+		if _, err := me(f.as(oktatest.Frank), f.client); okta.KindOf(err) != okta.KindTimeout {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took > 25*time.Second {
@@ -163,14 +158,14 @@ func TestACallEndsByItself(t *testing.T) {
 	})
 }
 
-func TestACancelledCallIsNotSent(t *testing.T) {
-	w := start(t, oktatest.Options{})
-	ctx, cancel := context.WithCancel(w.as(oktatest.Frank))
+func TestCancelledCallIsNotSent(t *testing.T) {
+	f := start(t, oktatest.Options{})
+	ctx, cancel := context.WithCancel(f.as(oktatest.Frank))
 	cancel()
-	if err := resetPassword(ctx, w.client); okta.KindOf(err) != okta.KindTimeout || okta.Unknown(err) {
+	if _, err := resetPassword(ctx, f.client); okta.KindOf(err) != okta.KindTimeout || okta.Unknown(err) {
 		t.Errorf("unknown %v, %v", okta.Unknown(err), err)
 	}
-	if n := len(w.Requests()); n != 0 {
+	if n := len(f.Requests()); n != 0 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -182,8 +177,8 @@ func sayOf(err error) string {
 	return ""
 }
 
-// There is a sentence for every kind, and none repeats what Okta wrote.
-func TestFaultHasWords(t *testing.T) {
+// Each kind has a sentence of its own for people.
+func TestEveryKindHasItsOwnSentence(t *testing.T) {
 	seen := map[string]okta.Kind{}
 	for _, k := range []okta.Kind{
 		okta.KindToken, okta.KindScope, okta.KindRole, okta.KindInvalid, okta.KindNotFound, okta.KindState, okta.KindConflict,
@@ -191,7 +186,7 @@ func TestFaultHasWords(t *testing.T) {
 	} {
 		say := sayOf(&okta.Error{Kind: k, Code: "E0000007", Err: errors.New("canary")})
 		if other, ok := seen[say]; ok || say == "" {
-			t.Errorf("%s says %q, as %s does", k, say, other)
+			t.Errorf("%s says %q, as %q does", k, say, other)
 		}
 		seen[say] = k
 	}
