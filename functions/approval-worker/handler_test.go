@@ -509,13 +509,13 @@ func TestAChangeMeanwhileIsNoticed(t *testing.T) {
 		"another operation":      {func(w *world, a approval.Approval) { w.Alter(a, "operation", "deactivate") }, approval.Failed, "This request was altered", true},
 		"another owner":          {func(w *world, a approval.Approval) { w.Alter(a, "owner", "oidc|okta-corp|"+oktatest.Bob) }, approval.Failed, "This request was altered", true},
 		"another digest":         {func(w *world, a approval.Approval) { w.Alter(a, "digest", "0000") }, approval.Failed, "This request was altered", true},
-		"signed out":             {func(w *world, a approval.Approval) { w.SignOut(a.SessionID) }, approval.Cancelled, "You signed out before it was carried out", true},
+		"signed out":             {func(w *world, a approval.Approval) { w.SignOut(a.SessionID) }, approval.Cancelled, "You signed out before I began", true},
 		"permission removed":     {func(w *world, _ approval.Approval) { w.Revoke("frank", "admin", "okta:main") }, approval.Failed, notAllowed, true},
 		"FGA down for good":      {func(w *world, _ approval.Approval) { w.FGA.Fail(fgaDown) }, approval.Failed, "could not do it in time", true},
 		"refresh token revoked":  {func(w *world, a approval.Approval) { w.Auth0.RevokeRefreshTokens(string(a.Owner)) }, approval.Failed, "Your sign-in has ended. Please sign in again. Nothing was changed.", true},
 		"Okta role removed":      {func(w *world, _ approval.Approval) { w.Okta.SetRole(oktatest.Frank, oktatest.NoRole) }, approval.Failed, "your own Okta role does not allow this. Nothing was changed.", false},
 		"Okta tokens revoked":    {func(w *world, _ approval.Approval) { w.Okta.RevokeTokens(oktatest.Frank) }, approval.Failed, "Okta does not accept your connection any more.", false},
-		"done by somebody":       {func(w *world, _ approval.Approval) { w.Okta.SetStatus(oktatest.Dave, oktatest.Deprovisioned) }, approval.Failed, "Okta refused: the present status does not allow this. Nothing was changed.", false},
+		"done by somebody":       {func(w *world, _ approval.Approval) { w.Okta.SetStatus(oktatest.Dave, oktatest.Deprovisioned) }, approval.Failed, "Okta refused: the current status does not allow this. Nothing was changed.", false},
 		"Okta sends others away": {func(w *world, _ approval.Approval) { w.Okta.Fail(faults.Fault{Match: "POST", Status: 429}) }, approval.Failed, "too many requests", false},
 	} {
 		t.Run(name, func(t *testing.T) {

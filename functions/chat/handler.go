@@ -50,14 +50,14 @@ func (t tools) Run(ctx context.Context, call actiongroup.Event) (actiongroup.Res
 	}
 	answer, functionError, err := t.invoke(ctx, name, payload)
 	if err != nil {
-		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool cannot be reached at the moment.", err)
+		return actiongroup.Response{}, fault.New(fault.Upstream, "I cannot reach this tool at the moment.", err)
 	}
 	if functionError != "" {
-		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool broke off. Whether it had an effect is not known.", fmt.Errorf("function %s failed: %s", name, functionError))
+		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool failed. I do not know whether it had an effect.", fmt.Errorf("function %s failed: %s", name, functionError))
 	}
 	var out actiongroup.Response
 	if err := json.Unmarshal(answer, &out); err != nil || out.Text() == "" {
-		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool gave no answer that can be read.", errors.New("answer of function "+name+" is not a response"))
+		return actiongroup.Response{}, fault.New(fault.Upstream, "This tool gave an invalid answer.", errors.New("answer of function "+name+" is not a response"))
 	}
 	return out, nil
 }

@@ -738,7 +738,7 @@ func TestNotSignedIn(t *testing.T) {
 		for _, path := range []string{"GET /api/approvals", "GET /api/activity", "POST /api/chat", "POST /api/chat/new", "POST /api/approvals/x/cancel"} {
 			method, path, _ := strings.Cut(path, " ")
 			got := w.browser().do(method, path, `{"message":"hi"}`, "Cookie", cookie, "Content-Type", "application/json")
-			got.wants(t, 401, `"message":"Nobody is signed in`, `"ref":"`)
+			got.wants(t, 401, `"message":"You are not signed in`, `"ref":"`)
 			if got.Header.Get("Content-Type") != "application/json" || got.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("headers %v", got.Header)
 			}
@@ -861,7 +861,7 @@ func TestCancel(t *testing.T) {
 	w.browser().signIn(bob).do(http.MethodPost, path, "").wants(t, 404)
 	b.do(http.MethodPost, "/api/approvals/..%2F..%2Fx/cancel", "").wants(t, 404)
 	b.do(http.MethodPost, path, "").wants(t, 200, `"status":"cancelled"`)
-	b.do(http.MethodPost, path, "").wants(t, 409, "cancelled already")
+	b.do(http.MethodPost, path, "").wants(t, 409, "already cancelled")
 	b.get("/api/activity").wants(t, 200, `you cancelled it before I began`, `"outcome":"cancelled"`, `"operation":"reset_password"`, `"operation":"sign_in"`)
 }
 

@@ -107,7 +107,7 @@ func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 	path := "/api/approvals/" + url.PathEscape(a.ID) + "/cancel"
 	failing := &failingPuts{next: w.aws}
 	w.table.next = failing
-	b.do(http.MethodPost, path, "").wants(t, 502, "It is cancelled, but your activity does not show it yet", `"ref"`)
+	b.do(http.MethodPost, path, "").wants(t, 502, "It is cancelled, but I could not write that to your activity", `"ref"`)
 	if got := w.only(aliceSub); got.Status != approval.Cancelled || got.SignedOut || got.Result != "You cancelled it. Ignore the request on your phone." {
 		t.Errorf("the approval is %s, %q", got.Status, got.Result)
 	}
@@ -115,7 +115,7 @@ func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 		t.Errorf("record %+v", got)
 	}
 	w.table.next = w.aws
-	b.do(http.MethodPost, path, "").wants(t, 409, "cancelled already")
+	b.do(http.MethodPost, path, "").wants(t, 409, "already cancelled")
 	got := w.record(aliceSub, "reset_password")
 	if len(got) != 1 || got[0].Result != audit.Cancelled || got[0].Object.Label != bob || got[0].ApprovalID != a.ID {
 		t.Errorf("record %+v", got)

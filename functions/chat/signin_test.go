@@ -74,7 +74,7 @@ func TestSigningInAgainCancelsNothing(t *testing.T) {
 
 	secondToken := w.refreshToken(second.Current)
 	b.signOut()
-	if got := w.only(aliceSub); got.Status != approval.Cancelled || !got.SignedOut || got.Result != "You signed out before it was carried out; nothing was changed." {
+	if got := w.only(aliceSub); got.Status != approval.Cancelled || !got.SignedOut || got.Result != "You signed out before I began. Nothing has changed." {
 		t.Errorf("after signing out the approval is %s, %q", got.Status, got.Result)
 	}
 	for _, id := range second.Sessions {
@@ -264,7 +264,7 @@ func TestALoginHasOneRunningTurn(t *testing.T) {
 	go func() { done <- b.ask("What are my Okta groups?") }()
 	<-entered
 	for range 5 {
-		b.ask("What are my Okta groups?").wants(t, 409, "One question at a time")
+		b.ask("What are my Okta groups?").wants(t, 409, "still answering your last question")
 	}
 	w.browser().signIn(bob).ask("What are my Okta groups?").wants(t, 200) // a login of its own
 	close(leave)

@@ -194,7 +194,7 @@ func TestEveryEntryWhenAnswersAreLost(t *testing.T) {
 		lost := w.ToAWS.Calls()[n-1]
 		w.ToAWS.Fail()
 		if lost == "lambda Invoke" { // which is not sent again
-			wants(t, r, "upstream", "could not be checked")
+			wants(t, r, "upstream", "could not check")
 			continue
 		}
 		if r.Kind != "" || !strings.Contains(r.Text, "code ") || len(w.Pushes("frank")) != 1 {

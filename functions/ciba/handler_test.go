@@ -74,7 +74,7 @@ func (w *world) nothingAsked(who string) {
 
 const (
 	denied   = "You are not allowed to do this."
-	notAsked = "could not be checked"
+	notAsked = "could not check"
 )
 
 var sent = regexp.MustCompile(`^Sent to the phone for approval, code ([A-Z0-9]{4}): (.+)\. It is carried out by itself once approved, within 5 minutes; it has not been done yet\.`)
@@ -176,7 +176,7 @@ func TestWhatCannotBeChangedIsRefusedBeforeThePhoneRings(t *testing.T) {
 		"a name that is taken":   {"manage_group", []string{"action", "create", "group", "finance"}, "conflict", "There is an Okta group of that name already."},
 		"rename to nothing":      {"manage_group", []string{"action", "rename", "group", "Finance"}, "invalid", "The parameter new_name is missing."},
 		"nobody of that name":    {"manage_user", []string{"action", "unlock", "user", "Nobody Atall"}, "not_found", "There is no Okta user"},
-		"two of that name":       {"manage_user", []string{"action", "unlock", "user", "Sam Taylor"}, "conflict", "Which one is meant?"},
+		"two of that name":       {"manage_user", []string{"action", "unlock", "user", "Sam Taylor"}, "conflict", "Which one do you mean?"},
 		"no such group":          {"manage_group", []string{"action", "delete", "group", "Nothing"}, "not_found", "There is no Okta group"},
 		"no such app":            {"change_app_assignment", []string{"action", "assign", "app", "Nothing", "user", "dave"}, "not_found", "There is no Okta app"},
 		"app for both":           {"change_app_assignment", []string{"action", "assign", "app", "Figma", "user", "dave", "group", "Finance"}, "invalid", "one of the two"},
@@ -185,7 +185,7 @@ func TestWhatCannotBeChangedIsRefusedBeforeThePhoneRings(t *testing.T) {
 		"another action":         {"manage_user", []string{"action", "delete", "user", "dave"}, "invalid", "must be one of"},
 		"a reading function":     {"list_user_groups", nil, "invalid", "There is no such function here."},
 		"a path for a group":     {"manage_group", []string{"action", "delete", "group", "../users/" + oktatest.Dave}, "not_found", "There is no Okta group"},
-		"a newline in a name":    {"manage_group", []string{"action", "create", "group", "a\nb"}, "invalid", "characters that cannot be part of it"},
+		"a newline in a name":    {"manage_group", []string{"action", "create", "group", "a\nb"}, "invalid", "invalid characters"},
 		"an undeclared owner":    {"manage_user", []string{"action", "unlock", "user", "dave", "on_behalf_of", "frank"}, "invalid", "takes no such parameter"},
 		"an approval it invents": {"manage_user", []string{"action", "unlock", "user", "dave", "approved", "true"}, "invalid", "takes no such parameter"},
 	} {
@@ -214,9 +214,9 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 		"FGA gone":       {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "lambda", Reset: true}) }, "upstream", notAsked},
 		"nothing recorded": {func(w *world) {
 			w.ToAWS.Fail(pipelinetest.Fault{Match: "PutItem", Status: 400, Body: `{"__type":"#ThrottlingException"}`})
-		}, "upstream", "Steward's own store did not answer."},
-		"not stored":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "TransactWriteItems", Status: 500}) }, "upstream", "Steward's own store did not answer."},
-		"queue down":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "sqs", Status: 503}) }, "upstream", "The change could not be put in line."},
+		}, "upstream", "Steward's database did not answer."},
+		"not stored":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "TransactWriteItems", Status: 500}) }, "upstream", "Steward's database did not answer."},
+		"queue down":        {func(w *world) { w.ToAWS.Fail(pipelinetest.Fault{Match: "sqs", Status: 503}) }, "upstream", "I could not start the change."},
 		"Okta down":         {func(w *world) { w.ToOkta.Fail(pipelinetest.Fault{Status: 503}) }, "upstream", "Okta reports a problem of its own."},
 		"Okta without role": {func(w *world) { w.ToOkta.Fail(pipelinetest.Fault{Status: 403, Body: `{"errorCode":"E0000006"}`}) }, "denied", "your own Okta role does not allow this"},
 		"Auth0 down":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Status: 503}) }, "upstream", "Auth0 did not answer."},
@@ -324,7 +324,7 @@ func TestAPhoneIsNotFlooded(t *testing.T) {
 		if i < 4 {
 			wants(t, r, "", "Sent to the phone")
 		} else {
-			wants(t, r, "conflict", "Your phone was asked several times within the last minute. Please wait a minute")
+			wants(t, r, "conflict", "Your phone got several requests within a minute.")
 		}
 	}
 	if n := len(w.Pushes("frank")); n != 4 {
@@ -426,10 +426,10 @@ func TestNobodyElseIsActedFor(t *testing.T) {
 	w.nothingAsked("dave")
 	w.nothingAsked("frank")
 	for _, id := range []session.ID{"", session.NewID(), "owner#frank"} {
-		wants(t, w.ask(id, "manage_user", "action", "unlock"), "unauthenticated", "Nobody is signed in here.")
+		wants(t, w.ask(id, "manage_user", "action", "unlock"), "unauthenticated", "You are not signed in here.")
 	}
 	w.SignOut(dave)
-	wants(t, w.ask(dave, "check_approval"), "unauthenticated", "Nobody is signed in here.")
+	wants(t, w.ask(dave, "check_approval"), "unauthenticated", "You are not signed in here.")
 }
 
 func TestTheAnswerComesInTime(t *testing.T) {

@@ -79,7 +79,7 @@ func TestCallsAMinuteAreBounded(t *testing.T) {
 		}
 		w.restart()
 	}
-	wants(t, w.ask(alice, "find_groups", "query", "eng"), "conflict", "That was a lot within a minute.")
+	wants(t, w.ask(alice, "find_groups", "query", "eng"), "conflict", "You are asking too often.")
 	if trail := w.Trail("alice"); len(trail) != 61 || trail[60].Result != "conflict" {
 		t.Errorf("%d entries", len(trail))
 	}
@@ -94,7 +94,7 @@ func TestLookUpsThatFindNothingAreRecorded(t *testing.T) {
 	carol := w.SignIn("carol")
 	wants(t, w.ask(carol, "get_user", "user", "Nobody Atall"), "not_found")
 	w.Forward(2e9)
-	wants(t, w.ask(carol, "get_user", "user", "Sam Taylor"), "conflict", "Which one is meant?")
+	wants(t, w.ask(carol, "get_user", "user", "Sam Taylor"), "conflict", "Which one do you mean?")
 	pipelinetest.WantTrail(t, w.Trail("carol"),
 		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "not_found", Operation: "get_user", Object: audit.Ref{Type: "okta_user", Label: "Nobody Atall"}},
 		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "conflict", Operation: "get_user", Object: audit.Ref{Type: "okta_user", Label: "Sam Taylor"}},

@@ -53,7 +53,7 @@ func wants(t *testing.T, r pipelinetest.Reply, kind string, texts ...string) {
 
 const (
 	denied   = "You are not allowed to do this."
-	notAsked = "could not be checked"
+	notAsked = "could not check"
 )
 
 func TestWhoMayReadWhat(t *testing.T) {
@@ -106,7 +106,7 @@ func TestSeveralMeaningsAreAnswered(t *testing.T) {
 		function, param, said, kind string
 		shows                       []string
 	}{
-		{"get_user", "user", "Sam Taylor", "conflict", []string{`"Sam Taylor" does not name one Okta user. Which one is meant?`, "sam.taylor@example.com", "sam.taylor2@example.com"}},
+		{"get_user", "user", "Sam Taylor", "conflict", []string{`"Sam Taylor" does not name one Okta user. Which one do you mean?`, "sam.taylor@example.com", "sam.taylor2@example.com"}},
 		{"get_user", "user", "Nobody Atall", "not_found", []string{`There is no Okta user "Nobody Atall".`}},
 		{"list_group_members", "group", "Engin", "conflict", []string{`"Engineering"`, `"Engineering Berlin"`}},
 		{"list_group_members", "group", "engineering", "", []string{"People in the group"}},
@@ -147,7 +147,7 @@ func TestWhatIsNoCallIsRefusedInWords(t *testing.T) {
 	alice := w.SignIn("alice")
 	expired := w.SignInOnly("alice", time.Minute)
 	w.Forward(2 * time.Minute)
-	const signIn = "Nobody is signed in here."
+	const signIn = "You are not signed in here."
 	with := func(change func(*actiongroup.Event)) actiongroup.Event {
 		e := pipelinetest.Event(alice, "list_user_groups", "user", "bob@example.com")
 		change(&e)
@@ -174,7 +174,7 @@ func TestWhatIsNoCallIsRefusedInWords(t *testing.T) {
 		"text for a number":      {pipelinetest.Event(alice, "find_groups", "query", "a", "limit", "many"), "invalid", "a whole number from 1 to 50"},
 		"number out of range":    {pipelinetest.Event(alice, "find_groups", "query", "a", "limit", "51"), "invalid", "a whole number from 1 to 50"},
 		"unknown include":        {pipelinetest.Event(alice, "get_user", "include", "passwords"), "invalid", "include takes groups, apps, factors and activity"},
-		"newline":                {pipelinetest.Event(alice, "find_groups", "query", "a\nX-Evil: 1"), "invalid", "characters that cannot be part of it"},
+		"newline":                {pipelinetest.Event(alice, "find_groups", "query", "a\nX-Evil: 1"), "invalid", "invalid characters"},
 		"too long":               {pipelinetest.Event(alice, "find_groups", "query", strings.Repeat("a", 121)), "invalid", "longer than 120"},
 		"100 KB of prompt":       {with(func(e *actiongroup.Event) { e.InputText = strings.Repeat("please ", 15000); e.Parameters = nil }), "", "Your Okta groups"},
 		"other version":          {with(func(e *actiongroup.Event) { e.MessageVersion = "2.0" }), "invalid", "a version I do not know"},
@@ -306,13 +306,13 @@ func TestFaultsOfOkta(t *testing.T) {
 	}{
 		"401 once":    {[]pipelinetest.Fault{{Status: 401, Body: body("E0000011"), Times: 1}}, "", "Everyone", 2},
 		"401 always":  {[]pipelinetest.Fault{{Status: 401, Body: body("E0000011")}}, "unauthenticated", "Okta does not accept your connection any more.", 2},
-		"scope":       {[]pipelinetest.Fault{{Status: 403, Body: body("E0000006"), Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}}}, "denied", "not granted what this needs", 1},
+		"scope":       {[]pipelinetest.Fault{{Status: 403, Body: body("E0000006"), Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}}}, "denied", "lacks a permission for this", 1},
 		"role":        {[]pipelinetest.Fault{{Status: 403, Body: body("E0000006")}}, "denied", "your own Okta role does not allow this", 1},
-		"404":         {[]pipelinetest.Fault{{Status: 404, Body: body("E0000007")}}, "not_found", "Okta knows nothing by that id", 1},
+		"404":         {[]pipelinetest.Fault{{Status: 404, Body: body("E0000007")}}, "not_found", "Okta has nothing with that id", 1},
 		"429":         {[]pipelinetest.Fault{{Status: 429, Limit: time.Hour, Body: body("E0000047")}}, "upstream", "too many requests", 1},
 		"500 once":    {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009"), Times: 1}}, "", "Everyone", 2},
 		"500":         {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009")}}, "upstream", "Okta reports a problem of its own", 3},
-		"garbage":     {[]pipelinetest.Fault{{Status: 200, Body: "<html>canary-summary"}}, "upstream", "makes no sense", 1},
+		"garbage":     {[]pipelinetest.Fault{{Status: 200, Body: "<html>canary-summary"}}, "upstream", "invalid answer", 1},
 		"reset":       {[]pipelinetest.Fault{{Reset: true}}, "upstream", "could not be reached", 0},
 		"answer lost": {[]pipelinetest.Fault{{Reset: true, After: true, Times: 1}}, "", "Everyone", 2},
 	} {
@@ -365,9 +365,9 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		"authorizer garbage": {func(w *world) {
 			w.ToAWS.Fail(pipelinetest.Fault{Match: "lambda", Status: 200, Body: `{"decisions":["yes"]}`})
 		}, "upstream", notAsked},
-		"session read fails":    {func(w *world) { w.ToAWS.Fail(at("GetItem", throttled)) }, "upstream", "Steward's own store did not answer."},
-		"record fails":          {func(w *world) { w.ToAWS.Fail(at("PutItem", throttled)) }, "upstream", "Steward's own store did not answer."},
-		"token is not saved":    {func(w *world) { w.ToAWS.Fail(at("UpdateItem", throttled)) }, "upstream", "Steward's own store did not answer."},
+		"session read fails":    {func(w *world) { w.ToAWS.Fail(at("GetItem", throttled)) }, "upstream", "Steward's database did not answer."},
+		"record fails":          {func(w *world) { w.ToAWS.Fail(at("PutItem", throttled)) }, "upstream", "Steward's database did not answer."},
+		"token is not saved":    {func(w *world) { w.ToAWS.Fail(at("UpdateItem", throttled)) }, "upstream", "Steward's database did not answer."},
 		"Auth0 down":            {func(w *world) { w.ToAuth0.Fail(down) }, "upstream", "Auth0 did not answer."},
 		"Auth0 busy":            {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Status: 429, Body: `{"error":"too_many_requests"}`}) }, "upstream", "Auth0 is busy."},
 		"Auth0 unreached":       {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Reset: true}) }, "upstream", "Auth0 did not answer."},

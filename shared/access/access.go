@@ -256,7 +256,7 @@ func (e *Enforcer) remember(s session.Session) {
 // What a refused person reads. They are different outcomes.
 const (
 	sayDenied   = "You are not allowed to do this. If you should be, ask your administrator for the permission."
-	sayCouldNot = "Whether you may do this could not be checked, so nothing was done. Please try again in a minute."
+	sayCouldNot = "I could not check whether you may do this, so I did nothing. Please try again in a minute."
 )
 
 // ask wants one allowed check in each group, and returns the checks that were allowed.

@@ -201,7 +201,7 @@ func TestOneOfSeveralMayDoOrNone(t *testing.T) {
 				t.Error("the refusal does not say whose it is")
 			}
 			f, _ := errors.AsType[*fault.Error](err)
-			if tc.kind == fault.Upstream && !strings.Contains(f.Say, "could not be checked") || tc.kind == fault.Denied && !strings.Contains(f.Say, "not allowed") {
+			if tc.kind == fault.Upstream && !strings.Contains(f.Say, "could not check") || tc.kind == fault.Denied && !strings.Contains(f.Say, "not allowed") {
 				t.Errorf("it says %q", f.Say)
 			}
 		})
@@ -451,11 +451,11 @@ func TestCallsAreCounted(t *testing.T) {
 func TestWhich(t *testing.T) {
 	for want, err := range map[string]error{
 		`There is no Okta user "Bo". Please check the name.`: access.WhichUser("Bo", nil),
-		`"Sam" does not name one Okta user. Which one is meant? "Sam Taylor" ("sam@example.com"); "Sam 'x'" ("s@example.com")`: access.WhichUser("Sam", []okta.User{
+		`"Sam" does not name one Okta user. Which one do you mean? "Sam Taylor" ("sam@example.com"); "Sam 'x'" ("s@example.com")`: access.WhichUser("Sam", []okta.User{
 			{FirstName: "Sam", LastName: "Taylor", Login: "sam@example.com"}, {FirstName: "Sam", LastName: "\"x\"", Login: "s@example.com"},
 		}),
-		`"Eng" does not name one Okta group. Which one is meant? "Engineering"`: access.WhichGroup("Eng", []okta.Group{{Name: "Engineering"}}),
-		`There is no Okta app "a b". Please check the name.`:                    access.WhichApp("a\nb", nil),
+		`"Eng" does not name one Okta group. Which one do you mean? "Engineering"`: access.WhichGroup("Eng", []okta.Group{{Name: "Engineering"}}),
+		`There is no Okta app "a b". Please check the name.`:                       access.WhichApp("a\nb", nil),
 	} {
 		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Say != want {
 			t.Errorf("got  %v\nwant %s", err, want)

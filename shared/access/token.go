@@ -67,7 +67,7 @@ func (s *tokenSource) Renew(ctx context.Context, refused secret.String) (secret.
 	case err != nil:
 		s.err = err
 	case s.session.OktaUserID != before:
-		s.err = fault.New(fault.Conflict, "Your Okta account is another one now. Please ask again.", errOtherAccount)
+		s.err = fault.New(fault.Conflict, "Another Okta account is connected now. Please ask again.", errOtherAccount)
 	default:
 		s.token = token
 	}

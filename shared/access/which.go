@@ -36,5 +36,5 @@ func which[T any](kind, said string, candidates []T, show func(T) string) error 
 	for i, c := range candidates {
 		shown[i] = show(c)
 	}
-	return fault.New(fault.Conflict, fmt.Sprintf("%s does not name one %s. Which one is meant? %s", quote(said), kind, strings.Join(shown, "; ")), nil)
+	return fault.New(fault.Conflict, fmt.Sprintf("%s does not name one %s. Which one do you mean? %s", quote(said), kind, strings.Join(shown, "; ")), nil)
 }

@@ -132,7 +132,7 @@ func Decode(payload []byte) (Event, error) {
 	}
 	var e Event
 	if err := json.Unmarshal(payload, &e); err != nil {
-		return Event{}, fault.New(fault.Invalid, "This call is not one I can read.", fmt.Errorf("decode event: %w", err))
+		return Event{}, fault.New(fault.Invalid, "I cannot read this call.", fmt.Errorf("decode event: %w", err))
 	}
 	if e.MessageVersion != messageVersion {
 		return e, fault.New(fault.Invalid, "This call is of a version I do not know.", fmt.Errorf("message version %.20q", e.MessageVersion))

@@ -47,29 +47,29 @@ func asFault(ctx context.Context, doing string, err error) error {
 	cause := &serviceError{doing: doing, err: err}
 	switch {
 	case errors.Is(context.Cause(ctx), errTooLong):
-		return fault.New(fault.Upstream, "The assistant took too long and was stopped. What was already asked of your phone goes on by itself.", cause)
+		return fault.New(fault.Upstream, "The assistant took too long, so I stopped it. You can still approve requests that your phone shows.", cause)
 	case ctx.Err() != nil:
-		return fault.New(fault.Upstream, "The answer was interrupted.", cause)
+		return fault.New(fault.Upstream, "The answer was interrupted. Please ask again.", cause)
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		return fault.New(fault.Upstream, "The connection to the assistant broke off. What was already asked of your phone goes on by itself.", cause)
+		return fault.New(fault.Upstream, "The connection to the assistant broke. You can still approve requests that your phone shows.", cause)
 	}
 	switch api.ErrorCode() {
 	case "ThrottlingException", "ThrottledException", "TooManyRequestsException", "ServiceQuotaExceededException", "ModelNotReadyException":
 		return fault.New(fault.Upstream, "The assistant is busy. Please try again in a moment.", cause)
 	case "AccessDeniedException", "UnauthorizedException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException":
-		return fault.New(fault.Internal, "The assistant is closed to this application: the agent service refuses it. Only an operator can change that.", cause)
+		return fault.New(fault.Internal, "The agent service refuses this application. Please tell your administrator.", cause)
 	case "ResourceNotFoundException":
-		return fault.New(fault.Internal, "The assistant is not where it should be. Only an operator can change that.", cause)
+		return fault.New(fault.Internal, "The configured agent does not exist. Please tell your administrator.", cause)
 	case "DependencyFailedException", "BadGatewayException", "RuntimeClientError":
-		return fault.New(fault.Upstream, "A tool of the assistant failed. Whether it had an effect is not known; ask how it stands before you try again.", cause)
+		return fault.New(fault.Upstream, "A tool of the assistant failed. I do not know whether it had an effect; please check before you try again.", cause)
 	case "ConflictException", "RetryableConflictException":
 		return fault.New(fault.Conflict, "The assistant is still busy with your last message. Please wait for its answer.", cause)
 	case "ValidationException":
-		return fault.New(fault.Invalid, "The assistant could not take this message. If it is still answering, wait for that; otherwise start a new chat.", cause)
+		return fault.New(fault.Invalid, "The assistant refused this message. If it is still answering, please wait; otherwise start a new chat.", cause)
 	default:
-		return fault.New(fault.Upstream, "The assistant did not answer as it should. Please try again.", cause)
+		return fault.New(fault.Upstream, "The assistant gave an invalid answer. Please try again.", cause)
 	}
 }
 

@@ -76,7 +76,7 @@ func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 			}
 			if left == 0 {
 				h.settle(ctx, t.SessionID, refuse(calls, tooManyInAll))
-				return fault.New(fault.Upstream, "The assistant took too many steps and was stopped. Please ask for less at once.", errors.New("tool calls of the turn exhausted"))
+				return fault.New(fault.Upstream, "The assistant took too many steps, so I stopped it. Please ask for less at once.", errors.New("tool calls of the turn exhausted"))
 			}
 			run := calls[:min(len(calls), maxAnswerCalls, left)]
 			left -= len(run)

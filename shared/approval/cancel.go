@@ -28,14 +28,14 @@ func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Appro
 		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
 	}
 	if a.Status == Cancelled { // by an earlier try, perhaps without its record
-		return a, errors.Join(fault.New(fault.Conflict, "This is cancelled already.", nil), recordCancelled(ctx, trail, a))
+		return a, errors.Join(fault.New(fault.Conflict, "This is already cancelled.", nil), recordCancelled(ctx, trail, a))
 	}
 	t, err := a.Cancel(now, reason)
 	if err == nil {
 		a, err = store.Transition(ctx, t)
 	}
 	if errors.Is(err, ErrNoTransition) || errors.Is(err, ErrStale) {
-		return a, fault.New(fault.Conflict, "It is too late to cancel this: it has been decided already.", err)
+		return a, fault.New(fault.Conflict, "It is too late to cancel this: it is already decided.", err)
 	}
 	if err != nil {
 		return a, err
@@ -53,7 +53,7 @@ func recordCancelled(ctx context.Context, trail audit.Recorder, a Approval) erro
 		return nil
 	}
 	if err := trail.Add(ctx, e); err != nil {
-		return fault.New(fault.Upstream, "It is cancelled, but your activity does not show it yet: the record could not be written.", err)
+		return fault.New(fault.Upstream, "It is cancelled, but I could not write that to your activity.", err)
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ type Reason string
 // The reasons.
 const (
 	ByHand    Reason = "You cancelled it. Ignore the request on your phone."
-	SignedOut Reason = "You signed out before it was carried out; nothing was changed."
+	SignedOut Reason = "You signed out before I began. Nothing has changed."
 )
 
 // Cancel takes an approval back that nobody has begun to carry out.

@@ -402,7 +402,7 @@ func (p Param) Parse(value string) (string, error) {
 		return "", nil
 	}
 	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-		return "", invalid(errors.New("control characters in a parameter"), "The parameter %s holds characters that cannot be part of it.", p.Name)
+		return "", invalid(errors.New("control characters in a parameter"), "The parameter %s contains invalid characters.", p.Name)
 	}
 	switch {
 	case len(p.Enum) > 0:

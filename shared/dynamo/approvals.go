@@ -269,7 +269,7 @@ func (s *Approvals) CountPush(ctx context.Context, owner session.Subject, now ti
 		token:     token,
 	})
 	if errors.Is(err, errCondition) {
-		return fault.New(fault.Conflict, "Your phone was asked several times within the last minute. Please wait a minute, then ask again.", nil)
+		return fault.New(fault.Conflict, "Your phone got several requests within a minute. Please ask again in a minute.", nil)
 	}
 	return err
 }

@@ -223,5 +223,5 @@ func classify(err error, doing string) error {
 }
 
 func unavailable(err error) error {
-	return fault.New(fault.Upstream, "Steward's own store did not answer. Please try again in a minute; nothing was changed.", err)
+	return fault.New(fault.Upstream, "Steward's database did not answer. Nothing has changed. Please try again in a minute.", err)
 }

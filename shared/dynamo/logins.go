@@ -27,7 +27,7 @@ func (s *Sessions) TakeTurn(ctx context.Context, k session.LoginKey, now, until 
 	if _, err := s.Login(ctx, k); err != nil {
 		return "", err
 	}
-	return "", fault.New(fault.Conflict, "One question at a time: your last one is still being answered. Please wait until it is, then ask again.", errors.New("another turn is running"))
+	return "", fault.New(fault.Conflict, "I am still answering your last question. Please ask again when I have finished.", errors.New("another turn is running"))
 }
 
 // EndTurn gives back the turn that was taken with token. A turn that another one has followed is no error.

@@ -70,7 +70,7 @@ func (s *Sessions) create(ctx context.Context, row any) error {
 	}
 	err = s.table.insert(ctx, it)
 	if errors.Is(err, errCondition) {
-		return fault.New(fault.Conflict, "The sign-in could not be completed. Please sign in again.", err)
+		return fault.New(fault.Conflict, "I could not complete your sign-in. Please sign in again.", err)
 	}
 	return err
 }

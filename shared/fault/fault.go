@@ -127,7 +127,7 @@ func Answer(ctx context.Context, log *slog.Logger, err error) (say, ref string) 
 	}
 	log.LogAttrs(ctx, level, "answered with a fault", slog.String("kind", string(kind)), slog.String("ref", ref), slog.Any("err", err))
 
-	say = "Something went wrong on our side. Please try again; if it stays, quote the reference."
+	say = "Something went wrong on our side. Please try again. If it happens again, tell your administrator the reference."
 	if e, ok := errors.AsType[*Error](err); ok && e.Say != "" {
 		say = e.Say
 	}

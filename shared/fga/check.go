@@ -47,9 +47,9 @@ func (c Claim) User(sub, email string, emailVerified bool) (string, error) {
 	id := sub
 	switch {
 	case c == ClaimEmail && !emailVerified:
-		return "", fault.New(fault.Denied, "Your e-mail address is not verified, so your permissions cannot be looked up.", nil)
+		return "", fault.New(fault.Denied, "Your e-mail address is not verified, so I cannot look up your permissions.", nil)
 	case c == ClaimEmail && strings.ContainsFunc(email, func(r rune) bool { return r > unicode.MaxASCII }):
-		return "", fault.New(fault.Denied, "Your e-mail address has a character other than ASCII, so your permissions cannot be looked up.", nil)
+		return "", fault.New(fault.Denied, "Your e-mail address has a character other than ASCII, so I cannot look up your permissions.", nil)
 	case c == ClaimEmail:
 		id = strings.ToLower(strings.TrimSpace(email))
 	case c != ClaimSub:
@@ -57,7 +57,7 @@ func (c Claim) User(sub, email string, emailVerified bool) (string, error) {
 	}
 	user := TypeUser + ":" + id
 	if err := validateRef(user, maxUser); err != nil {
-		return "", fault.New(fault.Denied, "Your account has a name that permissions cannot be looked up for.", fmt.Errorf("claim %s: %w", c, err))
+		return "", fault.New(fault.Denied, "I cannot look up permissions for the name of your account.", fmt.Errorf("claim %s: %w", c, err))
 	}
 	return user, nil
 }

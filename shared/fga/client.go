@@ -37,7 +37,7 @@ func NewClient(invoker Invoker, functionName string) *Client {
 func (c *Client) Ask(ctx context.Context, r Request) ([]Decision, error) {
 	unknown := slices.Repeat([]Decision{Unknown}, len(r.Checks))
 	if err := r.Validate(); err != nil {
-		return unknown, fault.New(fault.Invalid, "That cannot be checked against your permissions, so nothing was done.", fmt.Errorf("fga request: %w", err))
+		return unknown, fault.New(fault.Invalid, "I cannot check this against your permissions, so I did nothing.", fmt.Errorf("fga request: %w", err))
 	}
 	payload, err := json.Marshal(r)
 	if err != nil {
@@ -66,5 +66,5 @@ func (c *Client) Ask(ctx context.Context, r Request) ([]Decision, error) {
 }
 
 func couldNotCheck(cause error) error {
-	return fault.New(fault.Upstream, "Could not check your permissions just now, so nothing was done. Please try again in a moment.", cause)
+	return fault.New(fault.Upstream, "I could not check your permissions, so I did nothing. Please try again in a moment.", cause)
 }

@@ -60,7 +60,7 @@ func TestClientDoubt(t *testing.T) {
 			if fault.KindOf(err) != tc.kind {
 				t.Errorf("err = %v, want kind %q", err, tc.kind)
 			}
-			if e, ok := errors.AsType[*fault.Error](err); ok && (!strings.Contains(e.Say, "Could not check") || strings.Contains(e.Say, "boom")) {
+			if e, ok := errors.AsType[*fault.Error](err); ok && (!strings.Contains(e.Say, "could not check") || strings.Contains(e.Say, "boom")) {
 				t.Errorf("says %q", e.Say)
 			}
 		})

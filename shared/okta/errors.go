@@ -162,18 +162,18 @@ var answers = map[Kind]struct {
 	say  string
 }{
 	KindToken:       {fault.Unauthenticated, "Okta does not accept your connection any more. Please connect Okta again."},
-	KindScope:       {fault.Denied, "Your Okta connection was not granted what this needs. Connect Okta again, or ask an Okta administrator to grant the scope."},
+	KindScope:       {fault.Denied, "Your Okta connection lacks a permission for this. Please connect Okta again, or ask an Okta administrator to grant the scope."},
 	KindRole:        {fault.Denied, "Okta refused: your own Okta role does not allow this."},
-	KindInvalid:     {fault.Invalid, "Okta does not accept this as it was given."},
-	KindNotFound:    {fault.NotFound, "Okta knows nothing by that id, or does not show it to you."},
-	KindState:       {fault.Conflict, "Okta refused: the present status does not allow this."},
-	KindConflict:    {fault.Conflict, "Okta refused: it is so already, or another change is still going on."},
+	KindInvalid:     {fault.Invalid, "Okta refused this as invalid."},
+	KindNotFound:    {fault.NotFound, "Okta has nothing with that id, or does not show it to you."},
+	KindState:       {fault.Conflict, "Okta refused: the current status does not allow this."},
+	KindConflict:    {fault.Conflict, "Okta refused: this is already so, or another change is still running."},
 	KindUnsupported: {fault.Invalid, "Okta does not allow this kind of object to be changed this way."},
 	KindRateLimited: {fault.Upstream, "Okta is receiving too many requests right now. Please try again in a minute."},
 	KindUnavailable: {fault.Upstream, "Okta reports a problem of its own. Please try again later."},
 	KindTimeout:     {fault.Upstream, "Okta did not answer in time."},
 	KindUnreachable: {fault.Upstream, "Okta could not be reached."},
-	KindGarbled:     {fault.Upstream, "Okta gave an answer that makes no sense. Please try again later."},
+	KindGarbled:     {fault.Upstream, "Okta gave an invalid answer. Please try again later."},
 }
 
 // Fault turns an error of this package into a *fault.Error for people. Other
@@ -188,7 +188,7 @@ func Fault(err error) error {
 	}
 	answer := answers[e.Kind]
 	if e.unknown {
-		answer.say += " Whether the change was made is not known; please look before you repeat it."
+		answer.say += " I do not know whether the change was made; please look before you repeat it."
 	}
 	action := fault.NoAction
 	if e.Kind == KindToken || e.Kind == KindScope {

@@ -206,7 +206,7 @@ func TestLostAnswerIsUnknownAndNotRepeated(t *testing.T) {
 	if !okta.Unknown(err) || f.MailCount(oktatest.Bob, oktatest.MailResetPassword) != 1 {
 		t.Errorf("%v after %d mails", err, f.MailCount(oktatest.Bob, oktatest.MailResetPassword))
 	}
-	if !strings.Contains(sayOf(err), "not known") {
+	if !strings.Contains(sayOf(err), "do not know") {
 		t.Errorf("we say %q", sayOf(err))
 	}
 

@@ -40,7 +40,7 @@ func (q *Queue) Send(ctx context.Context, m approval.Message, delay time.Duratio
 		QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(seconds), //nolint:gosec // at most 900
 	})
 	if err != nil {
-		return fault.New(fault.Upstream, "The change could not be put in line. Please try again in a minute; nothing was changed.", fmt.Errorf("send message: %w", err))
+		return fault.New(fault.Upstream, "I could not start the change. Nothing has changed. Please try again in a minute.", fmt.Errorf("send message: %w", err))
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func explain(arn string, err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok || err == nil {
 		return err
 	}
-	return fault.New(fault.Upstream, "A setting of Steward could not be read just now. Please try again in a moment.", fmt.Errorf("read secret %s: %w", arn, err))
+	return fault.New(fault.Upstream, "I could not read a setting of Steward. Please try again in a moment.", fmt.Errorf("read secret %s: %w", arn, err))
 }
 
 func empty(arn string, cause error) error {

@@ -110,10 +110,10 @@ func TestGetFails(t *testing.T) {
 	}{
 		"never filled":    {problem(400, "ResourceNotFoundException"), fault.Internal, "the secret steward/fga-client has no value yet"},
 		"filled with air": {value(" \n"), fault.Internal, "the secret steward/fga-client has no value yet"},
-		"not allowed":     {problem(400, "AccessDeniedException"), fault.Upstream, "could not be read"},
-		"throttled":       {problem(400, "ThrottlingException"), fault.Upstream, "could not be read"},
-		"down":            {problem(500, "InternalServiceError"), fault.Upstream, "could not be read"},
-		"garbage":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, canary) }, fault.Upstream, "could not be read"},
+		"not allowed":     {problem(400, "AccessDeniedException"), fault.Upstream, "could not read"},
+		"throttled":       {problem(400, "ThrottlingException"), fault.Upstream, "could not read"},
+		"down":            {problem(500, "InternalServiceError"), fault.Upstream, "could not read"},
+		"garbage":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, canary) }, fault.Upstream, "could not read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failing := true

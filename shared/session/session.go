@@ -133,5 +133,5 @@ func NotSignedIn(cause error) error {
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", ErrNotSignedIn, cause)
 	}
-	return fault.New(fault.Unauthenticated, "Nobody is signed in here. Please open Steward in the browser, sign in, and ask there.", err)
+	return fault.New(fault.Unauthenticated, "You are not signed in here. Please open Steward in the browser, sign in, and ask there.", err)
 }

@@ -160,7 +160,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 		Count: func(ctx context.Context, id session.ID) error {
 			wait, err := limits.OfSession(ctx, id, calls, now())
 			if err == nil && wait > 0 {
-				err = fault.New(fault.Conflict, fmt.Sprintf("That was a lot within a minute. Please go on in %d seconds.", int(wait/time.Second)+1), errTooManyCalls)
+				err = fault.New(fault.Conflict, fmt.Sprintf("You are asking too often. Please try again in %d seconds.", int(wait/time.Second)+1), errTooManyCalls)
 			}
 			return err
 		},

@@ -35,7 +35,7 @@ func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) err
 	if baseErr != nil {
 		return err
 	}
-	say := fmt.Sprintf("Nobody is signed in here. Please sign in at %s and ask there.", base)
+	say := fmt.Sprintf("You are not signed in here. Please sign in at %s and ask there.", base)
 	if d.Linking && event.Agent.Alias == testAlias {
 		id, idErr := session.ParseID(event.SessionID)
 		sealer, sealErr := d.Sealer(ctx)
@@ -43,7 +43,7 @@ func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) err
 			if code, codeErr := session.LinkCode(sealer, id, d.Now()); codeErr == nil {
 				page := base.JoinPath("link")
 				page.RawQuery = url.Values{"session": {string(id)}}.Encode()
-				say = fmt.Sprintf("Nobody is signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)
+				say = fmt.Sprintf("You are not signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)
 			}
 		}
 	}

@@ -40,8 +40,8 @@ func TestDoorTellsWhereToSignIn(t *testing.T) {
 		{"linking off", false, base, "TSTALIASID", nobody, []string{"sign in at https://chat.example.com/"}, []string{code, "/link"}},
 		{"linking on, in the test window", true, base, "TSTALIASID", nobody, []string{"https://chat.example.com/link?session=console-1", code}, nil},
 		{"linking on, elsewhere", true, base, "PRODALIAS1", nobody, []string{"sign in at https://chat.example.com/"}, []string{code, "/link"}},
-		{"no address known", true, nil, "TSTALIASID", nobody, []string{"Nobody is signed in here"}, []string{code}},
-		{"address cannot be had", true, func(context.Context) (*url.URL, error) { return nil, errors.New("throttled") }, "TSTALIASID", nobody, []string{"Nobody is signed in here"}, []string{code}},
+		{"no address known", true, nil, "TSTALIASID", nobody, []string{"You are not signed in here"}, []string{code}},
+		{"address cannot be had", true, func(context.Context) (*url.URL, error) { return nil, errors.New("throttled") }, "TSTALIASID", nobody, []string{"You are not signed in here"}, []string{code}},
 		{"a token that Okta refuses", true, base, "TSTALIASID", fault.New(fault.Unauthenticated, "Please connect Okta again.", nil), []string{"Please connect Okta again."}, []string{code, "Nobody"}},
 		{"another refusal", true, base, "TSTALIASID", fault.New(fault.Denied, "You may not.", nil), []string{"You may not."}, []string{code, "sign in"}},
 	} {
