@@ -152,9 +152,7 @@ func (s *Approvals) insert(ctx context.Context, a approval.Approval, lock item, 
 		"approval_id": text(a.ID), "by_session": text(string(a.SessionID)),
 		ttlAttribute: ttl(a.ExpiresAt.Add(keep)),
 	}
-	for k, v := range lock {
-		claim[k] = v
-	}
+	maps.Copy(claim, lock)
 	if len(values) == 0 {
 		values = nil
 	}
