@@ -52,6 +52,15 @@ func (w *world) ends(a approval.Approval, status approval.Status, says string) a
 	return a
 }
 
+// recorded counts the entries of frank by kind and result.
+func (w *world) recorded() map[string]int {
+	count := map[string]int{}
+	for _, e := range w.Trail("frank") {
+		count[string(e.Kind)+" "+string(e.Result)]++
+	}
+	return count
+}
+
 func user(id, name string) approval.Ref {
 	return approval.Ref{Type: "okta_user", ID: id, Label: name + "@example.com"}
 }
@@ -230,10 +239,7 @@ func TestAKilledWorkerMakesOneChange(t *testing.T) {
 					if mails := len(w.Okta.Mails()); mails > 1 {
 						t.Errorf("%s: %d mails", where, mails)
 					}
-					trail := map[string]int{}
-					for _, r := range w.Trail("frank") {
-						trail[string(r.Kind)+" "+string(r.Result)]++
-					}
+					trail := w.recorded()
 					if want := map[string]int{"decision approved": 1, "outcome " + string(a.Status): 1}; !maps.Equal(trail, want) {
 						t.Errorf("%s: trail %v, want %v", where, trail, want)
 					}
@@ -265,10 +271,7 @@ func TestALostAnswerOfAWSChangesNothing(t *testing.T) {
 				if c.times(w) != 1 || len(w.Okta.Mails()) > 1 {
 					t.Errorf("answer %d (%s) lost: it happened %d times", n, lost, c.times(w))
 				}
-				trail := map[string]int{}
-				for _, r := range w.Trail("frank") {
-					trail[string(r.Kind)+" "+string(r.Result)]++
-				}
+				trail := w.recorded()
 				if want := map[string]int{"decision approved": 1, "outcome done": 1}; !maps.Equal(trail, want) {
 					t.Errorf("answer %d (%s) lost: trail %v", n, lost, trail)
 				}

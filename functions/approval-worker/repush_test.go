@@ -65,10 +65,7 @@ func TestAWorkerKilledAtTheSecondPushMakesOneChange(t *testing.T) {
 					if pushes := len(w.Pushes("frank")); pushes < 2 || pushes > maxPushes {
 						t.Errorf("%s: %d pushes, want 2 to %d", where, pushes, maxPushes)
 					}
-					trail := map[string]int{}
-					for _, r := range w.Trail("frank") {
-						trail[string(r.Kind)+" "+string(r.Result)]++
-					}
+					trail := w.recorded()
 					if !maps.Equal(trail, want.trail) {
 						t.Errorf("%s: trail %v, want %v", where, trail, want.trail)
 					}
