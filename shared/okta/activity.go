@@ -9,38 +9,22 @@ import (
 
 // LogEvent is one entry of Okta's System Log.
 type LogEvent struct {
-	ID      string
 	Time    time.Time
 	Type    string // as user.session.start
 	Message string
-	Actor   LogEntity
 	Outcome string // SUCCESS, FAILURE, …
-	Targets []LogEntity
-}
-
-// LogEntity is a person or thing that an event names.
-type LogEntity struct {
-	ID          string `json:"id"`
-	Type        string `json:"type"`
-	Login       string `json:"alternateId"`
-	DisplayName string `json:"displayName"`
 }
 
 type eventWire struct {
-	ID      string      `json:"uuid"`
-	Time    time.Time   `json:"published"`
-	Type    string      `json:"eventType"`
-	Message string      `json:"displayMessage"`
-	Actor   LogEntity   `json:"actor"`
-	Targets []LogEntity `json:"target"`
+	Time    time.Time `json:"published"`
+	Type    string    `json:"eventType"`
+	Message string    `json:"displayMessage"`
 	Outcome struct {
 		Result string `json:"result"`
 	} `json:"outcome"`
 }
 
-func (w *eventWire) event() LogEvent {
-	return LogEvent{w.ID, w.Time, w.Type, w.Message, w.Actor, w.Outcome.Result, w.Targets}
-}
+func (w *eventWire) event() LogEvent { return LogEvent{w.Time, w.Type, w.Message, w.Outcome.Result} }
 
 // activityWindow is how far back UserActivity looks.
 const activityWindow = 30 * 24 * time.Hour

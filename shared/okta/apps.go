@@ -46,22 +46,10 @@ func (c *Client) UserApps(ctx context.Context, id UserID) (Page[App], error) {
 	return p, err
 }
 
-// FindApps finds apps whose name or label starts with the query. An empty
-// query lists all.
-func (c *Client) FindApps(ctx context.Context, query string, limit int) (Page[App], error) {
-	op := read("FindApps")
-	if query != "" {
-		var err error
-		if query, err = cleanText(op.name, query); err != nil {
-			return Page[App]{}, err
-		}
-	}
-	return pages(ctx, c, op, limit, (*appWire).app, func(ctx context.Context, size int32) ([]appWire, *sdk.APIResponse, error) {
-		r := c.api.ApplicationAPI.ListApplications(ctx).Limit(size)
-		if query != "" {
-			r = r.Q(query)
-		}
-		return decode[[]appWire](ctx, r.Execute)
+// searchApps lists the apps whose name or label starts with the query.
+func (c *Client) searchApps(ctx context.Context, op operation, query string) (Page[App], error) {
+	return pages(ctx, c, op, pageSize, (*appWire).app, func(ctx context.Context, size int32) ([]appWire, *sdk.APIResponse, error) {
+		return decode[[]appWire](ctx, c.api.ApplicationAPI.ListApplications(ctx).Q(query).Limit(size).Execute)
 	})
 }
 

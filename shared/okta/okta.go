@@ -243,6 +243,18 @@ func doTwo[R request](ctx context.Context, c *Client, op operation, build func(c
 	})
 }
 
+// doByMail is doOne for a request that makes a link for the person. Okta mails the link if it is asked to, and would
+// return it otherwise.
+func doByMail[M any, R interface {
+	SendEmail(bool) R
+	Execute() (M, *sdk.APIResponse, error)
+}](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id string) R) (Meta, error) {
+	return c.do(ctx, op, func(ctx context.Context) error {
+		_, _, err := build(ctx, op.ids[0].String()).SendEmail(true).Execute()
+		return err
+	})
+}
+
 // one makes a request that is answered with one object M.
 func one[M, T any](ctx context.Context, c *Client, op operation, convert func(*M) T,
 	execute func(context.Context) (*M, *sdk.APIResponse, error),

@@ -147,13 +147,13 @@ func TestReads(t *testing.T) {
 
 	u, meta, err := c.Me(ctx)
 	if err != nil || u.ID != oktatest.Alice || u.Login != "alice@example.com" || u.Email != u.Login || u.Name() != "Alice Adams" ||
-		u.Status != okta.Active || u.Created.IsZero() || u.Activated.IsZero() || u.StatusChanged.IsZero() || u.LastLogin.IsZero() || u.PasswordChanged.IsZero() {
+		u.Status != okta.Active || u.LastLogin.IsZero() || u.PasswordChanged.IsZero() {
 		t.Errorf("Me = %+v, %v", u, err)
 	}
 	if meta.RequestID == "" || meta.RequestID != f.lastRequest().RequestID {
 		t.Errorf("request id %q is not Okta's %q", meta.RequestID, f.lastRequest().RequestID)
 	}
-	if u, _, err := c.User(ctx, oktatest.StagedPerson); err != nil || u.Status != okta.Staged || !u.LastLogin.IsZero() || !u.Activated.IsZero() {
+	if u, _, err := c.User(ctx, oktatest.StagedPerson); err != nil || u.Status != okta.Staged || !u.LastLogin.IsZero() || !u.PasswordChanged.IsZero() {
 		t.Errorf("User = %+v, %v: null times are zero", u, err)
 	}
 	groupName := func(g okta.Group) string { return g.Name }
@@ -167,8 +167,7 @@ func TestReads(t *testing.T) {
 		{"members", list(c.GroupMembers(ctx, pair, 0))(okta.User.Name), []string{"Dave Davis", "Erin Evans"}},
 		{"a null description", result(c.GroupByID(ctx, oktatest.Support)), okta.Group{ID: oktatest.Support, Name: "Support", Type: okta.OktaGroup}},
 		{"apps", list(c.UserApps(ctx, oktatest.Alice))(app), []string{oktatest.Salesforce + " salesforce Salesforce ", oktatest.Jira + " jira_onprem Jira "}},
-		{"an app by its name", list(c.FindApps(ctx, "fig", 10))(app), []string{oktatest.Figma + " figma Figma ACTIVE"}},
-		{"all apps", list(c.FindApps(ctx, "", 0))(func(a okta.App) string { return a.Label }), []string{"Salesforce", "Jira", "Figma"}},
+		{"an app", result(c.AppByID(ctx, oktatest.Figma)), okta.App{ID: oktatest.Figma, Name: "figma", Label: "Figma", Status: "ACTIVE"}},
 		{"factors", list(c.UserFactors(ctx, oktatest.Alice))(factorType), []string{"push", "token:software:totp", "email"}},
 		{"a member", result(c.IsMember(ctx, oktatest.Engineering, oktatest.Alice)), true},
 		{"a member, on the first page", result(c.IsMember(ctx, oktatest.Everyone, oktatest.Alice)), true},
@@ -775,7 +774,7 @@ func TestActivity(t *testing.T) {
 	var types []string
 	for _, e := range p.Items {
 		types = append(types, e.Type)
-		if e.Actor.ID != oktatest.Frank || e.Outcome != "SUCCESS" || e.Time.IsZero() || len(e.Targets) != 1 || e.Targets[0].ID != oktatest.Bob {
+		if e.Outcome != "SUCCESS" || e.Message == "" || e.Time.IsZero() {
 			t.Errorf("%+v", e)
 		}
 	}

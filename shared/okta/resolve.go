@@ -82,14 +82,15 @@ func (c *Client) ResolveGroup(ctx context.Context, text string) (Group, []Group,
 // ResolveApp finds the one app that text means, an id, a label or a name, in
 // the manner of [Client.ResolveUser].
 func (c *Client) ResolveApp(ctx context.Context, text string) (App, []App, error) {
-	text, err := cleanText("ResolveApp", text)
+	op := read("ResolveApp")
+	text, err := cleanText(op.name, text)
 	if err != nil {
 		return App{}, nil, err
 	}
 	if id := AppID(text); id.Valid() {
 		return ifFound(c.AppByID(ctx, id))
 	}
-	p, err := c.FindApps(ctx, text, pageSize)
+	p, err := c.searchApps(ctx, op, text)
 	if err != nil {
 		return App{}, nil, err
 	}

@@ -34,9 +34,6 @@ type User struct {
 	LastName  string
 	Status    Status
 
-	Created         time.Time
-	Activated       time.Time
-	StatusChanged   time.Time
 	LastLogin       time.Time
 	PasswordChanged time.Time
 }
@@ -49,9 +46,6 @@ type userModel interface {
 	GetId() string
 	GetStatus() string
 	GetProfile() sdk.UserProfile
-	GetCreated() time.Time
-	GetActivated() time.Time
-	GetStatusChanged() time.Time
 	GetLastLogin() time.Time
 	GetPasswordChanged() time.Time
 }
@@ -63,10 +57,8 @@ func userOf[M any, P interface {
 	m := P(model)
 	profile := m.GetProfile()
 	return User{
-		ID: UserID(m.GetId()), Status: Status(m.GetStatus()),
+		ID: UserID(m.GetId()), Status: Status(m.GetStatus()), LastLogin: m.GetLastLogin(), PasswordChanged: m.GetPasswordChanged(),
 		Login: profile.GetLogin(), Email: profile.GetEmail(), FirstName: profile.GetFirstName(), LastName: profile.GetLastName(),
-		Created: m.GetCreated(), Activated: m.GetActivated(), StatusChanged: m.GetStatusChanged(),
-		LastLogin: m.GetLastLogin(), PasswordChanged: m.GetPasswordChanged(),
 	}
 }
 
@@ -152,19 +144,15 @@ func (c *Client) IsMember(ctx context.Context, group GroupID, user UserID) (bool
 
 // Factor is an enrolled factor, without the phone number or key it is enrolled with.
 type Factor struct {
-	ID       string
 	Type     string // push, token:software:totp, sms, …
 	Provider string
 	Status   string
-	Created  time.Time
 }
 
 type factorWire struct {
-	ID       string    `json:"id"`
-	Type     string    `json:"factorType"`
-	Provider string    `json:"provider"`
-	Status   string    `json:"status"`
-	Created  time.Time `json:"created"`
+	Type     string `json:"factorType"`
+	Provider string `json:"provider"`
+	Status   string `json:"status"`
 }
 
 func (w *factorWire) factor() Factor { return Factor(*w) }
@@ -179,10 +167,7 @@ func (c *Client) UserFactors(ctx context.Context, id UserID) (Page[Factor], erro
 
 // ResetPassword makes Okta mail the person a link to choose a new password.
 func (c *Client) ResetPassword(ctx context.Context, id UserID) (Meta, error) {
-	return c.do(ctx, change("ResetPassword", id), func(ctx context.Context) error {
-		_, _, err := c.api.UserAPI.GenerateResetPasswordToken(ctx, string(id)).SendEmail(true).Execute()
-		return err
-	})
+	return doByMail(ctx, c, change("ResetPassword", id), c.api.UserAPI.GenerateResetPasswordToken)
 }
 
 // ExpirePassword makes the person choose a new password at the next sign-in.
@@ -210,19 +195,13 @@ func (c *Client) Unsuspend(ctx context.Context, id UserID) (Meta, error) {
 
 // Activate activates a staged or deactivated person; Okta mails them the link.
 func (c *Client) Activate(ctx context.Context, id UserID) (Meta, error) {
-	return c.do(ctx, transition("Activate", id), func(ctx context.Context) error {
-		_, _, err := c.api.UserAPI.ActivateUser(ctx, string(id)).SendEmail(true).Execute()
-		return err
-	})
+	return doByMail(ctx, c, transition("Activate", id), c.api.UserAPI.ActivateUser)
 }
 
 // Reactivate makes Okta mail the activation link once more to a person who was
 // activated and has not signed in yet.
 func (c *Client) Reactivate(ctx context.Context, id UserID) (Meta, error) {
-	return c.do(ctx, transition("Reactivate", id), func(ctx context.Context) error {
-		_, _, err := c.api.UserAPI.ReactivateUser(ctx, string(id)).SendEmail(true).Execute()
-		return err
-	})
+	return doByMail(ctx, c, transition("Reactivate", id), c.api.UserAPI.ReactivateUser)
 }
 
 // Deactivate deactivates a person. Okta takes their apps away for good.
