@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES   := shared functions infra infra/local
-FUNCTIONS := okta-groups ciba fga-authorizer chat approval-worker
+# The functions of infra/fleet, asked for by those recipes that need them.
+FUNCTIONS  = $(shell cd infra && GOWORK=off go run ./cmd/bundle -list)
 AGENT     ?= classic
 STAGE     ?= dev
 
@@ -32,7 +33,6 @@ local: local-binaries ## run everything on this computer: http://localhost:3000 
 	@set -e; start=$$SECONDS; (cd infra/local && go build -o ../../build/local/steward-local .); echo "Built in $$((SECONDS - start)) s."
 	@exec build/local/steward-local
 
-# One go build for all five, so that the compiler shares what they share.
 .PHONY: local-binaries
 local-binaries:
 	@set -e; start=$$SECONDS; echo "Building the functions for this computer."; \
@@ -51,7 +51,7 @@ build: ## build/<function>/bootstrap (linux/arm64) and build/<function>.zip, the
 	@set -e; for f in $(FUNCTIONS); do \
 		(cd functions && GOOS=linux GOARCH=arm64 go build $(BUILDFLAGS) -o ../build/$$f/bootstrap ./$$f); \
 	done
-	@cd infra && go run ./cmd/bundle $(FUNCTIONS)
+	@cd infra && go run ./cmd/bundle
 
 # The order of the tests. A run with the seed of a failure repeats its order: make test SEED=…
 SEED := $(or $(SEED),$(shell date +%s))

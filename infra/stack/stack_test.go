@@ -191,14 +191,6 @@ func (t template) of(kind string) map[string]resource {
 	return found
 }
 
-func TestTemplatesAreNotShared(t *testing.T) {
-	const source = "ApprovalWorkerSource"
-	clear(synthesized(t, "classic-dev").Resources[source].Properties)
-	if len(synthesized(t, "classic-dev").Resources[source].Properties) == 0 {
-		t.Error("what one test removed from its template is missing from another's")
-	}
-}
-
 func TestGolden(t *testing.T) {
 	for _, v := range variants {
 		if !v.golden {

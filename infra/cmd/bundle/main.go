@@ -1,4 +1,5 @@
-// Command bundle packs build/<function>/bootstrap into build/<function>.zip, the form in which Lambda takes it. The
+// Command bundle packs build/<function>/bootstrap into build/<function>.zip, the form in which Lambda takes it. With -list
+// it prints the names of the functions, for the Makefile. The
 // same binary gives the same bytes whoever packs it and whenever, so an unchanged function keeps its asset hash and is
 // not deployed again.
 package main
@@ -7,24 +8,35 @@ import (
 	"archive/zip"
 	"compress/flate"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/steward-iam/steward/infra/fleet"
 )
 
 func main() {
-	if err := run("../build", os.Args[1:]); err != nil {
+	list := flag.Bool("list", false, "print the names of the functions and pack nothing")
+	flag.Parse()
+	var names []string
+	for _, fn := range fleet.Steward().Functions {
+		names = append(names, fn.Name)
+	}
+	if *list {
+		_, _ = fmt.Println(strings.Join(names, " ")) //nolint:forbidigo // the output of the command
+		return
+	}
+	if err := run("../build", names); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 func run(dir string, functions []string) error {
-	if len(functions) == 0 {
-		return errors.New("usage: bundle function…")
-	}
 	for _, name := range functions {
 		if err := bundle(filepath.Join(dir, name, "bootstrap"), filepath.Join(dir, name+".zip")); err != nil {
 			return fmt.Errorf("bundle %s: %w", name, err)

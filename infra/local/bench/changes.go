@@ -61,7 +61,7 @@ func changes(ctx context.Context, f *run.Fleet, t sessions, r *Report) error {
 				return err
 			}
 		}
-		r.Asked[c.operation] = timing(taken, c.chain)
+		r.Asked[c.operation] = timing(taken, c.chain, 0)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func tableOf(f *run.Fleet) sessions {
 }
 
 // signIn signs a person in and tells the session.
-func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*chatclient.Visitor, string, error) {
+func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*chatclient.Client, string, error) {
 	v, err := chatclient.SignIn(ctx, f.ChatURL, email)
 	if err != nil {
 		return nil, "", err

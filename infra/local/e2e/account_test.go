@@ -35,6 +35,8 @@ func TestAnotherPersonsOktaAccountIsRefused(t *testing.T) {
 		b.click("#approve")
 	}
 
+	b.await("the offer to connect", `document.querySelector("[data-testid=connect-card]")`)
+	b.shot("connect")
 	connect("frank@example.com")
 	b.await("the page about the account", `document.querySelector("[data-testid=wrong-account]")`)
 	contains(t, "the page", b.text("main"), "the Okta account of frank@example.com", "signed in as alice@example.com", "I disconnected it")

@@ -171,12 +171,12 @@ func TestSecretsAreInSealedRowsOnly(t *testing.T) {
 func useEverything(t *testing.T, f *run.Fleet) {
 	t.Helper()
 	alice, bob := signIn(t, f, "alice@example.com"), signIn(t, f, "bob@example.com")
-	say := func(v *chatclient.Visitor, message string) chatclient.Answer {
+	say := func(v *chatclient.Client, message string) chatclient.Answer {
 		t.Helper()
 		return answer(t, v, message)
 	}
 	say(alice, "What are my Okta groups?") // not connected
-	for _, v := range []*chatclient.Visitor{alice, bob} {
+	for _, v := range []*chatclient.Client{alice, bob} {
 		if err := v.Connect(t.Context(), "approve"); err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,7 @@ func seeded(t *testing.T) *rand.Rand {
 
 // admin is a signed-in administrator.
 type admin struct {
-	visitor     *chatclient.Visitor
+	visitor     *chatclient.Client
 	subject, id string
 }
 

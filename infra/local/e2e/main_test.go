@@ -62,7 +62,7 @@ func start(t *testing.T, opts run.Options) *run.Fleet {
 	return f
 }
 
-func signIn(t *testing.T, f *run.Fleet, email string) *chatclient.Visitor {
+func signIn(t *testing.T, f *run.Fleet, email string) *chatclient.Client {
 	t.Helper()
 	v, err := chatclient.SignIn(t.Context(), f.ChatURL, email)
 	if err != nil {
@@ -72,7 +72,7 @@ func signIn(t *testing.T, f *run.Fleet, email string) *chatclient.Visitor {
 }
 
 // answer is what the agent answers, which must be without errors.
-func answer(t *testing.T, v *chatclient.Visitor, message string) chatclient.Answer {
+func answer(t *testing.T, v *chatclient.Client, message string) chatclient.Answer {
 	t.Helper()
 	a, err := v.Say(t.Context(), message)
 	if err != nil || len(a.Errors) > 0 {
@@ -82,7 +82,7 @@ func answer(t *testing.T, v *chatclient.Visitor, message string) chatclient.Answ
 }
 
 // say is the text of an answer, errors included.
-func say(t *testing.T, v *chatclient.Visitor, message string) string {
+func say(t *testing.T, v *chatclient.Client, message string) string {
 	t.Helper()
 	a, err := v.Say(t.Context(), message)
 	if err != nil {
@@ -92,7 +92,7 @@ func say(t *testing.T, v *chatclient.Visitor, message string) string {
 }
 
 // approve approves the newest push, and waits until the change is done.
-func approve(t *testing.T, f *run.Fleet, v *chatclient.Visitor, id string) {
+func approve(t *testing.T, f *run.Fleet, v *chatclient.Client, id string) {
 	t.Helper()
 	pushes := f.Tenant.Pushes()
 	if err := f.Tenant.Decide(pushes[len(pushes)-1].ID, "approve"); err != nil {

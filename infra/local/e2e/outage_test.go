@@ -74,7 +74,7 @@ func TestReadsExplainEveryFailure(t *testing.T) {
 }
 
 // recovered asks until the answer is there again. What was under way when the dependency came back may fail once more.
-func recovered(t *testing.T, v *chatclient.Visitor, after string) {
+func recovered(t *testing.T, v *chatclient.Client, after string) {
 	t.Helper()
 	var a chatclient.Answer
 	for range 5 {

@@ -174,23 +174,6 @@ func TestDeniedAndExpiredApprovalsChangeNothing(t *testing.T) {
 	}
 }
 
-// TestConnectOkta connects the account on the page where the agent found it missing.
-func TestConnectOkta(t *testing.T) {
-	f := start(t, run.Options{NotConnected: true})
-	b := newBrowser(t)
-	b.signIn(f, "carol@example.com")
-	if text := b.ask("What are my Okta groups?"); strings.Contains(text, "Everyone") {
-		t.Errorf("got %q without an Okta account", text)
-	}
-	b.await("the offer to connect", `document.querySelector("[data-testid=connect-card] a, [data-testid=connect-card] .button")`)
-	b.shot("connect")
-	b.click("[data-testid=connect-card] a")
-	b.await("the consent page", `document.querySelector('[name="ticket"]')`)
-	b.click(`button[name="decision"][value="approve"]`)
-	b.await("the chat, connected", `document.querySelector('[data-testid="okta-state"]')`)
-	contains(t, "connected", b.ask("What are my Okta groups?"), "Everyone")
-}
-
 // TestNamesAreShownAsText gives groups and people names that would run as HTML.
 func TestNamesAreShownAsText(t *testing.T) {
 	f := start(t, run.Options{})
@@ -257,7 +240,7 @@ func TestKeyboardAndNarrowWindow(t *testing.T) {
 	b.await("the panel", `document.querySelector("#panel.open")`)
 	fits("approvals")
 	until("Cancel", "[data-testid=cancel]")
-	time.Sleep(300 * time.Millisecond) // the panel slides in
+	b.await("the panel is still", `document.getAnimations().length === 0`)
 	b.shot("phone-width-approval")
 	keys("\r")
 	b.await("the card is cancelled", `document.querySelector('`+card("cancelled")+`')`)

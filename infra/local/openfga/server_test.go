@@ -203,21 +203,3 @@ func TestResetRestoresTheDemoTuples(t *testing.T) {
 		t.Error("the reset did not happen")
 	}
 }
-
-func TestWrapSeesEveryRequest(t *testing.T) {
-	s := start(t, Options{Wrap: func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/check") {
-				w.WriteHeader(http.StatusTeapot)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	}})
-	if status, _ := call(t, http.MethodPost, s.URL+"/stores/x/check", nil, ""); status != http.StatusTeapot {
-		t.Errorf("status %d", status)
-	}
-	if status, body := call(t, http.MethodGet, s.URL+"/stores", nil, ""); status != http.StatusOK || !strings.Contains(body, s.StoreID) {
-		t.Errorf("stores: %d %s", status, body)
-	}
-}

@@ -2,16 +2,13 @@ package tenanttest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -23,8 +20,10 @@ import (
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/tenant"
 	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/auth0"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
+	"github.com/steward-iam/steward/shared/secret"
 )
 
 // installation is a world that setup has set up, with a deployment beside it.
@@ -178,6 +177,17 @@ func TestDoctorNamesTheWrongSetting(t *testing.T) {
 	settings := func(change func(*auth0test.Settings)) func(*testing.T, *installation) {
 		return func(_ *testing.T, in *installation) { in.tenant.Configure(change) }
 	}
+	grants := func(change func(*auth0test.ClientGrant)) func(*testing.T, *installation) { // of the application
+		return func(_ *testing.T, in *installation) {
+			in.tenant.Configure(func(s *auth0test.Settings) {
+				for _, g := range s.Grants {
+					if g.ClientID == in.client {
+						change(g)
+					}
+				}
+			})
+		}
+	}
 
 	for name, c := range map[string]struct {
 		spoil   func(*testing.T, *installation)
@@ -229,43 +239,23 @@ func TestDoctorNamesTheWrongSetting(t *testing.T) {
 		"nobody can disconnect": {app(func(c *auth0test.Client) {
 			c.RefreshToken.Policies[0].Scope = []string{"create:me:connected_accounts", "read:me:connected_accounts"}
 		}), "auth0.refresh-audience", "delete:me:connected_accounts"},
-		"grant of the version before": {func(_ *testing.T, in *installation) {
-			in.tenant.Configure(func(s *auth0test.Settings) {
-				for _, g := range s.Grants {
-					if g.ClientID == in.client {
-						g.Scope = []string{"create:me:connected_accounts"}
-					}
-				}
-			})
-		}, "auth0.my-account-grant", "read:me:connected_accounts, delete:me:connected_accounts"},
+		"grant of the version before": {grants(func(g *auth0test.ClientGrant) { g.Scope = []string{"create:me:connected_accounts"} }), "auth0.my-account-grant", "read:me:connected_accounts, delete:me:connected_accounts"},
 		"My Account not active": {func(_ *testing.T, in *installation) {
 			in.tenant.Configure(func(s *auth0test.Settings) { delete(s.APIs, in.tenant.Issuer()+"me/") })
 		}, "auth0.my-account", "Activate"},
-		"no My Account grant": {func(_ *testing.T, in *installation) {
-			in.tenant.Configure(func(s *auth0test.Settings) {
-				s.Grants = slices.DeleteFunc(s.Grants, func(g *auth0test.ClientGrant) bool { return g.ClientID == in.client })
-			})
-		}, "auth0.my-account-grant", "Application Access"},
-		"grant for the client instead of users": {func(_ *testing.T, in *installation) {
-			in.tenant.Configure(func(s *auth0test.Settings) {
-				for _, g := range s.Grants {
-					if g.ClientID == in.client {
-						g.SubjectType = "client"
-					}
-				}
-			})
-		}, "auth0.my-account-grant", "for users"},
-		"MFA always":          {settings(func(s *auth0test.Settings) { s.Guardian.Policies = []string{"all-applications"} }), "auth0.mfa-policy", "Never"},
-		"push off":            {settings(func(s *auth0test.Settings) { s.Guardian.PushEnabled = false }), "auth0.push", "Push Notification"},
-		"no connection":       {env("AUTH0_CONNECTION_NAME", "okta-gone"), "connection.exists", "auth0Connection"},
-		"kind okta":           {conn(func(c *auth0test.Connection) { c.Strategy = "okta" }), "connection.kind", "OpenID Connect"},
-		"front channel":       {option("type", "front_channel"), "connection.type", "Back Channel"},
-		"another org":         {option("issuer", "https://other.okta.com"), "connection.org", "Issuer URL"},
-		"connection disabled": {conn(func(c *auth0test.Connection) { c.EnabledClients = nil }), "connection.enabled", "turn the application on"},
-		"not for signing in":  {conn(func(c *auth0test.Connection) { c.Authentication.Active = false }), "connection.sign-in", "Purpose"},
-		"purpose off":         {conn(func(c *auth0test.Connection) { c.ConnectedAccounts.Active = false }), "connection.purpose", "Connected Accounts for Token Vault"},
-		"no offline_access":   {scope("offline_access"), "connection.offline", "offline_access"},
-		"no logs scope":       {scope("okta.logs.read"), "connection.scopes", "okta.logs.read"},
+		"no My Account grant":                   {grants(func(g *auth0test.ClientGrant) { g.ClientID = "another" }), "auth0.my-account-grant", "Application Access"},
+		"grant for the client instead of users": {grants(func(g *auth0test.ClientGrant) { g.SubjectType = "client" }), "auth0.my-account-grant", "for users"},
+		"MFA always":                            {settings(func(s *auth0test.Settings) { s.Guardian.Policies = []string{"all-applications"} }), "auth0.mfa-policy", "Never"},
+		"push off":                              {settings(func(s *auth0test.Settings) { s.Guardian.PushEnabled = false }), "auth0.push", "Push Notification"},
+		"no connection":                         {env("AUTH0_CONNECTION_NAME", "okta-gone"), "connection.exists", "auth0Connection"},
+		"kind okta":                             {conn(func(c *auth0test.Connection) { c.Strategy = "okta" }), "connection.kind", "OpenID Connect"},
+		"front channel":                         {option("type", "front_channel"), "connection.type", "Back Channel"},
+		"another org":                           {option("issuer", "https://other.okta.com"), "connection.org", "Issuer URL"},
+		"connection disabled":                   {conn(func(c *auth0test.Connection) { c.EnabledClients = nil }), "connection.enabled", "turn the application on"},
+		"not for signing in":                    {conn(func(c *auth0test.Connection) { c.Authentication.Active = false }), "connection.sign-in", "Purpose"},
+		"purpose off":                           {conn(func(c *auth0test.Connection) { c.ConnectedAccounts.Active = false }), "connection.purpose", "Connected Accounts for Token Vault"},
+		"no offline_access":                     {scope("offline_access"), "connection.offline", "offline_access"},
+		"no logs scope":                         {scope("okta.logs.read"), "connection.scopes", "okta.logs.read"},
 		"audience without slash": {func(_ *testing.T, in *installation) {
 			in.deployed["FGA_AUDIENCE"] = strings.TrimSuffix(in.deployed["FGA_AUDIENCE"], "/")
 		}, "fga.audience", "fgaAudience"},
@@ -350,59 +340,21 @@ func otherModel(t *testing.T, in *installation) {
 	in.deployed["FGA_MODEL_ID"] = out.GetAuthorizationModelId()
 }
 
-// disconnect takes the tester's account out of the vault, as the person can in My Account.
+// disconnect takes the tester's account out of the vault, as the person can in the chat.
 func (in *installation) disconnect(t *testing.T) {
 	t.Helper()
-	token := in.myAccountToken(t)
-	for _, a := range in.call(t, http.MethodGet, "me/v1/connected-accounts/accounts", token)["accounts"].([]any) {
-		in.call(t, http.MethodDelete, "me/v1/connected-accounts/accounts/"+a.(map[string]any)["id"].(string), token)
-	}
-}
-
-// myAccountToken gets one for an application of its own, as the person's portal would.
-func (in *installation) myAccountToken(t *testing.T) string {
-	t.Helper()
-	scopes := []string{"create:me:connected_accounts", "read:me:connected_accounts", "delete:me:connected_accounts"}
-	machine := auth0test.WebApp("disconnecter", "its-secret", "https://elsewhere.test/cb")
-	machine.RefreshToken.Policies = []auth0test.AudiencePolicy{{Audience: in.tenant.Issuer() + "me/", Scope: scopes}}
-	in.tenant.Configure(func(s *auth0test.Settings) {
-		s.Clients[machine.ID] = &machine
-		s.Grants = append(s.Grants, &auth0test.ClientGrant{ID: "cgr_1", ClientID: machine.ID, Audience: in.tenant.Issuer() + "me/", Scope: scopes, SubjectType: "user"})
-	})
-	resp, err := http.PostForm(in.tenant.Issuer()+"oauth/token", map[string][]string{
-		"grant_type": {"refresh_token"}, "client_id": {machine.ID}, "client_secret": {machine.Secret},
-		"refresh_token": {in.tenant.SignIn(machine.ID, "alice@example.com")}, "audience": {in.tenant.Issuer() + "me/"}, "scope": {strings.Join(scopes, " ")},
-	})
+	app := auth0.New(auth0.Config{Issuer: in.file.Auth0.Domain.URL, ClientID: in.client, Secret: in.stored("steward/auth0")})
+	token, err := app.MyAccountToken(t.Context(), secret.New(in.env["TESTER"]), auth0.ReadConnectedAccounts, auth0.DeleteConnectedAccounts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	var out map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || out["access_token"] == nil {
-		t.Fatalf("no My Account token: %v %v", out, err)
+	accounts, err := app.ConnectedAccounts(t.Context(), token, "okta-corp")
+	if err != nil || len(accounts) != 1 {
+		t.Fatalf("got %v, %v, want one account", accounts, err)
 	}
-	return out["access_token"].(string)
-}
-
-func (in *installation) call(t *testing.T, method, path, token string) map[string]any {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, in.tenant.Issuer()+path, nil)
-	if err != nil {
+	if err := app.DeleteConnectedAccount(t.Context(), token, accounts[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode/100 != 2 {
-		t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, raw)
-	}
-	out := map[string]any{}
-	_ = json.Unmarshal(raw, &out)
-	return out
 }
 
 // forgetTokens makes the vault lose the tokens while the account still shows as connected.
@@ -474,36 +426,27 @@ func newAgent() *agentFake {
 }
 
 func (f *agentFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	now := time.Now().UTC().Format(time.RFC3339)
-	var v any
-	switch strings.TrimSuffix(r.URL.Path, "/") {
-	case "/agents/AGENT00001/agentaliases/ALIAS00001":
-		v = map[string]any{"agentAlias": map[string]any{
-			"agentId": "AGENT00001", "agentAliasId": "ALIAS00001", "agentAliasName": "live", "agentAliasArn": "arn:a", "agentAliasStatus": "PREPARED", "createdAt": now, "updatedAt": now,
-			"routingConfiguration": []map[string]any{{"agentVersion": "7"}},
-		}}
-	case "/agents/AGENT00001/agentversions/7":
-		v = map[string]any{"agentVersion": map[string]any{
-			"agentId": "AGENT00001", "agentName": "steward", "agentArn": "arn:a", "agentStatus": "PREPARED", "agentResourceRoleArn": "arn:r", "idleSessionTTLInSeconds": 900,
-			"version": "7", "createdAt": now, "updatedAt": now, "instruction": f.instruction,
-		}}
-	case "/agents/AGENT00001/agentversions/7/actiongroups":
-		v = map[string]any{"actionGroupSummaries": []map[string]any{{"actionGroupId": "AG1", "actionGroupName": "all", "actionGroupState": "ENABLED", "updatedAt": now}}}
-	case "/agents/AGENT00001/agentversions/7/actiongroups/AG1":
-		var functions []map[string]any
-		for name, description := range f.functions {
-			functions = append(functions, map[string]any{"name": name, "description": description})
-		}
-		v = map[string]any{"agentActionGroup": map[string]any{
-			"actionGroupId": "AG1", "actionGroupName": "all", "actionGroupState": "ENABLED", "agentId": "AGENT00001", "agentVersion": "7", "createdAt": now, "updatedAt": now,
-			"functionSchema": map[string]any{"functions": functions},
-		}}
-	default:
+	const agent = `"agentId":"AGENT00001","createdAt":"2026-11-24T09:00:00Z","updatedAt":"2026-11-24T09:00:00Z"`
+	var functions []map[string]string
+	for name, description := range f.functions {
+		functions = append(functions, map[string]string{"name": name, "description": description})
+	}
+	schema, _ := json.Marshal(functions)
+	instruction, _ := json.Marshal(f.instruction)
+	answer, ok := map[string]string{
+		"/agents/AGENT00001/agentaliases/ALIAS00001": `{"agentAlias":{` + agent + `,"agentAliasId":"ALIAS00001","agentAliasName":"live","agentAliasArn":"arn:a","agentAliasStatus":"PREPARED",
+			"routingConfiguration":[{"agentVersion":"7"}]}}`,
+		"/agents/AGENT00001/agentversions/7": `{"agentVersion":{` + agent + `,"agentName":"steward","agentArn":"arn:a","agentStatus":"PREPARED","agentResourceRoleArn":"arn:r",
+			"idleSessionTTLInSeconds":900,"version":"7","instruction":` + string(instruction) + `}}`,
+		"/agents/AGENT00001/agentversions/7/actiongroups": `{"actionGroupSummaries":[{"actionGroupId":"AG1","actionGroupName":"all","actionGroupState":"ENABLED","updatedAt":"2026-11-24T09:00:00Z"}]}`,
+		"/agents/AGENT00001/agentversions/7/actiongroups/AG1": `{"agentActionGroup":{` + agent + `,"actionGroupId":"AG1","actionGroupName":"all","actionGroupState":"ENABLED","agentVersion":"7",
+			"functionSchema":{"functions":` + string(schema) + `}}}`,
+	}[strings.TrimSuffix(r.URL.Path, "/")]
+	w.Header().Set("Content-Type", "application/json")
+	if !ok {
 		w.Header().Set("X-Amzn-Errortype", "ResourceNotFoundException")
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = fmt.Fprint(w, `{"message":"not found"}`)
-		return
+		answer = `{"message":"not found"}`
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
+	_, _ = io.WriteString(w, answer)
 }

@@ -308,7 +308,6 @@ func (w *world) walkthrough(t *testing.T) {
 	if err := w.tenant.Decide(pushes[len(pushes)-1].ID, "approve"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(5 * time.Millisecond) // the tenant's interval
 	if a, err := phone.Poll(ctx, asked.AuthReqID, ciba.Request{Subject: aliceSub}, begun, asked.Interval); err != nil || a.Outcome != ciba.Approved {
 		t.Errorf("CIBA poll: %+v, %v", a, err)
 	}

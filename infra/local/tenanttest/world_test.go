@@ -58,7 +58,7 @@ func start(t *testing.T) *world {
 		Clients:   []auth0test.Client{auth0test.Machine("admin", w.env["ADMIN_SECRET"])},
 		Grants:    []auth0test.ClientGrant{{ClientID: "admin", Audience: auth0test.ManagementAPI}},
 		People:    []auth0test.Person{{Email: "alice@example.com", EmailVerified: true, OktaUserID: oktatest.Alice, PushEnrolled: true}},
-		PushLimit: -1, PollInterval: time.Millisecond, MFAAlways: true,
+		PushLimit: -1, PollInterval: time.Nanosecond, MFAAlways: true,
 		OktaToken: func(p auth0test.Person, scopes []string) (string, time.Duration) {
 			return w.org.MintToken(p.OktaUserID, scopes, time.Hour), time.Hour
 		},

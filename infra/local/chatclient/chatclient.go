@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Visitor is a signed-in person.
-type Visitor struct {
+// Client is the chat of one signed-in person.
+type Client struct {
 	Email string
 	Chat  string // address of the chat
 	HTTP  *http.Client
@@ -28,13 +28,13 @@ type Visitor struct {
 var hiddenState = regexp.MustCompile(`name="state" value="([^"]+)"`)
 
 // SignIn goes through the login at the chat of that address, up to its page.
-func SignIn(ctx context.Context, chat, email string) (*Visitor, error) {
+func SignIn(ctx context.Context, chat, email string) (*Client, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, fmt.Errorf("cookies: %w", err)
 	}
-	v := &Visitor{Email: email, Chat: strings.TrimSuffix(chat, "/"), HTTP: &http.Client{Jar: jar, Timeout: 2 * time.Minute}}
-	page, at, err := v.page(ctx, http.MethodGet, v.Chat+"/login", nil)
+	c := &Client{Email: email, Chat: strings.TrimSuffix(chat, "/"), HTTP: &http.Client{Jar: jar, Timeout: 2 * time.Minute}}
+	page, at, err := c.page(ctx, http.MethodGet, c.Chat+"/login", nil)
 	if err != nil {
 		return nil, fmt.Errorf("open the login of %s: %w", email, err)
 	}
@@ -43,20 +43,20 @@ func SignIn(ctx context.Context, chat, email string) (*Visitor, error) {
 		return nil, fmt.Errorf("open the login of %s: %s is no login page", email, at)
 	}
 	form := url.Values{"state": {html.UnescapeString(state[1])}, "person": {email}}
-	if _, at, err = v.page(ctx, http.MethodPost, at.Scheme+"://"+at.Host+"/u/login", form); err != nil {
+	if _, at, err = c.page(ctx, http.MethodPost, at.Scheme+"://"+at.Host+"/u/login", form); err != nil {
 		return nil, fmt.Errorf("sign in %s: %w", email, err)
 	}
-	if at.Scheme+"://"+at.Host+strings.TrimSuffix(at.Path, "/") != v.Chat {
+	if at.Scheme+"://"+at.Host+strings.TrimSuffix(at.Path, "/") != c.Chat {
 		return nil, fmt.Errorf("sign in %s: ended at %s", email, at.Redacted())
 	}
-	return v, nil
+	return c, nil
 }
 
 var hiddenTicket = regexp.MustCompile(`name="ticket" value="([^"]+)"`)
 
 // Connect goes through Connect Okta: the consent page, where decision is "approve" or "deny", and back to the chat's page.
-func (v *Visitor) Connect(ctx context.Context, decision string) error {
-	page, at, err := v.page(ctx, http.MethodGet, v.Chat+"/connect", nil)
+func (c *Client) Connect(ctx context.Context, decision string) error {
+	page, at, err := c.page(ctx, http.MethodGet, c.Chat+"/connect", nil)
 	if err != nil {
 		return fmt.Errorf("open Connect Okta: %w", err)
 	}
@@ -64,14 +64,14 @@ func (v *Visitor) Connect(ctx context.Context, decision string) error {
 	if ticket == nil {
 		return fmt.Errorf("open Connect Okta: %s is no consent page", at.Redacted())
 	}
-	form := url.Values{"ticket": {html.UnescapeString(ticket[1])}, "person": {v.Email}, "decision": {decision}}
-	if _, _, err := v.page(ctx, http.MethodPost, at.Scheme+"://"+at.Host+"/connected-accounts/connect", form); err != nil {
+	form := url.Values{"ticket": {html.UnescapeString(ticket[1])}, "person": {c.Email}, "decision": {decision}}
+	if _, _, err := c.page(ctx, http.MethodPost, at.Scheme+"://"+at.Host+"/connected-accounts/connect", form); err != nil {
 		return fmt.Errorf("consent: %w", err)
 	}
 	return nil
 }
 
-func (v *Visitor) page(ctx context.Context, method, address string, form url.Values) (body string, at *url.URL, err error) {
+func (c *Client) page(ctx context.Context, method, address string, form url.Values) (body string, at *url.URL, err error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", nil, err
@@ -80,7 +80,7 @@ func (v *Visitor) page(ctx context.Context, method, address string, form url.Val
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
 	}
-	res, err := v.HTTP.Do(r)
+	res, err := c.HTTP.Do(r)
 	if err != nil {
 		return "", nil, err
 	}
@@ -118,13 +118,13 @@ type Approval struct {
 }
 
 // Say sends a message and reads the agent's answer to its end.
-func (v *Visitor) Say(ctx context.Context, message string) (Answer, error) {
+func (c *Client) Say(ctx context.Context, message string) (Answer, error) {
 	body, err := json.Marshal(map[string]string{"message": message})
 	if err != nil { // a string always encodes
 		panic(err)
 	}
 	begun := time.Now()
-	res, err := v.send(ctx, http.MethodPost, "/api/chat", body)
+	res, err := c.send(ctx, http.MethodPost, "/api/chat", body)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -190,15 +190,15 @@ func (a *Answer) take(event string, data []byte, begun time.Time) error {
 }
 
 // Approvals are the person's approvals, as the page shows them.
-func (v *Visitor) Approvals(ctx context.Context) ([]Approval, error) {
+func (c *Client) Approvals(ctx context.Context) ([]Approval, error) {
 	var all []Approval
-	return all, v.JSON(ctx, http.MethodGet, "/api/approvals", nil, &all)
+	return all, c.JSON(ctx, http.MethodGet, "/api/approvals", nil, &all)
 }
 
 // Await waits until an approval has come to its end.
-func (v *Visitor) Await(ctx context.Context, id string) (Approval, error) {
+func (c *Client) Await(ctx context.Context, id string) (Approval, error) {
 	for {
-		all, err := v.Approvals(ctx)
+		all, err := c.Approvals(ctx)
 		if err != nil {
 			return Approval{}, err
 		}
@@ -216,7 +216,7 @@ func (v *Visitor) Await(ctx context.Context, id string) (Approval, error) {
 }
 
 // JSON calls the chat's API. in and out may be nil.
-func (v *Visitor) JSON(ctx context.Context, method, path string, in, out any) error {
+func (c *Client) JSON(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
 		var err error
@@ -224,7 +224,7 @@ func (v *Visitor) JSON(ctx context.Context, method, path string, in, out any) er
 			return fmt.Errorf("%s %s: %w", method, path, err)
 		}
 	}
-	res, err := v.send(ctx, method, path, body)
+	res, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -238,17 +238,17 @@ func (v *Visitor) JSON(ctx context.Context, method, path string, in, out any) er
 	return nil
 }
 
-func (v *Visitor) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, method, v.Chat+path, bytes.NewReader(body))
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.Chat+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	r.Header.Set("Origin", v.Chat)
+	r.Header.Set("Origin", c.Chat)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	res, err := v.HTTP.Do(r)
+	res, err := c.HTTP.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
