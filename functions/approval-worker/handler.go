@@ -30,8 +30,7 @@ import (
 
 // approvals is the store of approvals.
 type approvals interface {
-	Approval(ctx context.Context, id session.ID, approvalID string) (approval.Approval, error)
-	Transition(ctx context.Context, t approval.Transition) (approval.Approval, error)
+	approval.Store
 	CountPush(ctx context.Context, owner session.Subject, now time.Time) error
 }
 
@@ -156,7 +155,7 @@ type next struct {
 
 func transition(t approval.Transition, err error) (next, error) { return next{transition: &t}, err }
 
-func wait(d time.Duration) (next, error) { return next{delay: d}, nil }
+func lookAgain(delay time.Duration) (next, error) { return next{delay: delay}, nil }
 
 // work takes an approval from state to state until it is final, or has to wait for something. The end is recorded by whoever finds
 // it, since the worker that came to it may have crashed before.
@@ -205,7 +204,7 @@ func (h *handler) step(ctx context.Context, j *job) (next, error) {
 func (h *handler) identify(ctx context.Context, j *job) (next, error) {
 	a := j.approval
 	if left := a.ClaimedUntil.Sub(h.now()); a.Status == approval.Executing && left > 0 {
-		return wait(left + time.Second) // another worker is at it
+		return lookAgain(left + time.Second) // another worker is at it
 	}
 	key, err := h.marks(ctx)
 	if err != nil {
@@ -243,11 +242,11 @@ func (h *handler) pending(ctx context.Context, j *job) (next, error) {
 	case a.Overdue(now):
 		return transition(a.Expire(now)) // even if it was approved: too late is too late
 	case len(a.AuthReqID) == 0:
-		return wait(pushPending)
+		return lookAgain(pushPending)
 	case j.polling:
 		return h.poll(ctx, j)
 	case left > 0:
-		return wait(left)
+		return lookAgain(left)
 	}
 	j.polling = true
 	return transition(a.AcquirePoll(now))
@@ -274,13 +273,13 @@ func (h *handler) poll(ctx context.Context, j *job) (next, error) {
 		return transition(a.Expire(now))
 	case err != nil:
 		h.report(ctx, a, err)
-		return wait(retryAfter)
+		return lookAgain(retryAfter)
 	}
 	switch answer.Outcome {
 	case ciba.Waiting:
 		j.message.Lost = 0
 		if answer.Interval <= a.Interval {
-			return wait(answer.Interval)
+			return lookAgain(answer.Interval)
 		}
 		n, err := transition(a.SlowDown(now, answer.Interval))
 		n.delay = answer.Interval
@@ -308,7 +307,7 @@ func (h *handler) pushAgain(ctx context.Context, j *job) (next, error) {
 	a := j.approval
 	if j.message.Lost == 0 {
 		j.message.Lost++
-		return wait(retryAfter)
+		return lookAgain(retryAfter)
 	}
 	if a.Deadline().Sub(h.now()) < minAnswer || a.Pushes >= maxPushes {
 		return h.stop(a, "The answer from your phone was lost; please ask again.", "")
@@ -324,7 +323,7 @@ func (h *handler) pushAgain(ctx context.Context, j *job) (next, error) {
 	}
 	if err != nil {
 		h.report(ctx, a, err)
-		return wait(retryAfter)
+		return lookAgain(retryAfter)
 	}
 	sealed, err := sealer.Seal(started.AuthReqID, a.SealPurpose()...)
 	if err != nil {
@@ -341,7 +340,7 @@ func (h *handler) approved(ctx context.Context, j *job) (next, error) {
 	if err := h.record(ctx, j.approval); err != nil {
 		return next{}, err
 	}
-	if h.late(j.approval) {
+	if h.pastGrace(j.approval) {
 		return h.stop(j.approval, "You approved it, but I could not do it in time; please ask again.", "")
 	}
 	return h.claim(ctx, j)
@@ -412,8 +411,8 @@ func (h *handler) failed(ctx context.Context, a approval.Approval, op catalogue.
 	if effect, err := h.okta.Effective(ctx, a); err == nil && effect == effectYes {
 		return h.finish(a, approval.Done, shownByOkta, requestID)
 	}
-	if op.Idempotent && !h.late(a) {
-		return wait(lease + time.Second) // the next worker takes it over
+	if op.Idempotent && !h.pastGrace(a) {
+		return lookAgain(lease + time.Second) // the next worker takes it over
 	}
 	return h.finish(a, approval.Unknown, unknownHow(a), requestID)
 }
@@ -435,10 +434,10 @@ func (h *handler) stop(a approval.Approval, why string, permission audit.Permiss
 // postpone looks again after a delay, because err may pass; but not for ever at a change that was begun.
 func (h *handler) postpone(ctx context.Context, a approval.Approval, err error, delay time.Duration) (next, error) {
 	h.report(ctx, a, err)
-	if a.Status == approval.Executing && h.late(a) {
+	if a.Status == approval.Executing && h.pastGrace(a) {
 		return h.finish(a, approval.Unknown, unknownHow(a), "")
 	}
-	return wait(delay)
+	return lookAgain(delay)
 }
 
 // report logs err and returns the sentence for the person.
@@ -447,7 +446,7 @@ func (h *handler) report(ctx context.Context, a approval.Approval, err error) st
 	return say
 }
 
-func (h *handler) late(a approval.Approval) bool { return h.now().After(a.ExpiresAt.Add(grace)) }
+func (h *handler) pastGrace(a approval.Approval) bool { return h.now().After(a.ExpiresAt.Add(grace)) }
 
 // authorize asks whether the person may still do this. Whether the account is their own is known from the token.
 func (h *handler) authorize(ctx context.Context, p access.Principal, op catalogue.Operation, a approval.Approval) error {
