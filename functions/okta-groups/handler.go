@@ -73,7 +73,7 @@ func (h *handler) answer(ctx context.Context, event actiongroup.Event) (string, 
 	decisionID, recorded := audit.NewID(h.now()), false
 	err = pipeline.Together(
 		func() error {
-			err := h.trail.Add(ctx, act, audit.Known{ID: decisionID, Kind: audit.Decision, Permission: audit.Allowed})
+			err := h.trail.Add(ctx, act, audit.Details{ID: decisionID, Kind: audit.Decision, Permission: audit.Allowed})
 			recorded = err == nil
 			return err
 		},

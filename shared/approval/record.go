@@ -19,7 +19,7 @@ func (a Approval) DecisionID() string { return audit.IDOf(a.CreatedAt, a.ID+"#as
 
 // Asked is the decision entry of a change that was allowed, written before the phone is asked.
 func (a Approval) Asked() (audit.Entry, error) {
-	return audit.New(a.CreatedAt, a.act(), audit.Known{ID: a.DecisionID(), Kind: audit.Decision, Permission: audit.Allowed})
+	return audit.New(a.CreatedAt, a.act(), audit.Details{ID: a.DecisionID(), Kind: audit.Decision, Permission: audit.Allowed})
 }
 
 // results are the states that are recorded, and what an entry says of each.
@@ -38,7 +38,7 @@ func (a Approval) Settled() (audit.Entry, error) {
 	if !ok {
 		return audit.Entry{}, ErrNotRecorded
 	}
-	known := audit.Known{
+	known := audit.Details{
 		ID: audit.IDOf(a.ChangedAt, a.ID+"#"+string(a.Status)), Kind: audit.Outcome, Permission: audit.Allowed, Result: result,
 		DecisionID: a.DecisionID(), OktaRequestID: a.OktaRequestID,
 	}

@@ -1,4 +1,4 @@
-// Package audit records who asked for what, what was decided, and what came of it.
+// Package audit records who asked for what, what was decided, and the outcome.
 //
 // There are two kinds of entries, linked by id. A [Decision] entry is written before an act, an [Outcome] entry after it:
 //
@@ -8,8 +8,8 @@
 //	a refused request    decision: denied or unchecked, with the reason as its outcome
 //	a sign-in, a sign-out, an account that was connected        outcome
 //
-// An entry says only what is known when it is written, and all of it. It holds ids, labels, names of operations and outcomes,
-// never a token, a prompt or a body. [New] is the only way to make one, and a [Recorder] takes no other.
+// An entry has everything that is known when it is written, and nothing else. It holds ids, labels, operations and outcomes, never a token,
+// a prompt or a body. Only [New] makes entries, and a [Recorder] refuses any other.
 //
 // The entries of one subject are chained by keyed hashes, see [Chain].
 package audit
@@ -27,7 +27,7 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// Kind says whether an entry was written before an act or after it.
+// Kind is the kind of an entry.
 type Kind string
 
 // The kinds.
@@ -36,35 +36,34 @@ const (
 	Outcome  Kind = "outcome"
 )
 
-// Permission is what the authorization service said about an act.
+// Permission is the answer of the authorization service.
 type Permission string
 
 // The permissions.
 const (
 	Allowed   Permission = "allowed"
 	Denied    Permission = "denied"
-	Unchecked Permission = "unchecked" // it was not asked, or could not be asked
+	Unchecked Permission = "unchecked" // the service was not asked, or could not be asked
 )
 
-// Result is what became of an act. Beside these, the result of a request that led to nothing is the kind of its fault, such as
-// "not_found".
+// Result is the result of an act: one of these, or the kind of the fault of a request that failed, such as "not_found".
 type Result string
 
 // The results.
 const (
-	None      Result = ""           // of a decision entry: the act follows
-	OK        Result = "ok"         // done, of what needs no approval: a sign-in, an account that was connected
+	None      Result = ""           // of a decision entry before the act
+	OK        Result = "ok"         // done without an approval: a sign-in, a connected account
 	Approved  Result = "approved"   // of a decision entry: the person approved the change on their phone
 	Done      Result = "done"       // Okta confirmed the change
 	Failed    Result = "failed"     // the change did not take effect
 	Unknown   Result = "unknown"    // the change may have taken effect
 	Refused   Result = "refused"    // the person denied the change on their phone
-	Expired   Result = "expired"    // nobody answered in time
-	Cancelled Result = "cancelled"  // the person took it back
-	SignedOut Result = "signed_out" // the person signed out before it was carried out
+	Expired   Result = "expired"    // the person did not answer in time
+	Cancelled Result = "cancelled"  // the person cancelled the change
+	SignedOut Result = "signed_out" // the person signed out before the change began
 )
 
-// The operations on a person's own sign-in, which stand in no catalogue.
+// The operations on a person's own sign-in, which are not in the catalogue.
 const (
 	SignIn         = "sign_in"
 	SignOut        = "sign_out"
@@ -73,42 +72,42 @@ const (
 	LinkConsole    = "link_console"
 )
 
-// Ref is one object of Okta, or an area such as okta:groups.
+// Ref is an object of Okta, or an area such as okta:groups.
 type Ref struct {
 	Type  string // okta, okta_user, okta_group, okta_app; "" for none
-	ID    string // Okta's id; "" where it is not known (yet)
-	Label string // what people call it
+	ID    string // Okta's id; "" if it is not known
+	Label string // the name that people use
 }
 
-// Act is what somebody asks for, as far as it is known: the part that all entries of it share.
+// Act is what a person asks for: the part that all entries of it share.
 type Act struct {
 	Subject   session.Subject // whose trail it belongs to: the Auth0 sub
-	Front     session.Front   // through which front it was asked for
-	Session   session.ID      // in which session; only its fingerprint is recorded
-	Operation string          // catalogue id, such as "reset_password"
-	Object    Ref             // what it is done to
-	Member    Ref             // who is added, removed or assigned
+	Front     session.Front
+	Session   session.ID // only its fingerprint is recorded
+	Operation string     // catalogue id, such as "reset_password"
+	Object    Ref        // of the operation
+	Member    Ref        // who is added, removed or assigned
 	Args      map[string]string
-	Reason    string // what the person gave as their reason
+	Reason    string // the person's own words
 
 	ApprovalID string
-	Requester  session.Subject // who asked, where it is not the subject
-	Approver   session.Subject // who approved, where it is not the subject
-	Step       int             // of a plan, from 1; 0 where there is none
+	Requester  session.Subject // who asked, unless it is the subject
+	Approver   session.Subject // who approved, unless it is the subject
+	Step       int             // of a plan, from 1; 0 for none
 }
 
-// Known is what an entry adds to its act.
-type Known struct {
+// Details is the part of an entry that is not the same for all entries of its act.
+type Details struct {
 	Kind       Kind
 	Permission Permission
 	Result     Result
-	// DecisionID is the id of the decision entry that a later entry belongs to.
+	// DecisionID is the id of the decision entry that this entry belongs to.
 	DecisionID string
-	// OktaRequestID finds the act in Okta's System Log: X-Okta-Request-Id.
+	// OktaRequestID is X-Okta-Request-Id, by which Okta's System Log finds the call.
 	OktaRequestID string
-	// Reference is the reference id that a person was given with a fault.
+	// Reference is the reference id of the fault that the person was shown.
 	Reference string
-	// ID is the id of the entry, from [NewID] or [IDOf]. Written twice under one id, an entry is there once.
+	// ID is the id of the entry, from [NewID] or [IDOf]. An entry that is written twice with one id is stored once.
 	ID string
 }
 
@@ -120,7 +119,7 @@ type Entry struct {
 
 	Subject   session.Subject
 	Front     session.Front
-	Session   string // fingerprint of the session's id, see [session.ID.Fingerprint]
+	Session   string // see [session.ID.Fingerprint]
 	Operation string
 	Object    Ref
 	Member    Ref
@@ -141,15 +140,15 @@ type Entry struct {
 	made bool // by New
 }
 
-// New makes an entry. It refuses one that leaves open who, what or what came of it; the error names what is missing.
-func New(at time.Time, act Act, known Known) (Entry, error) {
+// New makes an entry. If the subject, the operation, the result or another required field is missing, the error names it.
+func New(at time.Time, act Act, details Details) (Entry, error) {
 	e := Entry{
-		ID: known.ID, At: at, Kind: known.Kind,
+		ID: details.ID, At: at, Kind: details.Kind,
 		Subject: act.Subject, Front: act.Front, Session: act.Session.Fingerprint(), Operation: act.Operation,
 		Object: act.Object, Member: act.Member, Args: maps.Clone(act.Args), Reason: act.Reason,
-		Permission: known.Permission, Result: known.Result, DecisionID: known.DecisionID,
+		Permission: details.Permission, Result: details.Result, DecisionID: details.DecisionID,
 		ApprovalID: act.ApprovalID, Requester: act.Requester, Approver: act.Approver, Step: act.Step,
-		OktaRequestID: known.OktaRequestID, Reference: known.Reference,
+		OktaRequestID: details.OktaRequestID, Reference: details.Reference,
 		made: true,
 	}
 	if e.Front == "" {
@@ -174,7 +173,7 @@ func New(at time.Time, act Act, known Known) (Entry, error) {
 	case e.Kind == Outcome && e.Result == None:
 		return missing("result")
 	case e.Kind == Decision && e.Permission != Allowed && e.Result == None:
-		return missing("the result of not being allowed")
+		return missing("result of a refusal")
 	case nameless(e.Object):
 		return missing("name of its object")
 	case nameless(e.Member):
@@ -185,25 +184,24 @@ func New(at time.Time, act Act, known Known) (Entry, error) {
 
 func nameless(r Ref) bool { return r.Type != "" && r.ID == "" && r.Label == "" }
 
-// Same says whether two entries tell the same, however each was made.
+// Same reports whether all fields of two entries are equal.
 func (e Entry) Same(other Entry) bool { return e.digest() == other.digest() }
 
-// Made says whether [New] made e.
+// Made reports whether [New] made e.
 func (e Entry) Made() bool { return e.made }
 
-// Recorder adds entries that [New] made. Where the error is not nil the entry may be missing, and the act it tells of must not
-// go on.
+// Recorder stores entries that [New] made. After an error the entry may be missing, and the caller must not go on with the act.
 type Recorder interface {
 	Add(ctx context.Context, e Entry) error
 }
 
-// ErrNotMade is the answer to an entry that [New] did not make.
+// ErrNotMade is the error for an entry that [New] did not make.
 var ErrNotMade = errors.New("audit: the entry was not made by New")
 
-// NewID makes an id that sorts by time: milliseconds in fixed-width hexadecimal, then random text.
+// NewID returns an id that sorts by time: milliseconds in fixed-width hexadecimal, then random text.
 func NewID(now time.Time) string { return sortable(now) + "-" + rand.Text()[:16] }
 
-// NewIDAfter makes an id like [NewID] that sorts after another, also where both are of one millisecond.
+// NewIDAfter returns an id like [NewID] that sorts after other, even within the same millisecond.
 func NewIDAfter(now time.Time, other string) string {
 	id := NewID(now)
 	for id <= other {
@@ -213,8 +211,8 @@ func NewIDAfter(now time.Time, other string) string {
 	return id
 }
 
-// IDOf makes an id like [NewID] that is the same for the same moment and the same thing, so that what is recorded twice
-// is there once. Thing must hold something unguessable.
+// IDOf returns an id like [NewID] that is always the same for the same time and thing, so that a repeated record is stored once. thing must
+// contain something unguessable.
 func IDOf(at time.Time, thing string) string {
 	sum := sha256.Sum256([]byte(thing))
 	return sortable(at) + "-" + base32.StdEncoding.EncodeToString(sum[:])[:16]

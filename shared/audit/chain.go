@@ -13,16 +13,15 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// Chain is an entry's place in the chain of its subject: a keyed hash over the entry and over the link before it. Whoever has
-// no key can neither alter an entry nor put one in, and an entry that another one follows cannot be taken out unseen.
+// Chain links an entry to the one before it: a keyed hash over the entry and the previous hash. Without the key nobody can change or insert
+// an entry, and an entry that a later one names cannot be removed without being noticed.
 //
-// Each process that writes for a subject begins at the newest entry that it finds and goes on from its own last one, so that
-// writers neither wait for each other nor read before every write. The links of a subject are therefore a tree that grows from
-// one root: what no later entry names can be removed unseen, and so can the last entries of each process. An outcome entry
-// names its decision entry too.
+// Each process starts at the newest entry of the subject that it finds, then continues from its own last entry, so writers need not wait for
+// each other or read before each write. The entries of a subject therefore form a tree. An entry that no later one names, such as the last
+// of each process, can be removed unnoticed. An outcome entry names its decision entry, too.
 type Chain struct {
 	Previous    string // id of the entry before, "" for the first one of the subject
-	PreviousMAC []byte // its keyed hash, so that an entry proves itself where the one before is not there
+	PreviousMAC []byte // its keyed hash, so that an entry can be verified when the one before is not at hand
 	MAC         []byte
 }
 
@@ -31,29 +30,29 @@ type Marker interface {
 	Mark(names ...string) ([]byte, error)
 }
 
-// Verifier verifies what a [Marker] made under the same key.
+// Verifier verifies keyed hashes that a [Marker] made with the same key.
 type Verifier interface {
 	Verify(mark []byte, names ...string) bool
 }
 
-// Link chains e to the entry before it, whose id and keyed hash are given; both are empty for the first entry of a subject.
+// Link returns the link of e to the previous entry, whose id and keyed hash are given; both are empty for the first entry of a subject.
 func Link(key Marker, e Entry, previous string, previousMAC []byte) (Chain, error) {
-	mac, err := key.Mark(e.linked(previous, previousMAC)...)
+	mac, err := key.Mark(e.hashed(previous, previousMAC)...)
 	if err != nil {
 		return Chain{}, fmt.Errorf("chain audit entry: %w", err)
 	}
 	return Chain{Previous: previous, PreviousMAC: previousMAC, MAC: mac}, nil
 }
 
-// linked is what the keyed hash of e is made over.
-func (e Entry) linked(previous string, previousMAC []byte) []string {
+// hashed returns the values that the keyed hash of e covers.
+func (e Entry) hashed(previous string, previousMAC []byte) []string {
 	if previous == "" {
 		previous = "first"
 	}
 	return []string{"audit entry v1", e.digest(), previous, "after " + hex.EncodeToString(previousMAC)}
 }
 
-// digest is over every field.
+// digest returns the digest of all fields.
 func (e Entry) digest() string {
 	parts := []string{
 		e.ID, strconv.FormatInt(e.At.UnixMilli(), 10), string(e.Kind), string(e.Subject), string(e.Front), e.Session, e.Operation,
@@ -70,27 +69,27 @@ func (e Entry) digest() string {
 // Chained is an entry as it is stored.
 type Chained struct {
 	Entry Entry
-	Chain Chain // without MAC for an entry of the version before chains
+	Chain Chain // its MAC is empty for an entry of the version before chains
 }
 
-// Break is an entry at which a chain does not hold.
+// Break is the error for an entry whose chain is broken.
 type Break struct {
 	Subject session.Subject
 	EntryID string
 	Why     string
 }
 
-// Error is for an operator.
+// Error is for the operator.
 func (b *Break) Error() string { return fmt.Sprintf("entry %s of %s: %s", b.EntryID, b.Subject, b.Why) }
 
-// Report is what a verification found.
+// Report counts what [Verify] has checked.
 type Report struct {
 	Subjects, Entries int
-	Unchained         int // entries of the version before chains, all of them older than the first chained one of their subject
-	Begins            int // subjects whose oldest entry follows one that is not there, as in an export of some days
+	Unchained         int // entries of the version before chains; all are older than the first chained one of their subject
+	Begins            int // subjects whose oldest entry names one that is missing, as in an export of some days
 }
 
-// Verify checks the chains of all entries, in any order. The error is the first broken link, by subject and time; a [*Break].
+// Verify checks the chains of the entries, which may be in any order. The error is the first [*Break] by subject and time.
 func Verify(key Verifier, all []Chained) (Report, error) {
 	bySubject := map[session.Subject][]Chained{}
 	for _, c := range all {
@@ -113,7 +112,7 @@ func (r *Report) verify(key Verifier, subject session.Subject, entries []Chained
 		byID[c.Entry.ID] = c
 	}
 	var oldest string // id of the first chained entry
-	begins := false
+	truncated := false
 	for _, c := range entries {
 		broken := func(why string) error { return &Break{Subject: subject, EntryID: c.Entry.ID, Why: why} }
 		if len(c.Chain.MAC) == 0 {
@@ -126,28 +125,28 @@ func (r *Report) verify(key Verifier, subject session.Subject, entries []Chained
 		if oldest == "" {
 			oldest = c.Entry.ID
 		}
-		if !key.Verify(c.Chain.MAC, c.Entry.linked(c.Chain.Previous, c.Chain.PreviousMAC)...) {
+		if !key.Verify(c.Chain.MAC, c.Entry.hashed(c.Chain.Previous, c.Chain.PreviousMAC)...) {
 			return broken("it was altered")
 		}
-		// The last entry of the version before chains has no keyed hash: its place is kept, its content is not.
-		previous, there := byID[c.Chain.Previous]
+		// The last entry of the version before chains has no keyed hash, so only its id is checked.
+		previous, found := byID[c.Chain.Previous]
 		switch {
 		case c.Chain.Previous == "":
-		case there && !bytes.Equal(previous.Chain.MAC, c.Chain.PreviousMAC):
+		case found && !bytes.Equal(previous.Chain.MAC, c.Chain.PreviousMAC):
 			return broken("the entry before it, " + c.Chain.Previous + ", is another one now")
-		case there:
+		case found:
 		case c.Chain.Previous < oldest: // removed from the beginning, or never exported
-			begins = true
+			truncated = true
 		default:
 			return broken("the entry before it, " + c.Chain.Previous + ", is gone")
 		}
 		if id := c.Entry.DecisionID; id != "" && id >= oldest {
-			if _, there := byID[id]; !there {
+			if _, found := byID[id]; !found {
 				return broken("its decision, " + id + ", is gone")
 			}
 		}
 	}
-	if begins {
+	if truncated {
 		r.Begins++
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package config reads environment variables as typed values, and names every fault at once.
+// Package config reads environment variables as typed values and reports all faults at once.
 //
 //	r := config.Read(os.LookupEnv)
 //	cfg := Config{Table: r.String("SESSION_TABLE_NAME"), Issuer: r.URL("AUTH0_ISSUER_URL")}
@@ -14,30 +14,30 @@ import (
 	"strings"
 )
 
-// Lookup is the shape of os.LookupEnv.
+// Lookup has the signature of os.LookupEnv.
 type Lookup = func(key string) (value string, ok bool)
 
-// Reader reads keys and collects what is wrong with them.
+// Reader reads keys and collects the faults.
 type Reader struct {
 	lookup Lookup
 	faults []error
 	keys   []string
 }
 
-// Read starts reading through lookup.
+// Read returns a Reader over lookup.
 func Read(lookup Lookup) *Reader { return &Reader{lookup: lookup} }
 
-// Err joins every fault found, or is nil.
+// Err returns all faults joined, nil if there is none. Each names its key.
 func (r *Reader) Err() error { return errors.Join(r.faults...) }
 
-// Keys are the keys asked for, in order.
+// Keys returns the keys that were read, in order.
 func (r *Reader) Keys() []string { return slices.Clone(r.keys) }
 
 func (r *Reader) fault(key, want string, args ...any) {
 	r.faults = append(r.faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(want, args...)))
 }
 
-// String is a required text.
+// String returns a required text.
 func (r *Reader) String(key string) string {
 	r.keys = append(r.keys, key)
 	v, _ := r.lookup(key)
@@ -48,7 +48,7 @@ func (r *Reader) String(key string) string {
 	return v
 }
 
-// Optional is a text, or fallback where the key is not set. Set but empty counts as not set.
+// Optional returns a text, or fallback if the key is not set or empty.
 func (r *Reader) Optional(key, fallback string) string {
 	r.keys = append(r.keys, key)
 	if v, ok := r.lookup(key); ok && v != "" {
@@ -57,7 +57,7 @@ func (r *Reader) Optional(key, fallback string) string {
 	return fallback
 }
 
-// OptionalPair is two texts that mean something together only: both are set, or neither.
+// OptionalPair returns two texts of which both or neither must be set.
 func (r *Reader) OptionalPair(first, second string) (a, b string) {
 	a, b = r.Optional(first, ""), r.Optional(second, "")
 	if (a == "") != (b == "") {
@@ -66,7 +66,7 @@ func (r *Reader) OptionalPair(first, second string) (a, b string) {
 	return a, b
 }
 
-// Enum is a required text out of a closed set.
+// Enum returns a required text, one of allowed.
 func (r *Reader) Enum(key string, allowed ...string) string {
 	v := r.String(key)
 	if v != "" && !slices.Contains(allowed, v) {
@@ -75,7 +75,7 @@ func (r *Reader) Enum(key string, allowed ...string) string {
 	return v
 }
 
-// OptionalEnum is a text out of a closed set, the first of it where the key is not set.
+// OptionalEnum returns one of allowed, the first if the key is not set.
 func (r *Reader) OptionalEnum(key string, allowed ...string) string {
 	v := r.Optional(key, allowed[0])
 	if !slices.Contains(allowed, v) {
@@ -84,7 +84,7 @@ func (r *Reader) OptionalEnum(key string, allowed ...string) string {
 	return v
 }
 
-// OptionalSwitch is true for "on" and false for "off" or where the key is not set.
+// OptionalSwitch returns true for "on", and false for "off" or if the key is not set.
 func (r *Reader) OptionalSwitch(key string) bool {
 	v := r.Optional(key, "off")
 	if v != "on" && v != "off" {
@@ -93,7 +93,7 @@ func (r *Reader) OptionalSwitch(key string) bool {
 	return v == "on"
 }
 
-// URL is a required absolute URL without query or fragment: https, or http where the host is this machine.
+// URL returns a required URL, see [ParseURL].
 func (r *Reader) URL(key string) *url.URL {
 	v := r.String(key)
 	if v == "" {
@@ -102,7 +102,7 @@ func (r *Reader) URL(key string) *url.URL {
 	return r.parse(key, v)
 }
 
-// OptionalURL is nil where the key is not set, else as [Reader.URL].
+// OptionalURL returns a URL, see [ParseURL], or nil if the key is not set.
 func (r *Reader) OptionalURL(key string) *url.URL {
 	v := r.Optional(key, "")
 	if v == "" {
@@ -120,8 +120,7 @@ func (r *Reader) parse(key, v string) *url.URL {
 	return u
 }
 
-// ParseURL holds the rule for every address we call: absolute, without credentials, query or fragment, and https
-// unless the host is a loopback address.
+// ParseURL parses the URL of a service: absolute, without credentials, query or fragment, and https unless the host is a loopback address.
 func ParseURL(v string) (*url.URL, error) {
 	u, err := url.Parse(v)
 	switch {
@@ -135,7 +134,7 @@ func ParseURL(v string) (*url.URL, error) {
 	return nil, fmt.Errorf("has scheme %q, want https (http only for a loopback address)", u.Scheme)
 }
 
-// Loopback says whether host names this machine: localhost, 127.0.0.0/8 or ::1.
+// Loopback reports whether host is localhost or an address in 127.0.0.0/8 or ::1.
 func Loopback(host string) bool {
 	if host == "localhost" {
 		return true

@@ -1,8 +1,7 @@
 // Package fault defines errors that hold a fixed sentence for people beside the cause, which only the log sees.
 //
-// An [Error] carries a fixed sentence for a person (and for the model, which repeats what it reads) beside the cause,
-// which goes to the log alone. Whatever is not an *Error is answered with a neutral sentence and a reference id under
-// which the log holds the whole of it.
+// An [Error] has a fixed sentence for the person, and for the model, which repeats what it reads. Its cause is written to the log only. Any
+// other error is answered with a neutral sentence and a reference id, by which the log entry is found.
 package fault
 
 import (
@@ -12,24 +11,24 @@ import (
 	"log/slog"
 )
 
-// Kind is the class of an outcome, the same word for user, log and metric.
+// Kind is the class of a fault. Answers, logs and metrics use the same word.
 type Kind string
 
-// The kinds. They are different outcomes and are never folded into one another.
+// The kinds.
 const (
-	Invalid         Kind = "invalid"         // the caller's words do not make a request
-	Unauthenticated Kind = "unauthenticated" // we do not know who is asking
-	Denied          Kind = "denied"          // we know who, and they may not
+	Invalid         Kind = "invalid"         // the request is not valid
+	Unauthenticated Kind = "unauthenticated" // nobody is signed in
+	Denied          Kind = "denied"          // the person lacks the permission
 	Pending         Kind = "pending"         // waiting for a person
-	Rejected        Kind = "rejected"        // the person said no
-	Expired         Kind = "expired"         // nobody said anything in time
-	NotFound        Kind = "not_found"       // no such thing, as far as this person may see
-	Conflict        Kind = "conflict"        // the state of things does not allow it now
-	Upstream        Kind = "upstream"        // a system we depend on did not answer as it should
-	Internal        Kind = "internal"        // our own mistake or configuration
+	Rejected        Kind = "rejected"        // the person, or proof of the person, said no
+	Expired         Kind = "expired"         // the person did not answer in time
+	NotFound        Kind = "not_found"       // no such object, or the person may not see it
+	Conflict        Kind = "conflict"        // the current state does not allow it
+	Upstream        Kind = "upstream"        // another system failed or could not be asked
+	Internal        Kind = "internal"        // a defect or wrong configuration of Steward
 )
 
-// Action is what a person can do in the page to mend a fault, where there is a button for it.
+// Action is the button of the page that helps with a fault.
 type Action string
 
 // The actions.
@@ -38,18 +37,18 @@ const (
 	ConnectOkta Action = "connect_okta" // connect the Okta account, for the first time or again
 )
 
-// Error is an outcome with something to say.
+// Error is a fault.
 type Error struct {
 	Kind   Kind
-	Say    string // for the outside alone: what was wrong and what to do; may name what the person asked for
+	Say    string // for the person: what is wrong and what to do. It may name people and groups, so it is never logged
 	Err    error  // the cause, for the log
-	Action Action // what mends it, if the page has a button for that
+	Action Action // NoAction for most faults
 }
 
-// New makes an Error; cause may be nil.
+// New returns an Error; cause may be nil.
 func New(kind Kind, say string, cause error) *Error { return &Error{Kind: kind, Say: say, Err: cause} }
 
-// Error is what the log shows: the kind and the cause. Say never goes to the log, as it may name people and groups.
+// Error returns the kind and the cause, for the log.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return string(e.Kind) + ": no cause"
@@ -57,10 +56,10 @@ func (e *Error) Error() string {
 	return string(e.Kind) + ": " + e.Err.Error()
 }
 
-// Unwrap gives the cause to errors.Is and errors.As.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of the first *Error in err's chain; [Internal] if there is none, "" for nil.
+// KindOf returns the kind of the first *Error in err's chain, [Internal] if there is none, "" for nil.
 func KindOf(err error) Kind {
 	if err == nil {
 		return ""
@@ -71,14 +70,14 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// WithAction returns a copy of e that offers the action.
+// WithAction returns a copy of e with the action.
 func (e *Error) WithAction(action Action) *Error {
-	offering := *e
-	offering.Action = action
-	return &offering
+	withAction := *e
+	withAction.Action = action
+	return &withAction
 }
 
-// ActionOf is the action of the first *Error in err's chain; [NoAction] if there is none.
+// ActionOf returns the action of the first *Error in err's chain, [NoAction] if there is none.
 func ActionOf(err error) Action {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Action
@@ -86,43 +85,43 @@ func ActionOf(err error) Action {
 	return NoAction
 }
 
-// ours says which kinds are worth an alarm: not the caller's mistakes, not a person's decisions.
-func (k Kind) ours() bool { return k == Upstream || k == Internal }
+// operational reports whether the kind is a failure that an operator should see, not a mistake or decision of a person.
+func (k Kind) operational() bool { return k == Upstream || k == Internal }
 
-// referred is an error that has its reference id already.
-type referred struct {
+// withReference is an error with a reference id.
+type withReference struct {
 	error
 
 	ref string
 }
 
-func (r *referred) Unwrap() error { return r.error }
+func (r *withReference) Unwrap() error { return r.error }
 
-// Refer gives err the reference id under which [Answer] will log it, so that a record made before the answer can name it too.
-// The id is "" for kinds whose reference people are not shown. A nil err is returned as it is.
+// Refer returns the reference id with which [Answer] will log the returned error, so that an audit entry made before the answer can name it.
+// The id is "" for kinds whose answer shows no reference.
 func Refer(err error) (ref string, _ error) {
-	if err == nil || !KindOf(err).ours() {
+	if err == nil || !KindOf(err).operational() {
 		return "", err
 	}
-	if r, ok := errors.AsType[*referred](err); ok {
+	if r, ok := errors.AsType[*withReference](err); ok {
 		return r.ref, err
 	}
 	ref = newReference()
-	return ref, &referred{err, ref}
+	return ref, &withReference{err, ref}
 }
 
 func newReference() string { return rand.Text()[:10] }
 
-// Answer logs err once, under a reference id, and returns the sentence for the outside together with that id. The
-// sentence of an [Upstream] or [Internal] error ends with the reference, so that whoever reads it can quote it.
+// Answer logs err with a reference id and returns the sentence for the person and that id. The sentence of an [Upstream] or [Internal] error
+// ends with the reference.
 func Answer(ctx context.Context, log *slog.Logger, err error) (say, ref string) {
 	kind := KindOf(err)
 	ref = newReference()
-	if r, ok := errors.AsType[*referred](err); ok {
+	if r, ok := errors.AsType[*withReference](err); ok {
 		ref = r.ref
 	}
 	level := slog.LevelInfo
-	if kind.ours() {
+	if kind.operational() {
 		level = slog.LevelError
 	}
 	log.LogAttrs(ctx, level, "answered with a fault", slog.String("kind", string(kind)), slog.String("ref", ref), slog.Any("err", err))
@@ -131,7 +130,7 @@ func Answer(ctx context.Context, log *slog.Logger, err error) (say, ref string) 
 	if e, ok := errors.AsType[*Error](err); ok && e.Say != "" {
 		say = e.Say
 	}
-	if kind.ours() {
+	if kind.operational() {
 		say += " (reference " + ref + ")"
 	}
 	return say, ref

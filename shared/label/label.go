@@ -1,8 +1,8 @@
 // Package label makes names that other people chose safe to show: invisible characters removed, quoted, and told apart.
 //
-// Such a name is data to whoever reads it, a person or a model, and two different things must not look the same.
-// [Clean] takes away what cannot be seen, [Quote] puts a name into quotation marks, [Mark] is a short mark of an id to
-// tell look-alikes apart, and a [Phrase] is a sentence of ours with named places for them.
+// Two different things must not look the same to the person or the model that reads such a name. [Clean] removes invisible characters,
+// [Quote] adds quotation marks, [Mark] is a short hash of an id that tells look-alikes apart, and a [Phrase] is a sentence with
+// placeholders for names.
 package label
 
 import (
@@ -12,9 +12,8 @@ import (
 	"unicode"
 )
 
-// Clean returns text as it can be seen: without control, format, default-ignorable and variation-selector characters,
-// every blank an ordinary one, none doubled and none at either end. Changed says whether anything was taken away or
-// replaced.
+// Clean returns text without control, format, default-ignorable and variation-selector characters. Each run of blanks becomes one space, and
+// blanks at both ends are removed. changed reports whether the result differs from text.
 func Clean(text string) (clean string, changed bool) {
 	var b strings.Builder
 	blank := false
@@ -23,7 +22,7 @@ func Clean(text string) (clean string, changed bool) {
 		case Blank(r):
 			blank = b.Len() > 0
 			continue
-		case Invisible(r), b.Len() == 0 && unicode.Is(unicode.M, r): // a combining mark would sit on what stands before the name
+		case Invisible(r), b.Len() == 0 && unicode.Is(unicode.M, r): // a combining mark would change the character before the name
 			continue
 		}
 		if blank {
@@ -35,21 +34,20 @@ func Clean(text string) (clean string, changed bool) {
 	return b.String(), b.String() != text
 }
 
-// Blank says whether r is seen as a blank or the end of a line.
+// Blank reports whether r is shown as a blank or a line break.
 func Blank(r rune) bool {
 	return unicode.IsSpace(r) || unicode.Is(unicode.Z, r) || r == '\u2800' // the braille pattern without dots
 }
 
-// Invisible says whether r is not seen at all, or changes only how others are shown.
+// Invisible reports whether r is not shown, or only changes how other characters are shown.
 func Invisible(r rune) bool {
 	return !unicode.IsGraphic(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// quotes are the characters that could pass for the end of a quotation.
+// quotes are the characters that look like the end of a quotation.
 const quotes = "\"“”„‟″〝〞〟＂❝❞"
 
-// Quote shows a foreign text as data: cleaned, in quotation marks that it cannot end, and cut to at most limit
-// characters between them.
+// Quote returns text cleaned and in quotation marks, with at most limit characters between them. Quotation marks in text become apostrophes.
 func Quote(text string, limit int) string {
 	text, _ = Clean(text)
 	text = strings.Map(func(r rune) rune {
@@ -64,9 +62,9 @@ func Quote(text string, limit int) string {
 	return `"` + text + `"`
 }
 
-// Plain says whether text is made of characters that a reader tells from all others: ASCII, but for the quotation mark,
-// and the letters of European languages that no other character looks like. Letters of other alphabets may look like
-// Latin ones, and dashes like one another, so they are not plain; nor is anything that [Clean] changes.
+// Plain reports whether text has only characters that no other character looks like: ASCII except the quotation mark, and most accented
+// Latin letters. Letters of other alphabets may look like Latin ones, and dashes like each other, so they are not plain; nor is a text
+// that [Clean] changes.
 func Plain(text string) bool {
 	_, changed := Clean(text)
 	return !changed && !strings.ContainsFunc(text, func(r rune) bool {
@@ -76,10 +74,10 @@ func Plain(text string) bool {
 	})
 }
 
-// Letters are the characters of codes and marks. What is mistaken for one another is left out: 0 O, 1 I L, 2 Z, 5 S, 8 B.
+// Letters are the characters of codes and marks, without those that are easily confused: 0 O, 1 I L, 2 Z, 5 S, 8 B.
 const Letters = "ACDEFGHJKMNPQRTUVWXY34679"
 
-// Mark is a short mark of an id, such as "#K7QXA": the same for the same parts, and for others with all likelihood another.
+// Mark returns a short hash of parts, such as "#K7QXA". Different parts very probably have different marks.
 func Mark(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {

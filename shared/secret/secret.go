@@ -1,7 +1,7 @@
 // Package secret holds values that must never be printed: tokens, codes, verifiers, client secrets, cookies.
 //
-// A [String] shows itself as "[secret]" to every verb of fmt, to encoding/json and encoding/xml, and to log/slog.
-// [String.Reveal] is the only way out, and easy to search for.
+// A [String] prints as "[secret]" with every verb of fmt, with encoding/json and encoding/xml, and with log/slog. Only [String.Reveal] returns
+// the text.
 package secret
 
 import (
@@ -13,12 +13,12 @@ import (
 
 const masked = "[secret]"
 
-// String is a secret text. The zero value is empty and equal to nothing.
+// String is a secret text. The zero value is empty and equals nothing.
 //
-// It holds a pointer because reflection, and so fmt on an enclosing struct, prints an unexported string field.
+// It holds a pointer because fmt, by reflection, would print an unexported string field of an enclosing struct.
 type String struct{ p *string }
 
-// New wraps s. An empty s gives the zero String.
+// New returns s as a secret. For an empty s it is the zero String.
 func New(s string) String {
 	if s == "" {
 		return String{}
@@ -26,7 +26,7 @@ func New(s string) String {
 	return String{p: &s}
 }
 
-// Reveal returns the text itself, for the one place that must send or compare it.
+// Reveal returns the text.
 func (s String) Reveal() string {
 	if s.p == nil {
 		return ""
@@ -34,22 +34,22 @@ func (s String) Reveal() string {
 	return *s.p
 }
 
-// IsZero says whether there is no text. Its name makes encoding/json's omitzero leave the field out.
+// IsZero reports whether there is no text. encoding/json's omitzero calls it.
 func (s String) IsZero() bool { return s.p == nil }
 
-// Equal compares in constant time. An empty secret equals nothing, not even another empty one.
+// Equal compares in constant time. An empty secret does not equal another empty one.
 func (s String) Equal(other String) bool {
 	return !s.IsZero() && subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// Format answers every verb, including %#v and %d.
+// Format implements fmt.Formatter for every verb, including %#v and %d.
 func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, masked) }
 
-// String answers callers that convert without fmt.
+// String implements fmt.Stringer.
 func (s String) String() string { return masked }
 
-// MarshalText answers encoding/json, encoding/xml and map keys.
+// MarshalText implements encoding.TextMarshaler, for encoding/json, encoding/xml and map keys.
 func (s String) MarshalText() ([]byte, error) { return []byte(masked), nil }
 
-// LogValue answers log/slog.
+// LogValue implements slog.LogValuer.
 func (s String) LogValue() slog.Value { return slog.StringValue(masked) }

@@ -495,7 +495,7 @@ var succeeded = outcome{Result: audit.OK}
 func (a *App) record(ctx context.Context, l session.Login, operation string, o outcome) error {
 	now := a.Now()
 	e, err := audit.New(now, audit.Act{Subject: l.Owner.Subject, Front: session.FrontChat, Session: l.Current, Operation: operation, Object: o.Object},
-		audit.Known{ID: audit.NewID(now), Kind: audit.Outcome, Permission: audit.Unchecked, Result: o.Result, Reference: o.Reference})
+		audit.Details{ID: audit.NewID(now), Kind: audit.Outcome, Permission: audit.Unchecked, Result: o.Result, Reference: o.Reference})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func ActOf(p access.Principal, call actiongroup.Call) audit.Act {
 }
 
 // Add records one entry.
-func (t Trail) Add(ctx context.Context, act audit.Act, known audit.Known) error {
+func (t Trail) Add(ctx context.Context, act audit.Act, known audit.Details) error {
 	e, err := audit.New(t.Now(), act, known)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (t Trail) Refused(ctx context.Context, act audit.Act, asked audit.Permissio
 		asked = audit.Denied
 	}
 	id := audit.NewID(t.Now())
-	err := t.Add(ctx, act, audit.Known{ID: id, Kind: audit.Decision, Permission: asked, Result: audit.Result(kind), Reference: ref})
+	err := t.Add(ctx, act, audit.Details{ID: id, Kind: audit.Decision, Permission: asked, Result: audit.Result(kind), Reference: ref})
 	if err != nil {
 		t.Log.ErrorContext(ctx, "a refusal was not recorded", "err", err)
 	}
@@ -105,7 +105,7 @@ func (t Trail) WrongAccount(ctx context.Context, act audit.Act, id string, cause
 		Subject: act.Subject, Front: act.Front, Session: act.Session, Operation: audit.DisconnectOkta,
 		Object: audit.Ref{Type: string(catalogue.TargetUser), ID: string(wrong.Account.ID), Label: wrong.Account.Login},
 	}
-	known := audit.Known{ID: audit.NewIDAfter(t.Now(), id), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK}
+	known := audit.Details{ID: audit.NewIDAfter(t.Now(), id), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK}
 	if !wrong.Disconnected {
 		known.Result = audit.Failed
 	}
@@ -117,7 +117,7 @@ func (t Trail) WrongAccount(ctx context.Context, act audit.Act, id string, cause
 // Failed records that an act which was allowed under that decision entry failed, and why.
 func (t Trail) Failed(ctx context.Context, act audit.Act, decisionID string, cause error) error {
 	ref, cause := fault.Refer(cause)
-	known := audit.Known{
+	known := audit.Details{
 		ID: audit.NewIDAfter(t.Now(), decisionID), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Result(fault.KindOf(cause)), DecisionID: decisionID,
 		Reference: ref, OktaRequestID: okta.RequestID(cause),
 	}

@@ -58,7 +58,7 @@ func begin(t *testing.T) *world {
 	for i := range 8 {
 		at = at.Add(time.Minute)
 		e, err := audit.New(at, audit.Act{Subject: []session.Subject{"alice", "bob"}[i%2], Operation: "sign_in"},
-			audit.Known{ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK})
+			audit.Details{ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Unchecked, Result: audit.OK})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 			Subject: owner.Subject, Front: session.FrontChat, Session: "session-1", Operation: "add_to_group",
 			Object: audit.Ref{Type: "okta_group", ID: "00g1", Label: "Finance"}, Member: audit.Ref{Type: "okta_user", ID: "00u2", Label: "erin"},
 			Args: map[string]string{"description": "d"}, Reason: "r", ApprovalID: "a-1", Requester: "r", Approver: "a", Step: 1,
-		}, audit.Known{ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.OK, DecisionID: "d", OktaRequestID: "q", Reference: "f"})
+		}, audit.Details{ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.OK, DecisionID: "d", OktaRequestID: "q", Reference: "f"})
 		w.must(err)
 		w.must(s.audit.Add(ctx, e))
 	}

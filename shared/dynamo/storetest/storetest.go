@@ -400,7 +400,7 @@ func testAudit(t *testing.T, trail *dynamo.Audit, key *seal.Sealer, another func
 			Subject: subject, Front: session.FrontConsole, Session: "console-1", Operation: "add_to_group",
 			Object: audit.Ref{Type: "okta_group", ID: "00g1", Label: "Engineering"}, Member: audit.Ref{Type: "okta_user", ID: "00u1", Label: "erin"},
 			Args: map[string]string{"description": "d"}, Reason: "because", ApprovalID: "a", Requester: "r", Approver: "b", Step: 2,
-		}, audit.Known{
+		}, audit.Details{
 			ID: audit.NewID(at), Kind: audit.Outcome, Permission: audit.Allowed, Result: audit.Done, OktaRequestID: fmt.Sprint("req-", i), Reference: "ref",
 		})
 		must(t, err)
