@@ -103,4 +103,36 @@ func TestRowsOfTheVersionBeforeAreRead(t *testing.T) {
 	if err != nil || a.Front != session.FrontChat || a.Status != approval.Pending || a.Target.ID != "00u2" || len(a.AskedMAC) != 0 || !a.Deadline().Equal(moment) || a.Interval != 5*time.Second {
 		t.Errorf("approval: %+v, %v", a, err)
 	}
+
+	// Those in flight are carried on: the conditions of their transitions hold on rows that lack what is new.
+	store := dynamo.NewApprovals(client, "sessions")
+	for n, next := range map[string]struct {
+		status string
+		make   func(approval.Approval) (approval.Transition, error)
+		want   approval.Status
+	}{
+		"a-1": {"pending", func(a approval.Approval) (approval.Transition, error) { return a.Expire(moment) }, approval.Expired},
+		"a-2": {"pending", func(a approval.Approval) (approval.Transition, error) { return a.AcquirePoll(moment) }, approval.Pending},
+		"a-3": {"approved", func(a approval.Approval) (approval.Transition, error) { return a.Claim(moment, time.Minute) }, approval.Executing},
+		"a-4": {"executing", func(a approval.Approval) (approval.Transition, error) { return a.Claim(moment, time.Minute) }, approval.Executing},
+	} {
+		old := row(map[string]string{"session_id": id, "item": "approval#" + n, "owner": "sub-1", "status": next.status, "digest": "d", "moved_by": "x", "polled_by": "y"},
+			map[string]string{"created_at": millis, "changed_at": millis, "expires_at": millis, "poll_at": millis, "interval_ms": "5000", "pushes": "1"})
+		if next.status == "executing" {
+			old["claimed_until"] = old["created_at"]
+		}
+		old["auth_req_id"], old["approved_mac"] = &types.AttributeValueMemberB{Value: []byte("sealed")}, &types.AttributeValueMemberB{Value: []byte("mark")}
+		put("sessions", old)
+		a, err := store.Approval(t.Context(), id, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := next.make(a)
+		if err == nil {
+			_, err = store.Transition(t.Context(), tr)
+		}
+		if got, _ := store.Approval(t.Context(), id, n); err != nil || got.Status != next.want {
+			t.Errorf("one that was %s: %v, it is %s, want %s", next.status, err, got.Status, next.want)
+		}
+	}
 }
