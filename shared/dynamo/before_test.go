@@ -41,7 +41,7 @@ func TestRowsOfTheVersionBeforeAreRead(t *testing.T) {
 		{Name: "audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}},
 	}})
 	web := httptest.NewServer(srv)
-	t.Cleanup(func() { web.Close(); srv.Close() })
+	t.Cleanup(web.Close)
 	client := at(web.URL)
 	put := func(table string, item map[string]types.AttributeValue) {
 		t.Helper()

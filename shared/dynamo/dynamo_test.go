@@ -33,7 +33,7 @@ func at(endpoint string) *dynamodb.Client {
 func TestStoreContract(t *testing.T) {
 	srv := awstest.New(awstest.Options{})
 	web := httptest.NewServer(srv)
-	t.Cleanup(func() { web.Close(); srv.Close() })
+	t.Cleanup(web.Close)
 	storetest.Run(t, at(web.URL))
 }
 

@@ -29,7 +29,7 @@ func TestSend(t *testing.T) {
 		}
 		srv.ServeHTTP(w, r)
 	}))
-	t.Cleanup(func() { web.Close(); srv.Close() })
+	t.Cleanup(web.Close)
 	cfg := aws.Config{
 		BaseEndpoint: &web.URL, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1,
 	}

@@ -144,7 +144,6 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 			"other-key": seal.GenerateKey().Reveal(), "empty": "", "short-key": shortKey,
 		},
 	})
-	t.Cleanup(w.AWS.Close)
 	w.ToAWS = &Door{service: faults.AWS, next: w.AWS, power: w.power}
 	w.base = serve(t, w.ToAWS)
 

@@ -43,7 +43,7 @@ func begin(t *testing.T) *world {
 		Tables: []awstest.Table{{Name: "steward-audit", Hash: awstest.Key{Name: "subject"}, Range: awstest.Key{Name: "id"}}},
 	})
 	endpoint := httptest.NewServer(server)
-	t.Cleanup(func() { endpoint.Close(); server.Close() })
+	t.Cleanup(endpoint.Close)
 	w := &world{t: t, file: filepath.Join(t.TempDir(), "local.env.json")}
 	if err := os.WriteFile(w.file, fmt.Appendf(nil, `{"AWS_ENDPOINT_URL":%q,"AUDIT_TABLE_NAME":"steward-audit","AUDIT_KEY_SECRET_ARN":"steward/audit-key"}`, endpoint.URL), 0o600); err != nil {
 		t.Fatal(err)

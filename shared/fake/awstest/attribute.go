@@ -1,14 +1,15 @@
 package awstest
 
 import (
-	"bytes"
-	"encoding/base64"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // kind is the type of an attribute value, spelt as on the wire.
@@ -23,43 +24,22 @@ const (
 	kindM    kind = "M"
 	kindL    kind = "L"
 	kindSS   kind = "SS"
-	kindNS   kind = "NS"
-	kindBS   kind = "BS"
 )
-
-// longNames are how error messages spell the types.
-var longNames = map[kind]string{
-	kindS: "STRING", kindN: "NUMBER", kindB: "BINARY", kindBool: "BOOLEAN", kindNull: "NULL",
-	kindM: "MAP", kindL: "LIST", kindSS: "STRING_SET", kindNS: "NUMBER_SET", kindBS: "BINARY_SET",
-}
 
 // value is one attribute value. It is never changed once made, so items may
 // share values.
 type value struct {
 	kind kind
-	text string // S, or the bytes of B
-	num  decimal
+	text string   // S, or the bytes of B
+	num  *big.Rat // N
 	bool bool
 	list []value
 	m    item
-	set  []string // members of SS and BS as they are, of NS in canonical form
+	set  []string // sorted
 }
 
 // item is an item, or the inside of a map.
 type item map[string]value
-
-// member is a number's or set member's identity.
-func (v value) member() string {
-	if v.kind == kindN {
-		return v.num.String()
-	}
-	return v.text
-}
-
-func (k kind) isSet() bool { return k == kindSS || k == kindNS || k == kindBS }
-
-// element is the type of a set's members.
-func (k kind) element() kind { return kind(strings.TrimSuffix(string(k), "S")) }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (v *value) UnmarshalJSON(b []byte) error {
@@ -109,128 +89,71 @@ func (v *value) decode(k kind, raw []byte) error {
 	case kindM:
 		v.m = item{}
 		return json.Unmarshal(raw, &v.m)
-	case kindSS, kindNS, kindBS:
-		return v.decodeSet(raw)
+	case kindSS:
+		if err := json.Unmarshal(raw, &v.set); err != nil {
+			return err
+		}
+		if len(v.set) == 0 {
+			return validation("One or more parameter values were invalid: An string set  may not be empty")
+		}
+		given := strings.Join(v.set, ", ")
+		slices.Sort(v.set)
+		if n := len(v.set); len(slices.Compact(v.set)) < n {
+			return validation("One or more parameter values were invalid: Input collection [" + given + "] contains duplicates.")
+		}
+		return nil
+	case "NS", "BS":
+		return notPlayed("sets of numbers and binaries")
 	default:
 		return validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	}
 }
 
-func (v *value) decodeSet(raw []byte) error {
-	var given []string
-	if err := json.Unmarshal(raw, &given); err != nil {
-		return err
-	}
-	if len(given) == 0 {
-		name := map[kind]string{kindSS: "string", kindNS: "number", kindBS: "binary"}[v.kind]
-		return validation("One or more parameter values were invalid: An " + name + " set  may not be empty")
-	}
-	for _, s := range given {
-		if v.kind == kindNS {
-			n, err := parseNumber(s)
-			if err != nil {
-				return err
-			}
-			s = n.String()
-		}
-		if v.kind == kindBS {
-			b, err := base64.StdEncoding.DecodeString(s)
-			if err != nil {
-				return err
-			}
-			s = string(b)
-		}
-		if slices.Contains(v.set, s) {
-			if v.kind == kindNS {
-				return validation("Input collection contains duplicates")
-			}
-			return validation(fmt.Sprintf("One or more parameter values were invalid: Input collection [%s] contains duplicates.", strings.Join(given, ", ")))
-		}
-		v.set = append(v.set, s)
-	}
-	slices.Sort(v.set)
-	return nil
-}
-
 // MarshalJSON implements [json.Marshaler].
 func (v value) MarshalJSON() ([]byte, error) {
-	var inner any
-	switch v.kind {
-	case kindS:
-		inner = v.text
-	case kindN:
-		inner = v.num.String()
-	case kindB:
-		inner = []byte(v.text)
-	case kindBool, kindNull:
-		inner = v.bool
-	case kindL:
-		inner = v.list
-	case kindM:
-		inner = v.m
-	case kindBS:
-		members := make([][]byte, len(v.set))
-		for i, s := range v.set {
-			members[i] = []byte(s)
-		}
-		inner = members
-	default:
-		inner = v.set
+	inner := map[kind]any{
+		kindS: v.text, kindN: v.member(), kindB: []byte(v.text), kindBool: v.bool, kindNull: v.bool, kindL: v.list, kindM: v.m, kindSS: v.set,
 	}
-	return json.Marshal(map[kind]any{v.kind: inner})
+	return json.Marshal(map[kind]any{v.kind: inner[v.kind]})
 }
+
+// member is a text's or number's identity.
+func (v value) member() string {
+	if v.kind == kindN {
+		return numberText(v.num)
+	}
+	return v.text
+}
+
+// identity spells a key value so that equal keys are equal strings.
+func (v value) identity() string { return string(v.kind) + v.member() }
 
 // equal compares as "=" does: types too, sets without order.
 func (v value) equal(w value) bool {
-	if v.kind != w.kind {
-		return false
-	}
-	switch v.kind {
-	case kindN:
-		return v.num.compare(w.num) == 0
-	case kindL:
-		return slices.EqualFunc(v.list, w.list, value.equal)
-	case kindM:
-		return maps.EqualFunc(v.m, w.m, value.equal)
-	case kindSS, kindNS, kindBS:
-		return slices.Equal(v.set, w.set) // both sorted
-	default:
-		return v.text == w.text && v.bool == w.bool
-	}
+	return v.kind == w.kind && v.member() == w.member() && v.bool == w.bool && slices.Equal(v.set, w.set) &&
+		slices.EqualFunc(v.list, w.list, value.equal) && maps.EqualFunc(v.m, w.m, value.equal)
 }
 
 // compare orders two values of one ordered type: numbers by value, strings and
 // binaries by their bytes. Others have no order.
 func (v value) compare(w value) (order int, ok bool) {
-	if v.kind != w.kind {
-		return 0, false
-	}
-	switch v.kind {
-	case kindN:
-		return v.num.compare(w.num), true
-	case kindS, kindB:
-		return bytes.Compare([]byte(v.text), []byte(w.text)), true
+	switch {
+	case v.kind == kindN && w.kind == kindN:
+		return v.num.Cmp(w.num), true
+	case v.kind == w.kind && (v.kind == kindS || v.kind == kindB):
+		return cmp.Compare(v.text, w.text), true
 	default:
 		return 0, false
 	}
 }
 
-// length is the function size() of expressions.
-func (v value) length() (int, bool) {
-	switch v.kind {
-	case kindS:
-		return utf8.RuneCountInString(v.text), true
-	case kindB:
-		return len(v.text), true
-	case kindL:
-		return len(v.list), true
-	case kindM:
-		return len(v.m), true
-	case kindSS, kindNS, kindBS:
-		return len(v.set), true
-	default:
-		return 0, false
+// plus adds two numbers.
+func (v value) plus(w value) (value, error) {
+	if v.kind != kindN || w.kind != kindN {
+		return value{}, errOperand
 	}
+	n, err := parseNumber(numberText(new(big.Rat).Add(v.num, w.num)))
+	return value{kind: kindN, num: n}, err
 }
 
 // size is what the value adds to the size of its item ("DynamoDB Item sizes and
@@ -238,8 +161,12 @@ func (v value) length() (int, bool) {
 func (v value) size() int {
 	n := 0
 	switch v.kind {
-	case kindN:
-		n = v.num.size()
+	case kindN: // about a byte for two digits
+		digits := strings.Trim(strings.NewReplacer("-", "", ".", "").Replace(v.member()), "0")
+		n = 1 + (len(digits)+1)/2
+		if v.num.Sign() < 0 {
+			n++
+		}
 	case kindBool, kindNull:
 		n = 1
 	case kindL:
@@ -249,15 +176,8 @@ func (v value) size() int {
 		}
 	case kindM:
 		n = 3 + len(v.m) + v.m.size()
-	case kindNS:
-		for _, s := range v.set {
-			d, _ := parseNumber(s)
-			n += d.size()
-		}
-	case kindSS, kindBS:
-		for _, s := range v.set {
-			n += len(s)
-		}
+	case kindSS:
+		n = len(strings.Join(v.set, ""))
 	default:
 		n = len(v.text)
 	}
@@ -270,4 +190,47 @@ func (it item) size() int {
 		n += len(name) + v.size()
 	}
 	return n
+}
+
+// A number has up to 38 significant digits and a magnitude from 1E-130 to
+// 9.9…E+125.
+const (
+	maxDigits = 38
+	minScale  = -130
+	maxScale  = 125
+)
+
+var numberSyntax = regexp.MustCompile(`^[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?$`)
+
+func parseNumber(s string) (*big.Rat, error) {
+	part := numberSyntax.FindStringSubmatch(s)
+	if part == nil {
+		return nil, validation("The parameter cannot be converted to a numeric value: " + s)
+	}
+	whole, fraction, _ := strings.Cut(part[1], ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	exponent, _ := strconv.Atoi(part[2])
+	switch scale := len(digits) - len(fraction) + exponent - 1; {
+	case digits == "":
+	case scale > maxScale:
+		return nil, validation("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	case scale < minScale:
+		return nil, validation("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+	case len(strings.TrimRight(digits, "0")) > maxDigits:
+		return nil, validation("Attempting to store more than 38 significant digits in a Number")
+	}
+	n, ok := new(big.Rat).SetString(s)
+	if !ok {
+		return nil, validation(fmt.Sprintf("The parameter cannot be converted to a numeric value: %s", s))
+	}
+	return n, nil
+}
+
+// numberText writes a number as DynamoDB returns it: without exponent, leading
+// or trailing zeros.
+func numberText(n *big.Rat) string {
+	if n.IsInt() {
+		return n.Num().String()
+	}
+	return strings.TrimRight(n.FloatString(maxDigits-minScale), "0")
 }

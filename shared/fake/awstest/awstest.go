@@ -21,11 +21,12 @@
 // pass against moto as well; see .ci/moto.
 //
 // It does not check signatures, permissions or quotas of throughput, and keeps
-// nothing on disk. It plays no local secondary indexes, streams, PartiQL,
-// legacy (non-expression) parameters, parallel scans, FIFO queues, encryption,
-// secret rotation, Lambda's retries of asynchronous invocations or its batching
-// window. A parameter it does not play is refused with 501, an operation as
-// unknown; neither is ever ignored.
+// nothing on disk. It plays what our code and the clients under test call and no
+// more: of expressions whole attributes, comparisons with values, AND, OR,
+// attribute_exists, attribute_not_exists and begins_with, SET (with +), REMOVE
+// and ADD; indexes that project all; messages without attributes; synchronous
+// invocations. A parameter, function or value it does not play is refused with
+// 501, an operation as unknown; none is ever ignored.
 package awstest
 
 import (
@@ -61,7 +62,7 @@ type Options struct {
 	Parameters map[string]string // SSM parameters of type String
 
 	// Functions are the functions that exist. If nil, Invoke is asked for every
-	// name, and an asynchronous invocation of no function looks accepted.
+	// name.
 	Functions []string
 	// Invoke runs a function for Lambda Invoke. An error that is
 	// [ErrNoFunction] is answered 404, any other 500. A functionError is
@@ -86,7 +87,6 @@ type Server struct {
 	opts  Options
 	chaos *faults.Chaos
 	ops   map[string]operation
-	queue sync.WaitGroup // asynchronous invocations under way
 
 	mu    sync.Mutex
 	db    *database
@@ -139,9 +139,6 @@ func (s *Server) state() (*database, *queues, *vault) {
 	return s.db, s.sqs, s.vault
 }
 
-// Close waits for asynchronous invocations that are under way.
-func (s *Server) Close() { s.queue.Wait() }
-
 // Seed is the seed of this server's chaos.
 func (s *Server) Seed() uint64 { return s.chaos.Seed }
 
@@ -170,23 +167,22 @@ func (s *Server) arn(service, rest string) string {
 // call is one request on its way through.
 type call struct {
 	service, operation string
-	host               string
 	first              bool // the client's first attempt
 }
 
 // operation is one operation of one JSON service.
-type operation func(ctx context.Context, c *call, body []byte) (any, error)
+type operation func(ctx context.Context, body []byte) (any, error)
 
 // op gives an operation its typed input.
-func op[In any](f func(context.Context, *call, *In) (any, error)) operation {
-	return func(ctx context.Context, c *call, body []byte) (any, error) {
+func op[In any](f func(context.Context, *In) (any, error)) operation {
+	return func(ctx context.Context, body []byte) (any, error) {
 		in := new(In)
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.DisallowUnknownFields()
 		if err := d.Decode(in); err != nil {
 			return nil, decodeError(err)
 		}
-		return f(ctx, c, in)
+		return f(ctx, in)
 	}
 }
 
@@ -234,7 +230,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := &call{
-		host:  r.Host,
 		first: !strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=") || strings.HasPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=1;"),
 	}
 	target := r.Header.Get("X-Amz-Target")
@@ -277,7 +272,7 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 	case c.first && s.chaos.OneIn(oneInThrottled):
 		err = throttle(c.service)
 	default:
-		out, err = operate(r.Context(), c, body)
+		out, err = operate(r.Context(), body)
 	}
 	contentType := "application/x-amz-json-1.0"
 	if strings.HasSuffix(r.Header.Get("Content-Type"), "1.1") {

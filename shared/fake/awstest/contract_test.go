@@ -1,7 +1,6 @@
 package awstest_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +23,7 @@ import (
 )
 
 // The contract is what we rely on in DynamoDB and SQS, as a table of behaviours.
-// It holds for our own server, pleasant or not, and where AWSTEST_ENDPOINT names
+// It holds for our own server, with chaos and without, and where AWSTEST_ENDPOINT names
 // another implementation (.ci/moto does) for that one too. What AWS documents
 // decides: a case in which the other is known to differ says how in its field
 // "elsewhere", and must indeed differ there.
@@ -31,7 +31,8 @@ import (
 // subject is an endpoint under contract.
 type subject struct {
 	clients
-	other bool // not ours
+	other bool                // not ours
+	pass  func(time.Duration) // lets time pass
 }
 
 // eachSubject runs a part of the contract against every endpoint there is.
@@ -39,14 +40,18 @@ func eachSubject(t *testing.T, part func(t *testing.T, s subject)) {
 	for name, chaos := range map[string]bool{"without chaos": false, "with chaos": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, c := start(t, awstest.Options{NoChaos: !chaos})
-			part(t, subject{clients: c})
+			var later atomic.Int64
+			_, c := start(t, awstest.Options{
+				NoChaos: !chaos, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
+				Queues: []awstest.Queue{{Name: "plain"}, {Name: "live", DeadLetter: "dead", MaxReceiveCount: 2}, {Name: "dead"}},
+			})
+			part(t, subject{clients: c, pass: func(d time.Duration) { later.Add(int64(d)) }})
 		})
 	}
 	if base := os.Getenv("AWSTEST_ENDPOINT"); base != "" {
 		t.Run("elsewhere", func(t *testing.T) {
 			t.Parallel()
-			part(t, subject{clients: dial(base, &http.Transport{}), other: true})
+			part(t, subject{clients: dial(base, &http.Transport{}), other: true, pass: time.Sleep})
 		})
 	}
 }
@@ -87,11 +92,8 @@ func equal(want, got any) error {
 	return nil
 }
 
-// attrs is an item in Go's own types; nset is a set of numbers.
-type (
-	attrs = map[string]any
-	nset  []string
-)
+// attrs is an item in Go's own types.
+type attrs = map[string]any
 
 // wire writes a Go value as an attribute value, numbers as int or num.
 type num string
@@ -112,10 +114,6 @@ func wire(v any) ddb.AttributeValue {
 		return &ddb.AttributeValueMemberNULL{Value: true}
 	case []string:
 		return &ddb.AttributeValueMemberSS{Value: v}
-	case nset:
-		return &ddb.AttributeValueMemberNS{Value: v}
-	case [][]byte:
-		return &ddb.AttributeValueMemberBS{Value: v}
 	case []any:
 		l := []ddb.AttributeValue{}
 		for _, e := range v {
@@ -168,10 +166,6 @@ func plainValue(v ddb.AttributeValue) any {
 		return v.Value
 	case *ddb.AttributeValueMemberSS:
 		return slices.Sorted(slices.Values(v.Value))
-	case *ddb.AttributeValueMemberNS:
-		return nset(slices.Sorted(slices.Values(v.Value)))
-	case *ddb.AttributeValueMemberBS:
-		return slices.SortedFunc(slices.Values(v.Value), bytes.Compare)
 	case *ddb.AttributeValueMemberL:
 		l := []any{}
 		for _, e := range v.Value {
@@ -247,7 +241,7 @@ func (s subject) get(t *testing.T, table *string, pk, sk string) attrs {
 func TestContractConditions(t *testing.T) {
 	it := attrs{
 		"pk": "p", "sk": "s", "name": "Engineering", "n": 7, "big": num("12345678901234567890.5"), "flag": true, "nothing": nil,
-		"tags": []string{"a", "b"}, "ports": nset{"1", "2"}, "seq": []any{"x", 2, attrs{"deep": "y"}}, "map": attrs{"in": attrs{"leaf": 1}}, "bin": []byte("raw"),
+		"tags": []string{"a", "b"}, "seq": []any{"x", 2, attrs{"deep": "y"}}, "map": attrs{"in": attrs{"leaf": 1}}, "bin": []byte("raw"),
 	}
 	const no, yes = "ConditionalCheckFailedException", ""
 	const invalid = "ValidationException"
@@ -261,8 +255,6 @@ func TestContractConditions(t *testing.T) {
 		{expression: "attribute_exists(pk)", want: yes},
 		{expression: "attribute_not_exists(pk)", want: no},
 		{expression: "attribute_not_exists(absent)", want: yes},
-		{expression: "attribute_exists(seq[2].deep)", want: yes},
-		{expression: "attribute_exists(seq[3])", want: no},
 		{expression: "attribute_exists(nothing)", want: yes},
 		{expression: "#n = :v", names: map[string]string{"#n": "name"}, values: attrs{":v": "Engineering"}, want: yes},
 		{expression: "n = :v", values: attrs{":v": "7"}, want: no},
@@ -274,33 +266,12 @@ func TestContractConditions(t *testing.T) {
 		{expression: "absent = :v", values: attrs{":v": 1}, want: no},
 		{expression: "absent <> :v", values: attrs{":v": 1}, want: yes},
 		{expression: "absent < :v", values: attrs{":v": 1}, want: no},
-		{expression: "NOT absent = :v", values: attrs{":v": 1}, want: yes},
-		{expression: "n BETWEEN :lo AND :hi", values: attrs{":lo": 7, ":hi": 9}, want: yes},
-		{expression: "n BETWEEN :lo AND :hi", values: attrs{":lo": 9, ":hi": 7}, want: invalid, elsewhere: "does not compare the bounds"},
-		{expression: "n IN (:a, :b)", values: attrs{":a": 1, ":b": 7}, want: yes},
-		{expression: "n in (:a)", values: attrs{":a": 1}, want: no},
-		{expression: "begins_with(#n, :v)", names: map[string]string{"#n": "name"}, values: attrs{":v": "Eng"}, want: yes},
-		{expression: "begins_with(n, :v)", values: attrs{":v": "7"}, want: no},
-		{expression: "begins_with(#n, :v)", names: map[string]string{"#n": "name"}, values: attrs{":v": 7}, want: invalid, elsewhere: "does not check the types of operands"},
-		{expression: "contains(#n, :v)", names: map[string]string{"#n": "name"}, values: attrs{":v": "gine"}, want: yes},
-		{expression: "contains(tags, :v)", values: attrs{":v": "a"}, want: yes},
-		{expression: "contains(tags, :v)", values: attrs{":v": "c"}, want: no},
-		{expression: "contains(ports, :v)", values: attrs{":v": 2}, want: yes},
-		{expression: "contains(seq, :v)", values: attrs{":v": 2}, want: yes},
-		{expression: "size(tags) = :v", values: attrs{":v": 2}, want: yes},
-		{expression: "size(#n) > :v", names: map[string]string{"#n": "name"}, values: attrs{":v": 10}, want: yes},
-		{expression: "attribute_type(flag, :v)", values: attrs{":v": "BOOL"}, want: yes},
-		{expression: "attribute_type(flag, :v)", values: attrs{":v": "S"}, want: no},
-		{expression: "attribute_type(flag, :v)", values: attrs{":v": "X"}, want: invalid, elsewhere: "takes any name for a type"},
 		{expression: "tags = :v", values: attrs{":v": []string{"b", "a"}}, want: yes},
 		{expression: "#m = :v", names: map[string]string{"#m": "map"}, values: attrs{":v": attrs{"in": attrs{"leaf": 1}}}, want: yes},
-		{expression: "#m.#i.leaf = :v", names: map[string]string{"#m": "map", "#i": "in"}, values: attrs{":v": 1}, want: yes},
 		{expression: "bin = :v", values: attrs{":v": []byte("raw")}, want: yes},
 		{expression: "flag = :v AND n > :n", values: attrs{":v": true, ":n": 6}, want: yes},
 		{expression: "flag = :f OR flag = :t AND n > :n", values: attrs{":f": true, ":t": true, ":n": 100}, want: yes},
 		{expression: "(flag = :f OR flag = :t) AND n > :n", values: attrs{":f": true, ":t": false, ":n": 100}, want: no},
-		{expression: "NOT flag = :f AND n = :n", values: attrs{":f": true, ":n": 100}, want: no},
-		{expression: "NOT (flag = :f AND n = :n)", values: attrs{":f": true, ":n": 100}, want: yes},
 
 		{expression: "", want: invalid, elsewhere: "takes an empty expression for none"},
 		{expression: "n = ", want: invalid, elsewhere: "answers 500 to a syntax error"},
@@ -311,10 +282,8 @@ func TestContractConditions(t *testing.T) {
 		{expression: "name = :v", values: attrs{":v": "x"}, want: invalid},
 		{expression: "n = :v", values: attrs{":v": 7, ":w": 8}, want: invalid, elsewhere: "looks for unused values in updates only"},
 		{expression: "n = :v", names: map[string]string{"#x": "x"}, values: attrs{":v": 7}, want: invalid},
-		{expression: "size(n)", want: invalid, elsewhere: "answers 500 to an operand that is no condition"},
 		{expression: "attribute_exists(:v)", values: attrs{":v": "n"}, want: invalid, elsewhere: "answers 500 to a value in place of a path"},
 		{expression: "unknown(n)", want: invalid},
-		{expression: "n = n", want: invalid, elsewhere: "compares a path with itself"},
 		{expression: "((n = :v))", values: attrs{":v": 7}, want: invalid},
 		{expression: "flag < :v", values: attrs{":v": true}, want: invalid, elsewhere: "orders booleans"},
 	}
@@ -335,8 +304,7 @@ func TestContractConditions(t *testing.T) {
 
 func TestContractUpdates(t *testing.T) {
 	before := attrs{
-		"pk": "p", "sk": "s", "n": 7, "s1": "old", "tags": []string{"a", "b"}, "ports": nset{"1"},
-		"list": []any{"0", "1", "2"}, "map": attrs{"x": 1, "y": attrs{"z": 2}},
+		"pk": "p", "sk": "s", "n": 7, "s1": "old", "tags": []string{"a", "b"}, "map": attrs{"x": 1},
 	}
 	const invalid = "ValidationException"
 	cases := []struct {
@@ -348,37 +316,21 @@ func TestContractUpdates(t *testing.T) {
 		elsewhere  string
 	}{
 		{expression: "SET s1 = :v", values: attrs{":v": "new"}, want: attrs{"s1": "new"}},
-		{expression: "set s1 = :v remove n add ports :p delete tags :t", values: attrs{":v": "new", ":p": nset{"2"}, ":t": []string{"a"}}, want: attrs{"s1": "new", "n": gone{}, "ports": nset{"1", "2"}, "tags": []string{"b"}}},
+		{expression: "set s1 = :v remove n add tags :t", values: attrs{":v": "new", ":t": []string{"b", "c"}}, want: attrs{"s1": "new", "n": gone{}, "tags": []string{"a", "b", "c"}}},
 		{expression: "REMOVE s1 SET n = :v", values: attrs{":v": 8}, want: attrs{"s1": gone{}, "n": 8}},
 		{expression: "SET n = n + :v", values: attrs{":v": 3}, want: attrs{"n": 10}},
-		{expression: "SET n = n - :v", values: attrs{":v": 10}, want: attrs{"n": -3}},
 		{expression: "SET n = n + :v", values: attrs{":v": num("0.1")}, want: attrs{"n": num("7.1")}},
-		{expression: "SET n = if_not_exists(n, :v)", values: attrs{":v": 1}, want: attrs{}},
-		{expression: "SET c = if_not_exists(c, :zero) + :one", values: attrs{":zero": 0, ":one": 1}, want: attrs{"c": 1}},
 		{expression: "SET s1 = s2", refused: invalid},
 		{expression: "SET a = n, n = :v", values: attrs{":v": 1}, want: attrs{"a": 7, "n": 1}},
-		{expression: "SET #l = list_append(#l, :v)", names: map[string]string{"#l": "list"}, values: attrs{":v": []any{"3"}}, want: attrs{"list": []any{"0", "1", "2", "3"}}},
-		{expression: "SET #l = list_append(:v, #l)", names: map[string]string{"#l": "list"}, values: attrs{":v": []any{"-"}}, want: attrs{"list": []any{"-", "0", "1", "2"}}},
-		{expression: "SET #l[1] = :v", names: map[string]string{"#l": "list"}, values: attrs{":v": "x"}, want: attrs{"list": []any{"0", "x", "2"}}},
-		{expression: "SET #l[9] = :v", names: map[string]string{"#l": "list"}, values: attrs{":v": "x"}, want: attrs{"list": []any{"0", "1", "2", "x"}}},
-		{expression: "REMOVE #l[0], #l[2]", names: map[string]string{"#l": "list"}, want: attrs{"list": []any{"1"}}},
-		{expression: "SET #m.y.z = :v", names: map[string]string{"#m": "map"}, values: attrs{":v": 3}, want: attrs{"map": attrs{"x": 1, "y": attrs{"z": 3}}}},
-		{expression: "SET #m.#q = :v", names: map[string]string{"#m": "map", "#q": "a.b"}, values: attrs{":v": 3}, want: attrs{"map": attrs{"x": 1, "a.b": 3, "y": attrs{"z": 2}}}},
-		{expression: "REMOVE #m.x", names: map[string]string{"#m": "map"}, want: attrs{"map": attrs{"y": attrs{"z": 2}}}},
-		{expression: "SET nowhere.x = :v", values: attrs{":v": 3}, refused: invalid},
 		{expression: "REMOVE absent", want: attrs{}},
 		{expression: "ADD n :v", values: attrs{":v": 3}, want: attrs{"n": 10}},
 		{expression: "ADD fresh :v", values: attrs{":v": 3}, want: attrs{"fresh": 3}},
 		{expression: "ADD tags :v", values: attrs{":v": []string{"b", "c"}}, want: attrs{"tags": []string{"a", "b", "c"}}},
 		{expression: "ADD s1 :v", values: attrs{":v": 3}, refused: invalid},
 		{expression: "ADD n :v", values: attrs{":v": "x"}, refused: invalid},
-		{expression: "DELETE tags :v", values: attrs{":v": []string{"a", "b"}}, want: attrs{"tags": gone{}}},
-		{expression: "DELETE absent :v", values: attrs{":v": []string{"a"}}, want: attrs{}},
-		{expression: "DELETE tags :v", values: attrs{":v": "a"}, refused: invalid},
 		{expression: "SET n = s1 + :v", values: attrs{":v": 1}, refused: invalid},
 		{expression: "SET pk = :v", values: attrs{":v": "x"}, refused: invalid},
 		{expression: "SET n = :v, n = :w", values: attrs{":v": 1, ":w": 2}, refused: invalid},
-		{expression: "SET #m = :v, #m.x = :v", names: map[string]string{"#m": "map"}, values: attrs{":v": 1}, refused: invalid, elsewhere: "compares whole paths only"},
 		{expression: "SET n = :v SET s1 = :v", values: attrs{":v": 1}, refused: invalid},
 		{expression: "SET n :v", values: attrs{":v": 1}, refused: invalid},
 		{expression: "SET n = :v,", values: attrs{":v": 1}, refused: invalid},
@@ -401,9 +353,9 @@ func TestContractUpdates(t *testing.T) {
 		for _, c := range cases {
 			t.Run(c.expression, func(t *testing.T) {
 				s.put(t, table, before)
-				out, err := s.dynamo.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+				_, err := s.dynamo.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 					TableName: table, Key: item(attrs{"pk": "p", "sk": "s"}), UpdateExpression: aws.String(c.expression),
-					ExpressionAttributeNames: c.names, ExpressionAttributeValues: item(c.values), ReturnValues: ddb.ReturnValueAllNew,
+					ExpressionAttributeNames: c.names, ExpressionAttributeValues: item(c.values),
 				})
 				want := maps.Clone(before)
 				for k, v := range c.want {
@@ -413,9 +365,6 @@ func TestContractUpdates(t *testing.T) {
 					}
 				}
 				wrong := errors.Join(same(c.refused, err), equal(want, s.get(t, table, "p", "s")))
-				if err == nil {
-					wrong = errors.Join(wrong, equal(want, plain(out.Attributes)))
-				}
 				s.hold(t, c.elsewhere, wrong)
 			})
 		}
@@ -481,86 +430,31 @@ func TestContractKeysAndItems(t *testing.T) {
 				t.Errorf("got %q (%v)", got, err)
 			}
 		})
-		t.Run("projection", func(t *testing.T) {
-			s.put(t, table, attrs{"pk": "p", "sk": "proj", "m": attrs{"a": 1, "b": 2}, "l": []any{"0", "1", "2"}, "x": "y"})
-			out, err := s.dynamo.GetItem(t.Context(), &dynamodb.GetItemInput{
-				TableName: table, Key: item(attrs{"pk": "p", "sk": "proj"}), ConsistentRead: aws.Bool(true),
-				ProjectionExpression: aws.String("#m.a, l[2], l[0], absent"), ExpressionAttributeNames: map[string]string{"#m": "m"},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.hold(t, "keeps one of several list elements", equal(attrs{"m": attrs{"a": 1}, "l": []any{"0", "2"}}, plain(out.Item)))
-		})
 	})
 }
 
-func TestContractReturnValues(t *testing.T) {
+func TestContractRefusedWritesReturnTheItem(t *testing.T) {
 	eachSubject(t, func(t *testing.T, s subject) {
 		table, ctx := s.newTable(t), t.Context()
-		key := item(attrs{"pk": "p", "sk": "s"})
-		was := attrs{"pk": "p", "sk": "s", "n": 1, "m": attrs{"a": 1, "b": 2}}
-
-		out, err := s.dynamo.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item(was), ReturnValues: ddb.ReturnValueAllOld})
-		if err != nil || out.Attributes != nil {
-			t.Errorf("first put: got %v, %v", out, err)
-		}
-		out, err = s.dynamo.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item(was), ReturnValues: ddb.ReturnValueAllOld})
-		if err != nil || cmp.Diff(was, plain(out.Attributes)) != "" {
-			t.Errorf("second put: got %v, %v", out, err)
-		}
-		_, err = s.dynamo.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item(was), ReturnValues: ddb.ReturnValueAllNew})
-		if got := code(err); got != "ValidationException" {
-			t.Errorf("put returning ALL_NEW: got %q", got)
-		}
-		update := func(rv ddb.ReturnValue) attrs {
-			t.Helper()
-			s.put(t, table, was)
-			out, err := s.dynamo.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-				TableName: table, Key: key, UpdateExpression: aws.String("SET n = :v, fresh = :v"),
-				ExpressionAttributeValues: item(attrs{":v": 2}), ReturnValues: rv,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return plain(out.Attributes)
-		}
-		for rv, want := range map[ddb.ReturnValue]attrs{
-			ddb.ReturnValueNone:       nil,
-			ddb.ReturnValueAllOld:     was,
-			ddb.ReturnValueUpdatedOld: {"n": 1},
-			ddb.ReturnValueUpdatedNew: {"n": 2, "fresh": 2},
-			ddb.ReturnValueAllNew:     {"pk": "p", "sk": "s", "n": 2, "fresh": 2, "m": attrs{"a": 1, "b": 2}},
-		} {
-			if diff := cmp.Diff(want, update(rv)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", rv, diff)
-			}
-		}
-
-		_, err = s.dynamo.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-			TableName: table, Key: key, ConditionExpression: aws.String("n = :v"), ExpressionAttributeValues: item(attrs{":v": 99}),
-			ReturnValuesOnConditionCheckFailure: ddb.ReturnValuesOnConditionCheckFailureAllOld,
+		s.put(t, table, attrs{"pk": "p", "sk": "s", "n": 2})
+		key, condition, values := item(attrs{"pk": "p", "sk": "s"}), aws.String("n = :v"), item(attrs{":v": 99})
+		const old = ddb.ReturnValuesOnConditionCheckFailureAllOld
+		_, put := s.dynamo.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: key, ConditionExpression: condition, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: old})
+		_, update := s.dynamo.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: table, Key: key, UpdateExpression: aws.String("REMOVE n"), ConditionExpression: condition, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: old,
 		})
-		var failed *ddb.ConditionalCheckFailedException
-		if !errors.As(err, &failed) || plain(failed.Item)["n"] != 2 {
-			t.Errorf("failed delete: got %v, want the item with it", err)
-		}
-		gone, err := s.dynamo.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: table, Key: key, ReturnValues: ddb.ReturnValueAllOld})
-		if err != nil || plain(gone.Attributes)["fresh"] != 2 {
-			t.Errorf("delete: got %v, %v", gone, err)
-		}
-		gone, err = s.dynamo.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: table, Key: key, ReturnValues: ddb.ReturnValueAllOld})
-		if err != nil || gone.Attributes != nil {
-			t.Errorf("delete of nothing: got %v, %v", gone, err)
-		}
-		t.Run("an update without expression makes the item", func(t *testing.T) {
-			made, err := s.dynamo.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: table, Key: key, ReturnValues: ddb.ReturnValueAllNew})
-			wrong := same("", err)
-			if err == nil {
-				wrong = equal(attrs{"pk": "p", "sk": "s"}, plain(made.Attributes))
+		_, del := s.dynamo.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: table, Key: key, ConditionExpression: condition, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: old})
+		for name, err := range map[string]error{"put": put, "update": update, "delete": del} {
+			var failed *ddb.ConditionalCheckFailedException
+			if !errors.As(err, &failed) || plain(failed.Item)["n"] != 2 {
+				t.Errorf("%s: got %v, want the item with it", name, err)
 			}
-			s.hold(t, "answers 500", wrong)
-		})
+		}
+		for range 2 { // the second deletes nothing
+			if _, err := s.dynamo.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: table, Key: key}); err != nil || s.get(t, table, "p", "s") != nil {
+				t.Errorf("delete: %v", err)
+			}
+		}
 	})
 }
 
@@ -579,8 +473,6 @@ func TestContractQuery(t *testing.T) {
 		{name: "prefix", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p AND begins_with(sk, :s)")}, values: attrs{":p": "p", ":s": "approval#"}, want: []string{"approval#1", "approval#2", "approval#3"}},
 		{name: "range first", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("sk > :s AND pk = :p")}, values: attrs{":p": "p", ":s": "approval#2"}, want: []string{"approval#3", "session"}},
 		{name: "parentheses", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("(pk = :p) AND (sk <= :s)")}, values: attrs{":p": "p", ":s": "approval#2"}, want: []string{"approval#1", "approval#2"}},
-		{name: "between", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p AND sk BETWEEN :a AND :b")}, values: attrs{":p": "p", ":a": "approval#2", ":b": "approval#3"}, want: []string{"approval#2", "approval#3"}},
-		{name: "filter", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p"), FilterExpression: aws.String("created > :c")}, values: attrs{":p": "p", ":c": 2}, want: []string{"approval#3"}},
 		{name: "nothing", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p")}, values: attrs{":p": "none"}},
 		{name: "index", in: dynamodb.QueryInput{IndexName: aws.String("by-user"), KeyConditionExpression: aws.String("#o = :o"), ExpressionAttributeNames: map[string]string{"#o": "owner"}}, values: attrs{":o": "alice"}, want: []string{"approval#1", "approval#2", "other"}},
 		{name: "index, numbers in order", in: dynamodb.QueryInput{IndexName: aws.String("by-user"), KeyConditionExpression: aws.String("#o = :o AND created >= :c"), ExpressionAttributeNames: map[string]string{"#o": "owner"}}, values: attrs{":o": "alice", ":c": 2}, want: []string{"approval#2", "other"}},
@@ -596,7 +488,6 @@ func TestContractQuery(t *testing.T) {
 		{name: "not equal", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p AND sk <> :s")}, values: attrs{":p": "p", ":s": "s"}, refused: invalid, elsewhere: "answers 500"},
 		{name: "key of another type", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p")}, values: attrs{":p": 1}, refused: invalid, elsewhere: "does not check the types of a key"},
 		{name: "unused value", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p")}, values: attrs{":p": "p", ":q": "q"}, refused: invalid, elsewhere: "looks for unused values in updates only"},
-		{name: "filter on a key", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p"), FilterExpression: aws.String("sk = :s")}, values: attrs{":p": "p", ":s": "s"}, refused: invalid, elsewhere: "filters on anything"},
 		{name: "starting elsewhere", in: dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p"), ExclusiveStartKey: item(attrs{"pk": "q", "sk": "s"})}, values: attrs{":p": "p"}, refused: invalid, elsewhere: "starts anywhere"},
 	}
 	eachSubject(t, func(t *testing.T, s subject) {
@@ -608,9 +499,7 @@ func TestContractQuery(t *testing.T) {
 			attrs{"pk": "p", "sk": "approval#3", "owner": "bob", "created": 3},
 			attrs{"pk": "q", "sk": "other", "owner": "alice", "created": 10},
 			attrs{"pk": "q", "sk": "left out of the index", "owner": "alice"})
-		if !s.other {
-			time.Sleep(1100 * time.Millisecond) // an index may lag behind for a second
-		}
+		s.pass(1100 * time.Millisecond) // an index may lag behind for a second
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				in := c.in
@@ -644,9 +533,7 @@ func TestContractPaging(t *testing.T) {
 			s.put(t, table, attrs{"pk": "p", "sk": sk, "odd": i % 2, "owner": "alice", "created": 1})
 			all = append(all, sk)
 		}
-		if !s.other {
-			time.Sleep(1100 * time.Millisecond)
-		}
+		s.pass(1100 * time.Millisecond)
 		walk := func(in dynamodb.QueryInput) (got []string) {
 			t.Helper()
 			in.TableName, in.Limit = table, aws.Int32(2)
@@ -664,13 +551,6 @@ func TestContractPaging(t *testing.T) {
 		}
 		if diff := cmp.Diff(all, walk(dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: item(attrs{":p": "p"})})); diff != "" {
 			t.Errorf("table (-want +got):\n%s", diff)
-		}
-		odd := walk(dynamodb.QueryInput{
-			KeyConditionExpression: aws.String("pk = :p"), FilterExpression: aws.String("odd = :o"),
-			ExpressionAttributeValues: item(attrs{":p": "p", ":o": 1}),
-		})
-		if diff := cmp.Diff([]string{"item#1", "item#3", "item#5"}, odd); diff != "" {
-			t.Errorf("filtered after the limit (-want +got):\n%s", diff)
 		}
 		// Equal index keys: in any order, but each once.
 		index := walk(dynamodb.QueryInput{
@@ -691,12 +571,12 @@ func TestContractPaging(t *testing.T) {
 		if diff := cmp.Diff(all, slices.Sorted(slices.Values(scanned))); diff != "" {
 			t.Errorf("scan (-want +got):\n%s", diff)
 		}
-		count, err := s.dynamo.Query(t.Context(), &dynamodb.QueryInput{
-			TableName: table, KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: item(attrs{":p": "p"}),
-			Select: ddb.SelectCount, Limit: aws.Int32(1),
+		last, err := s.dynamo.Query(t.Context(), &dynamodb.QueryInput{
+			TableName: table, KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: item(attrs{":p": "p"}), ScanIndexForward: aws.Bool(false),
+			Select: ddb.SelectSpecificAttributes, ProjectionExpression: aws.String("odd, absent"), Limit: aws.Int32(1), ConsistentRead: aws.Bool(true),
 		})
-		if err != nil || count.Count != 1 || count.Items != nil || len(count.LastEvaluatedKey) != 2 {
-			t.Errorf("count: got %+v, %v", count, err)
+		if err != nil || len(last.Items) != 1 || cmp.Diff(attrs{"odd": 0}, plain(last.Items[0])) != "" || len(last.LastEvaluatedKey) != 2 {
+			t.Errorf("projection of the last: got %+v, %v", last, err)
 		}
 	})
 }
@@ -772,79 +652,25 @@ func TestContractTables(t *testing.T) {
 		if got := code(err); got != "ResourceInUseException" {
 			t.Errorf("create again: got %q", got)
 		}
-		live := func() *ddb.TimeToLiveDescription {
-			t.Helper()
-			out, err := s.dynamo.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: table})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out.TimeToLiveDescription
-		}
-		if got := live(); got.TimeToLiveStatus != ddb.TimeToLiveStatusDisabled {
-			t.Errorf("time to live at first: got %+v", got)
-		}
-		if _, err := s.dynamo.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
-			TableName: table, TimeToLiveSpecification: &ddb.TimeToLiveSpecification{AttributeName: aws.String("ttl"), Enabled: aws.Bool(true)},
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if got := live(); got.TimeToLiveStatus != ddb.TimeToLiveStatusEnabled || aws.ToString(got.AttributeName) != "ttl" {
-			t.Errorf("time to live: got %+v", got)
-		}
-		s.put(t, table, attrs{"pk": "p", "sk": "old", "ttl": 1000})
-		if got := s.get(t, table, "p", "old"); got == nil {
-			t.Error("an expired item is gone before it was deleted")
-		}
-		recovery := func() ddb.PointInTimeRecoveryStatus {
-			t.Helper()
-			out, err := s.dynamo.DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: table})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out.ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus
-		}
-		if got := recovery(); got != ddb.PointInTimeRecoveryStatusDisabled {
-			t.Errorf("recovery at first: got %v", got)
-		}
-		if _, err := s.dynamo.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
-			TableName: table, PointInTimeRecoverySpecification: &ddb.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if got := recovery(); got != ddb.PointInTimeRecoveryStatusEnabled {
-			t.Errorf("recovery: got %v", got)
-		}
-		batch, err := s.dynamo.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]ddb.KeysAndAttributes{
-			*table: {Keys: []map[string]ddb.AttributeValue{item(attrs{"pk": "p", "sk": "old"})}, ConsistentRead: aws.Bool(true)},
-		}})
-		if err != nil || len(batch.Responses[*table]) != 1 {
-			t.Errorf("batch: got %+v, %v", batch, err)
+		live, err := s.dynamo.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: table})
+		if err != nil || live.TimeToLiveDescription.TimeToLiveStatus != ddb.TimeToLiveStatusDisabled {
+			t.Errorf("time to live: got %+v, %v", live, err)
 		}
 	})
 }
 
-// newQueue makes a queue and gives its URL and ARN.
-func (s subject) newQueue(t *testing.T, suffix string, attributes map[string]string) (url *string, arn string) {
+// queue is the URL of a queue: ours has them, elsewhere they are made.
+func (s subject) queue(t *testing.T, name string, attributes map[string]string) *string {
 	t.Helper()
-	name := strings.Map(func(r rune) rune {
-		if r == '/' || r == ' ' {
-			return '-'
-		}
-		return r
-	}, t.Name()) + suffix
-	made, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	if !s.other {
+		return aws.String(s.base + "/000000000000/" + name)
+	}
+	name = strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()) + "-" + name
+	made, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	if err != nil {
 		t.Fatalf("CreateQueue: %v", err)
 	}
-	found, err := s.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
-	if err != nil || *found.QueueUrl != *made.QueueUrl {
-		t.Fatalf("GetQueueUrl: got %v, %v, want %q", found, err, *made.QueueUrl)
-	}
-	got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made.QueueUrl, got.Attributes["QueueArn"]
+	return made.QueueUrl
 }
 
 func (s subject) send(t *testing.T, url *string, body string, delay int32) {
@@ -858,7 +684,7 @@ func (s subject) receive(t *testing.T, url *string, visibility, wait int32) []sq
 	t.Helper()
 	out, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: url, MaxNumberOfMessages: 10, VisibilityTimeout: visibility, WaitTimeSeconds: wait,
-		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{"All"},
 	})
 	if err != nil {
 		t.Fatalf("ReceiveMessage: %v", err)
@@ -876,15 +702,8 @@ func bodies(messages []sqstypes.Message) (out []string) {
 func TestContractQueues(t *testing.T) {
 	eachSubject(t, func(t *testing.T, s subject) {
 		ctx := t.Context()
-		url, _ := s.newQueue(t, "", nil)
-		sent, err := s.sqs.SendMessage(ctx, &sqs.SendMessageInput{
-			QueueUrl: url, MessageBody: aws.String("hello"),
-			MessageAttributes: map[string]sqstypes.MessageAttributeValue{
-				"kind":  {DataType: aws.String("String"), StringValue: aws.String("poll")},
-				"bytes": {DataType: aws.String("Binary"), BinaryValue: []byte{1, 2}},
-				"count": {DataType: aws.String("Number.int"), StringValue: aws.String("3")},
-			},
-		})
+		url := s.queue(t, "plain", nil)
+		sent, err := s.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("hello")})
 		if err != nil || *sent.MD5OfMessageBody != "5d41402abc4b2a76b9719d911017c592" {
 			t.Fatalf("send: got %+v, %v", sent, err)
 		}
@@ -895,9 +714,6 @@ func TestContractQueues(t *testing.T) {
 		m := got[0]
 		if m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["SentTimestamp"] == "" || m.Attributes["ApproximateFirstReceiveTimestamp"] == "" {
 			t.Errorf("attributes: got %v", m.Attributes)
-		}
-		if len(m.MessageAttributes) != 3 || aws.ToString(m.MessageAttributes["kind"].StringValue) != "poll" || aws.ToString(m.MD5OfMessageAttributes) != aws.ToString(sent.MD5OfMessageAttributes) {
-			t.Errorf("message attributes: got %v, digest %v, sent %v", m.MessageAttributes, aws.ToString(m.MD5OfMessageAttributes), aws.ToString(sent.MD5OfMessageAttributes))
 		}
 		for range 2 { // deleting is idempotent
 			if _, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle}); err != nil {
@@ -910,12 +726,12 @@ func TestContractQueues(t *testing.T) {
 func TestContractQueueRefusals(t *testing.T) {
 	eachSubject(t, func(t *testing.T, s subject) {
 		ctx := t.Context()
-		url, _ := s.newQueue(t, "", nil)
+		url := s.queue(t, "plain", nil)
 		nowhere := aws.String(*url + "-none")
 		send := func(in sqs.SendMessageInput) error { _, err := s.sqs.SendMessage(ctx, &in); return err }
 		receive := func(in sqs.ReceiveMessageInput) error { _, err := s.sqs.ReceiveMessage(ctx, &in); return err }
-		visibility := func(handle string, seconds int32) error {
-			_, err := s.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: url, ReceiptHandle: &handle, VisibilityTimeout: seconds})
+		remove := func(handle string) error {
+			_, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: &handle})
 			return err
 		}
 		for _, c := range []struct {
@@ -930,8 +746,8 @@ func TestContractQueueRefusals(t *testing.T) {
 			{name: "no such queue", err: send(sqs.SendMessageInput{QueueUrl: nowhere, MessageBody: aws.String("x")}), want: "AWS.SimpleQueueService.NonExistentQueue"},
 			{name: "eleven messages", err: receive(sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: 11}), want: "InvalidParameterValue"},
 			{name: "waiting over 20 seconds", err: receive(sqs.ReceiveMessageInput{QueueUrl: url, WaitTimeSeconds: 21}), want: "InvalidParameterValue"},
-			{name: "visibility over 12 hours", err: visibility("x", 43201), want: "InvalidParameterValue"},
-			{name: "no receipt handle", err: visibility("nonsense", 10), want: "ReceiptHandleIsInvalid"},
+			{name: "visibility over 12 hours", err: receive(sqs.ReceiveMessageInput{QueueUrl: url, VisibilityTimeout: 43201}), want: "InvalidParameterValue"},
+			{name: "no receipt handle", err: remove("nonsense"), want: "ReceiptHandleIsInvalid"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				s.hold(t, c.elsewhere, same(c.want, c.err))
@@ -942,28 +758,18 @@ func TestContractQueueRefusals(t *testing.T) {
 
 func TestContractVisibility(t *testing.T) {
 	eachSubject(t, func(t *testing.T, s subject) {
-		ctx := t.Context()
-		url, _ := s.newQueue(t, "", nil)
-		change := func(m sqstypes.Message, seconds int32) error {
-			_, err := s.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
-			return err
-		}
+		url := s.queue(t, "plain", nil)
 		s.send(t, url, "a", 0)
-		first := s.receive(t, url, 30, 2)
+		first := s.receive(t, url, 1, 2)
 		if len(first) != 1 {
 			t.Fatalf("got %d messages, want 1", len(first))
 		}
-		if err := change(first[0], 0); err != nil { // give it back
-			t.Fatal(err)
+		s.pass(1100 * time.Millisecond)
+		second := s.receive(t, url, 30, 2) // perhaps twice
+		if len(second) == 0 || *second[0].MessageId != *first[0].MessageId || *second[0].ReceiptHandle == *first[0].ReceiptHandle {
+			t.Fatalf("visible again: got %+v, want the same message with another receipt handle", second)
 		}
-		second := s.receive(t, url, 30, 2)
-		if len(second) != 1 || *second[0].MessageId != *first[0].MessageId || *second[0].ReceiptHandle == *first[0].ReceiptHandle {
-			t.Fatalf("given back: got %+v, want the same message with another receipt handle", second)
-		}
-		t.Run("a stale receipt handle changes nothing", func(t *testing.T) {
-			s.hold(t, "takes every handle there ever was", same("InvalidParameterValue", change(first[0], 10)))
-		})
-		if _, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: second[0].ReceiptHandle}); err != nil {
+		if _, err := s.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: second[0].ReceiptHandle}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -971,48 +777,35 @@ func TestContractVisibility(t *testing.T) {
 		if got := s.receive(t, url, 30, 0); slices.Contains(bodies(got), "later") {
 			t.Errorf("a delayed message was received at once: %v", bodies(got))
 		}
-		var late []string
-		for deadline := time.Now().Add(10 * time.Second); !slices.Contains(late, "later") && time.Now().Before(deadline); {
-			late = append(late, bodies(s.receive(t, url, 30, 2))...)
-		}
-		if !slices.Contains(late, "later") {
-			t.Errorf("a delayed message never came; got %v", late)
+		s.pass(1100 * time.Millisecond)
+		if late := bodies(s.receive(t, url, 30, 2)); !slices.Contains(late, "later") {
+			t.Errorf("a delayed message did not come; got %v", late)
 		}
 	})
 }
 
 func TestContractDeadLetters(t *testing.T) {
 	eachSubject(t, func(t *testing.T, s subject) {
-		grave, arn := s.newQueue(t, "-dead", nil)
-		url, _ := s.newQueue(t, "-live", map[string]string{
-			"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"2"}`, "VisibilityTimeout": "0",
-		})
+		grave := s.queue(t, "dead", nil)
+		arn := "arn:aws:sqs:us-east-1:123456789012:" + (*grave)[strings.LastIndexByte(*grave, '/')+1:]
+		url := s.queue(t, "live", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"2"}`})
 		s.send(t, url, "poison", 0)
 		counts := map[string]bool{}
 		var dead []sqstypes.Message
-		for deadline := time.Now().Add(20 * time.Second); len(dead) == 0 && time.Now().Before(deadline); {
-			out, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-				QueueUrl: url, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{"All"},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range out.Messages {
+		for range 20 { // a short poll may see nothing
+			for _, m := range s.receive(t, url, 1, 0) {
 				counts[m.Attributes["ApproximateReceiveCount"]] = true
 			}
-			dead = s.receive(t, grave, 30, 0)
+			s.pass(1100 * time.Millisecond)
+			if dead = s.receive(t, grave, 30, 0); len(dead) > 0 {
+				break
+			}
 		}
 		if len(dead) == 0 || *dead[0].Body != "poison" {
 			t.Fatalf("nothing in the dead-letter queue; received %v", counts)
 		}
 		if !maps.Equal(counts, map[string]bool{"1": true, "2": true}) {
 			t.Errorf("received with counts %v, want 1 and 2", counts)
-		}
-		_, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{
-			QueueName: aws.String("contract-redrive-nowhere"), Attributes: map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `-none","maxReceiveCount":2}`},
-		})
-		if got := code(err); got == "" {
-			t.Error("a redrive policy to no queue was taken")
 		}
 	})
 }

@@ -3,7 +3,6 @@ package awstest
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -25,12 +24,11 @@ type Table struct {
 	Indexes []Index
 }
 
-// Index describes a global secondary index.
+// Index describes a global secondary index, which projects all attributes.
 type Index struct {
-	Name    string
-	Hash    Key
-	Range   Key      // zero if there is none
-	Project []string // projected attributes besides the keys; nil projects all, empty the keys alone
+	Name  string
+	Hash  Key
+	Range Key // zero if there is none
 }
 
 // Key is a key attribute: its name and its type, "S", "N" or "B" ("S" if empty).
@@ -65,16 +63,13 @@ type transaction struct {
 
 type table struct {
 	Table
-	created   time.Time
-	recovery  bool // point-in-time recovery
-	protected bool
-	rows      map[string]map[string]item // by hash key, then by both keys
-	past      map[string]past            // by both keys: what stale reads may still see
+	created time.Time
+	rows    map[string]item // by key
+	past    map[string]past // by key: what stale reads may still see
 }
 
 // past is an item before its last change; nil if it did not exist.
 type past struct {
-	hash  string
 	item  item
 	until time.Time
 }
@@ -100,13 +95,13 @@ func (db *database) create(t Table) *table {
 		typed(&t.Indexes[i].Hash)
 		typed(&t.Indexes[i].Range)
 	}
-	made := &table{Table: t, created: db.opts.Now(), rows: map[string]map[string]item{}, past: map[string]past{}}
+	made := &table{Table: t, created: db.opts.Now(), rows: map[string]item{}, past: map[string]past{}}
 	db.tables[t.Name] = made
 	return made
 }
 
-// table finds a table by name or ARN and notes it on the call.
-func (db *database) table(c *call, name string) (*table, error) {
+// table finds a table by name or ARN.
+func (db *database) table(name string) (*table, error) {
 	if name == "" {
 		return nil, validation("The parameter 'TableName' is required but was not present in the request")
 	}
@@ -130,17 +125,13 @@ func keysOf(hash, rng Key) []Key {
 	return []Key{hash, rng}
 }
 
-// identity spells a key value so that equal keys are equal strings.
-func (v value) identity() string { return string(v.kind) + v.member() }
-
-// id is the identity of an item's hash key, and of both its keys.
-func (t *table) id(it item) (hash, both string) {
-	hash = it[t.Hash.Name].identity()
-	both = hash
-	if t.Range.Name != "" {
-		both += "\x00" + it[t.Range.Name].identity()
+// id is the identity of an item's key.
+func (t *table) id(it item) string {
+	id := ""
+	for _, k := range t.keys() {
+		id += it[k.Name].identity() + "\x00"
 	}
-	return hash, both
+	return id
 }
 
 // key is the key part of an item.
@@ -155,63 +146,26 @@ func (t *table) key(it item) item {
 // get is the item with that key, nil if there is none. A stale read may see the
 // past for a while.
 func (db *database) get(t *table, key item, consistent bool) item {
-	hash, both := t.id(key)
-	if p, ok := t.past[both]; ok && !consistent && db.opts.Now().Before(p.until) && db.chaos.OneIn(2) {
+	id := t.id(key)
+	if p, ok := t.past[id]; ok && !consistent && db.opts.Now().Before(p.until) && db.chaos.OneIn(2) {
 		return p.item
 	}
-	return t.rows[hash][both]
+	return t.rows[id]
 }
 
 // put makes it the item with that key; nil deletes.
 func (db *database) put(t *table, key, it item) {
-	hash, both := t.id(key)
+	id := t.id(key)
 	if !db.chaos.Off {
 		now := db.opts.Now()
 		maps.DeleteFunc(t.past, func(_ string, p past) bool { return !now.Before(p.until) })
-		t.past[both] = past{hash, t.rows[hash][both], now.Add(staleness)}
+		t.past[id] = past{t.rows[id], now.Add(staleness)}
 	}
 	if it == nil {
-		delete(t.rows[hash], both)
-		if len(t.rows[hash]) == 0 {
-			delete(t.rows, hash)
-		}
+		delete(t.rows, id)
 		return
 	}
-	if t.rows[hash] == nil {
-		t.rows[hash] = map[string]item{}
-	}
-	t.rows[hash][both] = it
-}
-
-// SweepTTL deletes every item whose time to live is over, as DynamoDB does by
-// itself within a few days, and says how many there were. Until then they are
-// read and written like any other.
-func (s *Server) SweepTTL() int {
-	db, _, _ := s.state()
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	swept, now := 0, db.opts.Now()
-	for _, t := range db.tables {
-		if t.TTL == "" {
-			continue
-		}
-		for _, rows := range maps.Clone(t.rows) {
-			for _, it := range maps.Clone(rows) {
-				if v, ok := it[t.TTL]; ok && expired(v, now) {
-					db.put(t, it, nil)
-					swept++
-				}
-			}
-		}
-	}
-	return swept
-}
-
-// expired says whether a time to live is over: a number of seconds in the past,
-// but not more than five years.
-func expired(v value, now time.Time) bool {
-	return v.kind == kindN && v.num.compare(whole(int(now.Unix())).num) <= 0 &&
-		v.num.compare(whole(int(now.AddDate(-5, 0, 0).Unix())).num) > 0
+	t.rows[id] = it
 }
 
 // checkKey refuses a Key parameter that is not exactly the table's key.
@@ -299,60 +253,46 @@ func (t *table) checkItem(it item, tooLarge string) error {
 
 func (s *Server) dynamodbOperations(ops map[string]operation) {
 	for name, f := range map[string]operation{
-		"CreateTable":               onTables(s, (*database).createTable),
-		"DescribeTable":             onTables(s, (*database).describeTable),
-		"DeleteTable":               onTables(s, (*database).deleteTable),
-		"ListTables":                onTables(s, (*database).listTables),
-		"UpdateTimeToLive":          onTables(s, (*database).updateTimeToLive),
-		"DescribeTimeToLive":        onTables(s, (*database).describeTimeToLive),
-		"UpdateContinuousBackups":   onTables(s, (*database).updateContinuousBackups),
-		"DescribeContinuousBackups": onTables(s, (*database).describeContinuousBackups),
-		"PutItem":                   onTables(s, (*database).putItem),
-		"UpdateItem":                onTables(s, (*database).updateItem),
-		"DeleteItem":                onTables(s, (*database).deleteItem),
-		"TransactWriteItems":        onTables(s, (*database).transactWriteItems),
-		"GetItem":                   onTables(s, (*database).getItem),
-		"BatchGetItem":              onTables(s, (*database).batchGetItem),
-		"Query":                     onTables(s, (*database).query),
-		"Scan":                      onTables(s, (*database).scan),
+		"CreateTable":        onTables(s, (*database).createTable),
+		"DescribeTable":      onTables(s, (*database).describeTable),
+		"DescribeTimeToLive": onTables(s, (*database).describeTimeToLive),
+		"PutItem":            onTables(s, (*database).putItem),
+		"UpdateItem":         onTables(s, (*database).updateItem),
+		"DeleteItem":         onTables(s, (*database).deleteItem),
+		"TransactWriteItems": onTables(s, (*database).transactWriteItems),
+		"GetItem":            onTables(s, (*database).getItem),
+		"Query":              onTables(s, (*database).query),
+		"Scan":               onTables(s, (*database).scan),
 	} {
 		ops["dynamodb."+name] = f
 	}
 }
 
 // onTables runs an operation while nothing else touches the tables.
-func onTables[In any](s *Server, f func(*database, *call, *In) (any, error)) operation {
-	return op(func(_ context.Context, c *call, in *In) (any, error) {
+func onTables[In any](s *Server, f func(*database, *In) (any, error)) operation {
+	return op(func(_ context.Context, in *In) (any, error) {
 		db, _, _ := s.state()
 		db.mu.Lock()
 		defer db.mu.Unlock()
-		return f(db, c, in)
+		return f(db, in)
 	})
 }
 
 type (
 	keyElement struct{ AttributeName, KeyType string }
 	attribute  struct{ AttributeName, AttributeType string }
-	projection struct {
-		ProjectionType   string
-		NonKeyAttributes []string `json:",omitempty"`
-	}
+	projection struct{ ProjectionType string }
 	indexInput struct {
 		IndexName  string
 		KeySchema  []keyElement
-		Projection *projection
-		// Accepted, without effect here:
-		ProvisionedThroughput, OnDemandThroughput json.RawMessage
+		Projection projection
 	}
 	createTableInput struct {
-		TableName                 string
-		AttributeDefinitions      []attribute
-		KeySchema                 []keyElement
-		GlobalSecondaryIndexes    []indexInput
-		DeletionProtectionEnabled bool
-		// Accepted, without effect here:
-		BillingMode                                                                   string
-		ProvisionedThroughput, OnDemandThroughput, SSESpecification, Tags, TableClass json.RawMessage
+		TableName              string
+		AttributeDefinitions   []attribute
+		KeySchema              []keyElement
+		GlobalSecondaryIndexes []indexInput
+		BillingMode            string // without effect here
 	}
 	tableInput struct{ TableName string }
 )
@@ -366,7 +306,7 @@ func schema(elements []keyElement, types map[string]string, used map[string]bool
 		used[k.Name] = true
 		switch {
 		case k.Type == "":
-			return hash, rng, validation("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [" + k.Name + "], AttributeDefinitions: " + fmt.Sprint(keys(types)))
+			return hash, rng, validation("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [" + k.Name + "], AttributeDefinitions: " + fmt.Sprint(slices.Sorted(maps.Keys(types))))
 		case i == 0 && e.KeyType == "HASH":
 			hash = k
 		case i == 1 && e.KeyType == "RANGE" && k.Name != hash.Name:
@@ -381,7 +321,7 @@ func schema(elements []keyElement, types map[string]string, used map[string]bool
 	return hash, rng, err
 }
 
-func (db *database) createTable(c *call, in *createTableInput) (any, error) {
+func (db *database) createTable(in *createTableInput) (any, error) {
 	if !tableName.MatchString(in.TableName) {
 		return nil, validation(`1 validation error detected: Value '` + in.TableName + `' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+`)
 	}
@@ -390,9 +330,6 @@ func (db *database) createTable(c *call, in *createTableInput) (any, error) {
 	}
 	types, used := map[string]string{}, map[string]bool{}
 	for _, a := range in.AttributeDefinitions {
-		if !slices.Contains([]string{"S", "N", "B"}, a.AttributeType) {
-			return nil, validation("1 validation error detected: Value '" + a.AttributeType + "' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]")
-		}
 		types[a.AttributeName] = a.AttributeType
 	}
 	t := Table{Name: in.TableName}
@@ -405,29 +342,15 @@ func (db *database) createTable(c *call, in *createTableInput) (any, error) {
 		if index.Hash, index.Range, err = schema(x.KeySchema, types, used); err != nil {
 			return nil, err
 		}
-		switch {
-		case !tableName.MatchString(x.IndexName) || slices.ContainsFunc(t.Indexes, func(y Index) bool { return y.Name == x.IndexName }):
-			return nil, validation("One or more parameter values were invalid: Duplicate or invalid index name: " + x.IndexName)
-		case x.Projection == nil:
-			return nil, validation("One or more parameter values were invalid: Unknown ProjectionType: null")
-		case x.Projection.ProjectionType == "ALL":
-		case x.Projection.ProjectionType == "KEYS_ONLY":
-			index.Project = []string{}
-		case x.Projection.ProjectionType == "INCLUDE" && len(x.Projection.NonKeyAttributes) > 0:
-			index.Project = x.Projection.NonKeyAttributes
-		default:
-			return nil, validation("One or more parameter values were invalid: Unknown ProjectionType: " + x.Projection.ProjectionType)
+		if x.Projection.ProjectionType != "ALL" {
+			return nil, notPlayed("ProjectionType " + x.Projection.ProjectionType)
 		}
 		t.Indexes = append(t.Indexes, index)
 	}
 	if len(used) != len(types) {
 		return nil, validation("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
-	made := db.create(t)
-	made.protected = in.DeletionProtectionEnabled
-	d := db.describe(made)
-	d["TableStatus"] = "CREATING"
-	return map[string]any{"TableDescription": d}, nil
+	return map[string]any{"TableDescription": db.describe(db.create(t))}, nil
 }
 
 func keySchema(hash, rng Key) []keyElement {
@@ -439,129 +362,43 @@ func keySchema(hash, rng Key) []keyElement {
 }
 
 func (db *database) describe(t *table) map[string]any {
+	arn := fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", db.opts.Region, db.opts.Account, t.Name)
 	types := map[string]string{}
+	indexes := []map[string]any{}
 	note := func(ks []Key) {
 		for _, k := range ks {
 			types[k.Name] = k.Type
 		}
 	}
-	arn := fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", db.opts.Region, db.opts.Account, t.Name)
-	count, size := 0, 0
-	for _, rows := range t.rows {
-		for _, it := range rows {
-			count, size = count+1, size+it.size()
-		}
-	}
 	note(t.keys())
-	d := map[string]any{
-		"TableName": t.Name, "TableArn": arn, "TableStatus": "ACTIVE", "CreationDateTime": epoch(t.created),
-		"KeySchema": keySchema(t.Hash, t.Range), "ItemCount": count, "TableSizeBytes": size,
-		"BillingModeSummary":    map[string]any{"BillingMode": "PAY_PER_REQUEST"},
-		"ProvisionedThroughput": map[string]any{"ReadCapacityUnits": 0, "WriteCapacityUnits": 0, "NumberOfDecreasesToday": 0},
-
-		"DeletionProtectionEnabled": t.protected,
-	}
-	var indexes []map[string]any
 	for _, x := range t.Indexes {
 		note(keysOf(x.Hash, x.Range))
-		p := projection{"ALL", nil}
-		switch {
-		case x.Project != nil && len(x.Project) == 0:
-			p.ProjectionType = "KEYS_ONLY"
-		case x.Project != nil:
-			p = projection{"INCLUDE", x.Project}
-		}
 		indexes = append(indexes, map[string]any{
 			"IndexName": x.Name, "IndexArn": arn + "/index/" + x.Name, "IndexStatus": "ACTIVE",
-			"KeySchema": keySchema(x.Hash, x.Range), "Projection": p,
+			"KeySchema": keySchema(x.Hash, x.Range), "Projection": projection{"ALL"},
 		})
-	}
-	if indexes != nil {
-		d["GlobalSecondaryIndexes"] = indexes
 	}
 	var attributes []attribute
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		attributes = append(attributes, attribute{name, types[name]})
 	}
-	d["AttributeDefinitions"] = attributes
-	return d
+	return map[string]any{
+		"TableName": t.Name, "TableArn": arn, "TableStatus": "ACTIVE", "CreationDateTime": epoch(t.created),
+		"KeySchema": keySchema(t.Hash, t.Range), "ItemCount": len(t.rows), "AttributeDefinitions": attributes, "GlobalSecondaryIndexes": indexes,
+		"BillingModeSummary": map[string]any{"BillingMode": "PAY_PER_REQUEST"},
+	}
 }
 
-func (db *database) describeTable(c *call, in *tableInput) (any, error) {
-	t, err := db.table(c, in.TableName)
+func (db *database) describeTable(in *tableInput) (any, error) {
+	t, err := db.table(in.TableName)
 	if err != nil {
 		return nil, dynamodbError("ResourceNotFoundException", "Requested resource not found: Table: "+in.TableName+" not found")
 	}
 	return map[string]any{"Table": db.describe(t)}, nil
 }
 
-func (db *database) deleteTable(c *call, in *tableInput) (any, error) {
-	t, err := db.table(c, in.TableName)
-	if err != nil {
-		return nil, dynamodbError("ResourceNotFoundException", "Requested resource not found: Table: "+in.TableName+" not found")
-	}
-	if t.protected {
-		return nil, validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
-	}
-	delete(db.tables, t.Name)
-	d := db.describe(t)
-	d["TableStatus"] = "DELETING"
-	return map[string]any{"TableDescription": d}, nil
-}
-
-func (db *database) listTables(_ *call, in *struct {
-	ExclusiveStartTableName string
-	Limit                   int
-},
-) (any, error) {
-	names := slices.Sorted(maps.Keys(db.tables))
-	names = slices.DeleteFunc(names, func(n string) bool { return n <= in.ExclusiveStartTableName })
-	out := map[string]any{"TableNames": names}
-	if in.Limit == 0 {
-		in.Limit = 100
-	}
-	if len(names) > in.Limit {
-		out["TableNames"], out["LastEvaluatedTableName"] = names[:in.Limit], names[in.Limit-1]
-	}
-	return out, nil
-}
-
-type timeToLive struct {
-	AttributeName string
-	Enabled       bool
-}
-
-func (db *database) updateTimeToLive(c *call, in *struct {
-	TableName               string
-	TimeToLiveSpecification timeToLive
-},
-) (any, error) {
-	t, err := db.table(c, in.TableName)
-	if err != nil {
-		return nil, err
-	}
-	spec := in.TimeToLiveSpecification
-	switch {
-	case spec.AttributeName == "":
-		return nil, validation("1 validation error detected: Value '' at 'timeToLiveSpecification.attributeName' failed to satisfy constraint: Member must have length greater than or equal to 1")
-	case spec.Enabled && t.TTL == spec.AttributeName:
-		return nil, validation("TimeToLive is already enabled")
-	case spec.Enabled && t.TTL != "":
-		return nil, validation("TimeToLive is active on a different AttributeName: current AttributeName is " + t.TTL)
-	case !spec.Enabled && t.TTL == "":
-		return nil, validation("TimeToLive is already disabled")
-	case !spec.Enabled && t.TTL != spec.AttributeName:
-		return nil, validation("TimeToLive is active on a different AttributeName: current AttributeName is " + t.TTL)
-	}
-	t.TTL = ""
-	if spec.Enabled {
-		t.TTL = spec.AttributeName
-	}
-	return map[string]any{"TimeToLiveSpecification": spec}, nil
-}
-
-func (db *database) describeTimeToLive(c *call, in *tableInput) (any, error) {
-	t, err := db.table(c, in.TableName)
+func (db *database) describeTimeToLive(in *tableInput) (any, error) {
+	t, err := db.table(in.TableName)
 	if err != nil {
 		return nil, err
 	}
@@ -570,39 +407,6 @@ func (db *database) describeTimeToLive(c *call, in *tableInput) (any, error) {
 		d = map[string]any{"TimeToLiveStatus": "ENABLED", "AttributeName": t.TTL}
 	}
 	return map[string]any{"TimeToLiveDescription": d}, nil
-}
-
-func (db *database) updateContinuousBackups(c *call, in *struct {
-	TableName                        string
-	PointInTimeRecoverySpecification struct {
-		PointInTimeRecoveryEnabled bool
-		RecoveryPeriodInDays       int
-	}
-},
-) (any, error) {
-	t, err := db.table(c, in.TableName)
-	if err != nil {
-		return nil, dynamodbError("TableNotFoundException", "Table not found: "+in.TableName)
-	}
-	t.recovery = in.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled
-	return db.describeContinuousBackups(c, &tableInput{in.TableName})
-}
-
-func (db *database) describeContinuousBackups(c *call, in *tableInput) (any, error) {
-	t, err := db.table(c, in.TableName)
-	if err != nil {
-		return nil, dynamodbError("TableNotFoundException", "Table not found: "+in.TableName)
-	}
-	recovery := map[string]any{"PointInTimeRecoveryStatus": "DISABLED"}
-	if t.recovery {
-		recovery = map[string]any{
-			"PointInTimeRecoveryStatus": "ENABLED", "RecoveryPeriodInDays": 35,
-			"EarliestRestorableDateTime": epoch(t.created), "LatestRestorableDateTime": epoch(db.opts.Now()),
-		}
-	}
-	return map[string]any{"ContinuousBackupsDescription": map[string]any{
-		"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery,
-	}}, nil
 }
 
 // epoch is how AWS JSON writes a time: seconds, with a fraction.

@@ -16,35 +16,6 @@ import (
 	"github.com/steward-iam/steward/shared/fake/awstest"
 )
 
-func TestExpiredItemsStayUntilSwept(t *testing.T) {
-	now := &clock{time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
-	s, c := start(t, awstest.Options{NoChaos: true, Now: now.now, Tables: []awstest.Table{sessions}})
-	sub, table := subject{clients: c}, aws.String("sessions")
-	for sk, ttl := range map[string]any{
-		"over": int(now.at.Unix()) - 1, "ahead": int(now.at.Unix()) + 60, "ancient": 1000, "text": "1", "none": nil,
-	} {
-		sub.put(t, table, attrs{"session_id": "s", "item": sk, "ttl": ttl})
-	}
-	count := func() int32 {
-		t.Helper()
-		out, err := c.dynamo.Scan(t.Context(), &dynamodb.ScanInput{TableName: table})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.Count
-	}
-	if got := count(); got != 5 {
-		t.Errorf("before the sweep: got %d items, want all 5", got)
-	}
-	if swept, left := s.SweepTTL(), count(); swept != 1 || left != 4 {
-		t.Errorf("swept %d and left %d, want the one that is over", swept, left)
-	}
-	now.at = now.at.Add(time.Hour)
-	if swept := s.SweepTTL(); swept != 1 {
-		t.Errorf("an hour later: swept %d, want 1", swept)
-	}
-}
-
 func TestEventualReadsAreStaleForAWhile(t *testing.T) {
 	now := &clock{time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
 	_, c := start(t, awstest.Options{Chaos: 7, Now: now.now, Tables: []awstest.Table{sessions}})
@@ -97,24 +68,6 @@ func TestPagesAreSmallAndCompleteInChaos(t *testing.T) {
 	}
 	if pages < 2 || items != 20 {
 		t.Errorf("got %d items on %d pages, want 20 on several", items, pages)
-	}
-}
-
-func TestProjectedIndex(t *testing.T) {
-	table := awstest.Table{Name: "events", Hash: awstest.Key{Name: "pk"}, Indexes: []awstest.Index{
-		{Name: "keys", Hash: awstest.Key{Name: "owner"}, Project: []string{}},
-		{Name: "some", Hash: awstest.Key{Name: "owner"}, Project: []string{"a"}},
-	}}
-	_, c := start(t, awstest.Options{NoChaos: true, Tables: []awstest.Table{table}})
-	subject{clients: c}.put(t, &table.Name, attrs{"pk": "1", "owner": "alice", "a": 1, "b": 2})
-	for index, want := range map[string]int{"keys": 2, "some": 3} {
-		out, err := c.dynamo.Query(t.Context(), &dynamodb.QueryInput{
-			TableName: &table.Name, IndexName: &index, KeyConditionExpression: aws.String("#o = :o"),
-			ExpressionAttributeNames: map[string]string{"#o": "owner"}, ExpressionAttributeValues: item(attrs{":o": "alice"}),
-		})
-		if err != nil || len(out.Items) != 1 || len(out.Items[0]) != want {
-			t.Errorf("%s: got %+v, %v, want %d attributes", index, out, err, want)
-		}
 	}
 }
 

@@ -20,10 +20,7 @@ type writeInput struct {
 	ConditionExpression                 *string
 	ExpressionAttributeNames            map[string]string
 	ExpressionAttributeValues           map[string]value
-	ReturnValues                        string
 	ReturnValuesOnConditionCheckFailure string
-	ReturnConsumedCapacity              string
-	ReturnItemCollectionMetrics         string // nothing to say: there are no local indexes
 }
 
 // write is a checked write, ready to be carried out.
@@ -37,19 +34,16 @@ type write struct {
 }
 
 // prepare checks all of a write that does not depend on what is stored.
-func (db *database) prepare(c *call, kind string, in *writeInput, returnable ...string) (*write, error) {
-	t, err := db.table(c, in.TableName)
+func (db *database) prepare(kind string, in *writeInput) (*write, error) {
+	t, err := db.table(in.TableName)
 	if err != nil {
 		return nil, err
 	}
-	if err := oneOf("returnValues", in.ReturnValues, "ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"); err != nil {
-		return nil, err
+	if on := in.ReturnValuesOnConditionCheckFailure; on != "" && on != "ALL_OLD" && on != "NONE" {
+		return nil, validation(fmt.Sprintf("1 validation error detected: Value '%s' at 'returnValuesOnConditionCheckFailure' failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, NONE]", on))
 	}
-	if in.ReturnValues != "" && !slices.Contains(returnable, in.ReturnValues) {
-		return nil, validation("ReturnValues can only be ALL_OLD or NONE")
-	}
-	if err := oneOf("returnValuesOnConditionCheckFailure", in.ReturnValuesOnConditionCheckFailure, "ALL_OLD", "NONE"); err != nil {
-		return nil, err
+	if (in.Item != nil) != (kind == "Put") || (in.Key != nil) == (kind == "Put") || (in.UpdateExpression != nil) != (kind == "Update") {
+		return nil, notPlayed(kind + " with or without Item, Key or UpdateExpression")
 	}
 	if err := placeholders(in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.ConditionExpression, in.UpdateExpression); err != nil {
 		return nil, err
@@ -81,21 +75,13 @@ func (db *database) prepare(c *call, kind string, in *writeInput, returnable ...
 	}
 	w.key = in.Key
 	if w.update != nil {
-		for _, p := range w.update.paths() {
-			if _, isKey := in.Key[p[0].name]; isKey {
-				return nil, validation("One or more parameter values were invalid: Cannot update attribute " + p[0].name + ". This attribute is part of the key")
+		for _, name := range w.update.names() {
+			if _, isKey := in.Key[name]; isKey {
+				return nil, validation("One or more parameter values were invalid: Cannot update attribute " + name + ". This attribute is part of the key")
 			}
 		}
 	}
 	return w, nil
-}
-
-// oneOf refuses a value that is none of an enumeration's.
-func oneOf(member, v string, enum ...string) error {
-	if v == "" || slices.Contains(enum, v) {
-		return nil
-	}
-	return validation(fmt.Sprintf("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", v, member, strings.Join(enum, ", ")))
 }
 
 // placeholders refuses placeholders without any expression to use them.
@@ -128,52 +114,46 @@ func placeholders(names map[string]string, values map[string]value, expressions 
 	return nil
 }
 
-// outcome is what a write would do to its item.
-type outcome struct{ old, changed item }
-
 var errCondition = dynamodbError("ConditionalCheckFailedException", "The conditional request failed")
 
-// check finds the outcome without storing it.
-func (db *database) check(w *write) (outcome, error) {
+// check finds what a write makes of its item, nil for nothing, without storing it.
+func (db *database) check(w *write) (item, error) {
 	old := db.get(w.table, w.key, true)
 	if w.condition != nil && !w.condition.holds(old) {
 		failed := *errCondition
 		if w.in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" && old != nil {
 			failed.more = map[string]any{"Item": old}
 		}
-		return outcome{}, &failed
+		return nil, &failed
 	}
 	switch w.kind {
 	case "Put":
-		return outcome{old, w.in.Item}, nil
+		return w.in.Item, nil
 	case "Delete":
-		return outcome{old, nil}, nil
+		return nil, nil //nolint:nilnil // deleted
 	case "ConditionCheck":
-		return outcome{old, old}, nil
+		return old, nil
 	}
 	base := old
 	if base == nil {
 		base = w.key
 	}
-	if w.update == nil {
-		return outcome{old, base}, nil
-	}
 	changed, err := w.update.apply(base)
 	if err == nil {
 		err = w.table.checkItem(changed, "Item size to update has exceeded the maximum allowed size")
 	}
-	return outcome{old, changed}, err
+	return changed, err
 }
 
-func (db *database) store(w *write, o outcome) {
+func (db *database) store(w *write, changed item) {
 	if w.kind != "ConditionCheck" {
-		db.put(w.table, w.key, o.changed)
+		db.put(w.table, w.key, changed)
 	}
 }
 
 // writeOne carries out a write of its own.
-func (db *database) writeOne(c *call, kind string, in *writeInput, returnable ...string) (any, error) {
-	w, err := db.prepare(c, kind, in, returnable...)
+func (db *database) writeOne(kind string, in *writeInput) (any, error) {
+	w, err := db.prepare(kind, in)
 	if err != nil {
 		return nil, err
 	}
@@ -182,60 +162,12 @@ func (db *database) writeOne(c *call, kind string, in *writeInput, returnable ..
 		return nil, err
 	}
 	db.store(w, o)
-
-	out := map[string]any{}
-	give := func(it item) {
-		if len(it) > 0 {
-			out["Attributes"] = it
-		}
-	}
-	switch in.ReturnValues {
-	case "ALL_OLD":
-		give(o.old)
-	case "ALL_NEW":
-		give(o.changed)
-	case "UPDATED_OLD":
-		if w.update != nil {
-			give(project(o.old, w.update.paths()))
-		}
-	case "UPDATED_NEW":
-		if w.update != nil {
-			give(project(o.changed, w.update.paths()))
-		}
-	}
-	capacity(out, in.ReturnConsumedCapacity, w.table, float64(units(max(o.old.size(), o.changed.size()), 1024)))
-	return out, nil
+	return none{}, nil
 }
 
-// units is how many capacity units of that many bytes a size takes.
-func units(size, unit int) int { return max(1, (size+unit-1)/unit) }
-
-func capacity(out map[string]any, wanted string, t *table, n float64) {
-	if wanted == "TOTAL" || wanted == "INDEXES" {
-		out["ConsumedCapacity"] = map[string]any{"TableName": t.Name, "CapacityUnits": n}
-	}
-}
-
-func (db *database) putItem(c *call, in *writeInput) (any, error) {
-	if in.Key != nil || in.UpdateExpression != nil {
-		return nil, notPlayed("Key or UpdateExpression in PutItem")
-	}
-	return db.writeOne(c, "Put", in, "NONE", "ALL_OLD")
-}
-
-func (db *database) deleteItem(c *call, in *writeInput) (any, error) {
-	if in.Item != nil || in.UpdateExpression != nil {
-		return nil, notPlayed("Item or UpdateExpression in DeleteItem")
-	}
-	return db.writeOne(c, "Delete", in, "NONE", "ALL_OLD")
-}
-
-func (db *database) updateItem(c *call, in *writeInput) (any, error) {
-	if in.Item != nil {
-		return nil, notPlayed("Item in UpdateItem")
-	}
-	return db.writeOne(c, "Update", in, "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
-}
+func (db *database) putItem(in *writeInput) (any, error)    { return db.writeOne("Put", in) }
+func (db *database) deleteItem(in *writeInput) (any, error) { return db.writeOne("Delete", in) }
+func (db *database) updateItem(in *writeInput) (any, error) { return db.writeOne("Update", in) }
 
 type transactItem struct {
 	Put            *writeInput `json:",omitempty"`
@@ -254,8 +186,6 @@ func (t transactItem) action() (kind string, in *writeInput, err error) {
 	switch {
 	case n != 1:
 		err = validation("TransactItems can only contain one of Check, Put, Update or Delete")
-	case kind == "Update" && in.UpdateExpression == nil:
-		err = validation("UpdateExpression is required for an Update in TransactItems")
 	case kind == "ConditionCheck" && in.ConditionExpression == nil:
 		err = validation("ConditionExpression is required for a ConditionCheck in TransactItems")
 	}
@@ -268,11 +198,9 @@ const (
 	maxTransactSize = 4 << 20
 )
 
-func (db *database) transactWriteItems(c *call, in *struct {
-	TransactItems               []transactItem
-	ClientRequestToken          string
-	ReturnConsumedCapacity      string `json:",omitempty"`
-	ReturnItemCollectionMetrics string `json:",omitempty"`
+func (db *database) transactWriteItems(in *struct {
+	TransactItems      []transactItem
+	ClientRequestToken string
 },
 ) (any, error) {
 	if n := len(in.TransactItems); n == 0 || n > maxTransaction {
@@ -291,12 +219,11 @@ func (db *database) transactWriteItems(c *call, in *struct {
 		if err != nil {
 			return nil, err
 		}
-		w, err := db.prepare(c, kind, action)
+		w, err := db.prepare(kind, action)
 		if err != nil {
 			return nil, err
 		}
-		_, both := w.table.id(w.key)
-		if id := w.table.Name + "\x00" + both; seen[id] {
+		if id := w.table.Name + "\x00" + w.table.id(w.key); seen[id] {
 			return nil, validation("Transaction request cannot include multiple operations on one item")
 		} else {
 			seen[id] = true
@@ -314,10 +241,10 @@ func (db *database) transactWriteItems(c *call, in *struct {
 		return map[string]any{}, nil
 	}
 
-	outcomes, reasons, failed, size := make([]outcome, len(writes)), make([]map[string]any, len(writes)), false, 0
+	outcomes, reasons, failed, size := make([]item, len(writes)), make([]map[string]any, len(writes)), false, 0
 	for i, w := range writes {
 		o, err := db.check(w)
-		outcomes[i], size = o, size+o.changed.size()
+		outcomes[i], size = o, size+o.size()
 		reasons[i] = map[string]any{"Code": "None"}
 		var e *apiError
 		if errors.As(err, &e) {

@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -16,11 +15,8 @@ import (
 // exist.
 var ErrNoFunction = errors.New("function not found")
 
-// Payload limits of Lambda Invoke.
-const (
-	maxPayload      = 6 << 20
-	maxEventPayload = 1 << 20
-)
+// maxPayload is the payload limit of Lambda Invoke.
+const maxPayload = 6 << 20
 
 const functionsPath = "/2015-03-31/functions/"
 
@@ -54,7 +50,7 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
 	kind := r.Header.Get("X-Amz-Invocation-Type")
 	switch {
-	case err != nil || kind == "Event" && len(payload) > maxEventPayload:
+	case err != nil:
 		refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than the maximum size for the InvokeFunction operation")
 		return
 	case len(payload) > 0 && !json.Valid(payload):
@@ -70,22 +66,11 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
-	switch kind {
-	case "", "RequestResponse":
-		s.invoke(w, r, c, name, payload)
-	case "Event":
-		ctx := context.WithoutCancel(r.Context())
-		s.queue.Go(func() {
-			if _, functionError, err := s.opts.Invoke(ctx, name, payload); err != nil || functionError != "" {
-				s.opts.Log.InfoContext(ctx, "asynchronous invocation failed", "function", name, "function_error", functionError, "err", err)
-			}
-		})
-		w.WriteHeader(http.StatusAccepted)
-	case "DryRun":
-		w.WriteHeader(http.StatusNoContent)
-	default:
-		refuse(http.StatusBadRequest, "InvalidParameterValueException", "Unknown invocation type "+kind)
+	if kind != "" && kind != "RequestResponse" {
+		s.answer(w, r, c, nil, notPlayed("the invocation type "+kind))
+		return
 	}
+	s.invoke(w, r, c, name, payload)
 }
 
 func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *call, name string, payload []byte) {

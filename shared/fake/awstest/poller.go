@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
 // Poller plays Lambda's event source mapping of a queue to a function: it
@@ -58,7 +60,7 @@ func (s *Server) Poll(ctx context.Context, p Poller) error {
 func (q *queues) queueNamed(name string) (*queue, Queue, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	qu, err := q.find(new(call), name)
+	qu, err := q.find(name)
 	if err != nil {
 		return nil, Queue{}, err
 	}
@@ -70,7 +72,7 @@ func (s *Server) pollOnce(ctx context.Context, p Poller) {
 	_, q, _ := s.state() // anew each time: a Reset brings new queues
 	qu, set, err := q.queueNamed(p.Queue)
 	if err != nil {
-		pause(ctx, time.Second)
+		_ = faults.Wait(ctx, time.Second)
 		return
 	}
 	batch := q.receive(ctx, qu, p.BatchSize, set.VisibilityTimeout, maxWait)
@@ -146,15 +148,6 @@ func itemFailures(out []byte, batch []*message) (map[string]bool, error) {
 	return failed, nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // The event a function gets ("Example Amazon SQS message event" in the Lambda
 // Developer Guide).
 type (
@@ -162,40 +155,21 @@ type (
 		Records []sqsRecord `json:"Records"`
 	}
 	sqsRecord struct {
-		MessageID              string                        `json:"messageId"`
-		ReceiptHandle          string                        `json:"receiptHandle"`
-		Body                   string                        `json:"body"`
-		Attributes             map[string]string             `json:"attributes"`
-		MessageAttributes      map[string]sqsRecordAttribute `json:"messageAttributes"`
-		MD5OfMessageAttributes string                        `json:"md5OfMessageAttributes,omitempty"`
-		MD5OfBody              string                        `json:"md5OfBody"`
-		EventSource            string                        `json:"eventSource"`
-		EventSourceARN         string                        `json:"eventSourceARN"`
-		AWSRegion              string                        `json:"awsRegion"`
-	}
-	sqsRecordAttribute struct {
-		StringValue      *string  `json:"stringValue,omitempty"`
-		BinaryValue      []byte   `json:"binaryValue,omitempty"`
-		StringListValues []string `json:"stringListValues"`
-		BinaryListValues [][]byte `json:"binaryListValues"`
-		DataType         string   `json:"dataType"`
+		MessageID         string            `json:"messageId"`
+		ReceiptHandle     string            `json:"receiptHandle"`
+		Body              string            `json:"body"`
+		Attributes        map[string]string `json:"attributes"`
+		MessageAttributes struct{}          `json:"messageAttributes"`
+		MD5OfBody         string            `json:"md5OfBody"`
+		EventSource       string            `json:"eventSource"`
+		EventSourceARN    string            `json:"eventSourceARN"`
+		AWSRegion         string            `json:"awsRegion"`
 	}
 )
 
 func (q *queues) sqsRecord(qu *queue, m *message) sqsRecord {
-	r := sqsRecord{
-		MessageID: m.id, ReceiptHandle: qu.handle(m), Body: m.body, MD5OfBody: digest(m.body),
-		Attributes: m.system(), MessageAttributes: map[string]sqsRecordAttribute{},
+	return sqsRecord{
+		MessageID: m.id, ReceiptHandle: qu.handle(m), Body: m.body, MD5OfBody: digest(m.body), Attributes: m.system(),
 		EventSource: "aws:sqs", EventSourceARN: q.arn(qu.Name), AWSRegion: q.opts.Region,
 	}
-	for name, a := range m.attributes {
-		r.MessageAttributes[name] = sqsRecordAttribute{
-			StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: a.DataType,
-			StringListValues: []string{}, BinaryListValues: [][]byte{},
-		}
-	}
-	if len(m.attributes) > 0 {
-		r.MD5OfMessageAttributes = attributeDigest(m.attributes)
-	}
-	return r
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/steward-iam/steward/shared/fake/awstest"
 )
@@ -69,42 +68,6 @@ func TestLongPollsWaitAndWake(t *testing.T) {
 		got = append(got, c.receive(t, url, 30, 20)...)
 		if len(got) != 1 || got[0].Attributes["ApproximateReceiveCount"] != "2" || time.Since(start) != 30*time.Second+300*time.Millisecond {
 			t.Errorf("got %+v after %v, want the message again after its visibility timeout", got, time.Since(start))
-		}
-	})
-}
-
-func TestVisibilityIsExtendedByTheHolder(t *testing.T) {
-	within(t, awstest.Options{NoChaos: true}, func(t *testing.T, _ *awstest.Server, c subject, url *string) {
-		ctx := t.Context()
-		change := func(m sqstypes.Message, seconds int32) error {
-			_, err := c.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
-			return err
-		}
-		c.send(t, url, "a", 0)
-		m := c.receive(t, url, 10, 0)[0]
-		time.Sleep(9 * time.Second)
-		if err := change(m, 60); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(59 * time.Second)
-		if got := c.receive(t, url, 10, 0); len(got) != 0 {
-			t.Fatalf("visible before its time: %v", bodies(got))
-		}
-		time.Sleep(2 * time.Second)
-		if got := code(change(m, 60)); got != "AWS.SimpleQueueService.MessageNotInflight" {
-			t.Errorf("when visible again: got %q", got)
-		}
-		again := c.receive(t, url, 10, 0)
-		if len(again) != 1 {
-			t.Fatal("never came back")
-		}
-		// The first holder is too late: its delete is taken and does nothing.
-		if _, err := c.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle}); err != nil {
-			t.Errorf("stale delete: %v", err)
-		}
-		time.Sleep(11 * time.Second)
-		if got := c.receive(t, url, 10, 0); len(got) != 1 {
-			t.Errorf("a stale receipt handle deleted the message")
 		}
 	})
 }
@@ -227,7 +190,6 @@ func TestEventOfThePoller(t *testing.T) {
 		sent := time.Now()
 		_, err := sub.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: url, MessageBody: aws.String("hello"), DelaySeconds: 5,
-			MessageAttributes: map[string]sqstypes.MessageAttributeValue{"kind": {DataType: aws.String("String"), StringValue: aws.String("poll")}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -238,8 +200,7 @@ func TestEventOfThePoller(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Body != "hello" || got.Md5OfBody != "5d41402abc4b2a76b9719d911017c592" || got.EventSource != "aws:sqs" ||
-			got.EventSourceARN != s.QueueARN("approvals") || got.AWSRegion != "us-east-1" || got.MessageId == "" || got.ReceiptHandle == "" ||
-			aws.ToString(got.MessageAttributes["kind"].StringValue) != "poll" || got.Md5OfMessageAttributes == "" {
+			got.EventSourceARN != s.QueueARN("approvals") || got.AWSRegion != "us-east-1" || got.MessageId == "" || got.ReceiptHandle == "" {
 			t.Errorf("got %+v", got)
 		}
 		want := map[string]string{
