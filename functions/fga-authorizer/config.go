@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 
 	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/fga/openfga"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -25,8 +25,6 @@ type settings struct {
 	ClientSecretARN string
 }
 
-var ulid = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}$`)
-
 // parseConfig reads the environment and names all its faults. Without FGA_TOKEN_ISSUER_URL there are no credentials,
 // which only an OpenFGA on this machine may do without; any other key of the four beside its absence is a mistake.
 func parseConfig(lookup config.Lookup) (settings, error) {
@@ -38,10 +36,10 @@ func parseConfig(lookup config.Lookup) (settings, error) {
 	}
 	var faults []error
 	fault := func(key, is string) { faults = append(faults, fmt.Errorf("%s: %s", key, is)) }
-	if s.StoreID != "" && !ulid.MatchString(s.StoreID) {
+	if s.StoreID != "" && !fga.ValidID(s.StoreID) {
 		fault("FGA_STORE_ID", "is not a ULID, want 26 characters like 01ARZ3NDEKTSV4RRFFQ69G5FAV")
 	}
-	if s.ModelID != "" && !ulid.MatchString(s.ModelID) {
+	if s.ModelID != "" && !fga.ValidID(s.ModelID) {
 		fault("FGA_MODEL_ID", "is not a ULID, want 26 characters like 01ARZ3NDEKTSV4RRFFQ69G5FAV")
 	}
 	if _, ok := lookup("FGA_TOKEN_ISSUER_URL"); ok {

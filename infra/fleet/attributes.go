@@ -1,6 +1,10 @@
 package fleet
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/steward-iam/steward/shared/dynamo"
+)
 
 // The attributes that a function may name when it writes to a table, and no others: a role that is taken over can change
 // neither who a session belongs to nor what was approved. Reads of the session table are of whole rows. A condition counts as
@@ -9,8 +13,8 @@ import "slices"
 // TestAttributesAreThoseOfTheStore in infra/local/iam holds these lists to what the store names, and the laptop refuses the
 // rest as IAM does.
 var (
-	rowKey  = []string{PartitionKey, SortKey}
-	counter = []string{"count", TTLAttribute, "write_token"}                                  // how often something was done in a window of time
+	rowKey  = []string{dynamo.PartitionKey, dynamo.SortKey}
+	counter = []string{"count", dynamo.TTLAttribute, "write_token"}                           // how often something was done in a window of time
 	account = []string{"okta_token", "okta_expires", "okta_user_id", "okta_login"}            // of a session
 	move    = []string{"status", "changed_at", "moved_by", "digest", "result", "auth_req_id"} // of an approval
 	push    = []string{"auth_req_id", "interval_ms", "pushes", "request_expires_at", "status", "digest", "since"}
@@ -22,24 +26,24 @@ var (
 
 	// newApproval is an approval and the row that keeps the same change from being asked for twice.
 	newApproval = union(rowKey, []string{
-		OwnerKey, "front", "operation", "args", "digest", "asked_mac", "code", "summary", "reason", "status",
+		dynamo.OwnerKey, "front", "operation", "args", "digest", "asked_mac", "code", "summary", "reason", "status",
 		"target_type", "target_id", "target_label", "party_type", "party_id", "party_label",
-		"created_at", "changed_at", "expires_at", "interval_ms", "pushes", TTLAttribute, "approval_id", "by_session",
+		"created_at", "changed_at", "expires_at", "interval_ms", "pushes", dynamo.TTLAttribute, "approval_id", "by_session",
 	})
 	// newSession is a session or a login.
 	newSession = union(rowKey, []string{
 		"subject", "email", "email_verified", "name", "picture", "front", "login", "current", "sessions", "refresh_token",
-		"created_at", "expires_at", TTLAttribute, "write_token",
+		"created_at", "expires_at", dynamo.TTLAttribute, "write_token",
 	})
 
 	newEntry = []string{
-		AuditPartitionKey, AuditSortKey, "at", "kind", "front", "session", "operation", "args", "reason",
+		dynamo.AuditPartitionKey, dynamo.AuditSortKey, "at", "kind", "front", "session", "operation", "args", "reason",
 		"object_type", "object_id", "object_label", "member_type", "member_id", "member_label",
 		"decision", "outcome", "decision_id", "approval_id", "requester", "approver", "step", "okta_request", "reference",
 		"previous", "previous_mac", "mac",
 	}
 	// newestLink is what the writer of an entry may read of the one before.
-	newestLink = []string{AuditPartitionKey, AuditSortKey, "mac"}
+	newestLink = []string{dynamo.AuditPartitionKey, dynamo.AuditSortKey, "mac"}
 )
 
 // union is all names of the lists, each once and in order.

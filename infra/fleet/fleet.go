@@ -133,18 +133,6 @@ type Signal struct {
 	Window    time.Duration
 }
 
-// Index names, key names and the time-to-live attribute of the tables.
-const (
-	PartitionKey = "session_id"
-	SortKey      = "item"
-	OwnerIndex   = "by-owner"
-	OwnerKey     = "owner"
-	TTLAttribute = "ttl"
-
-	AuditPartitionKey = "subject"
-	AuditSortKey      = "id"
-)
-
 // Fleet is the whole of it.
 type Fleet struct {
 	Functions []Function

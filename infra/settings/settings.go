@@ -20,6 +20,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/fga"
 )
 
 // Stage decides what is kept: a prod stack retains its data, is protected from deletion and refuses conveniences.
@@ -109,7 +110,6 @@ func Keys() []string { return append([]string{"stage", "agent"}, keys...) }
 var (
 	namePattern      = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	wordPattern      = regexp.MustCompile(`^[!-~]{1,255}$`)
-	ulidPattern      = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
 	tablePattern     = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	idPattern        = regexp.MustCompile(`^[A-Za-z0-9_.|-]{1,128}$`)
 	guardrailPattern = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
@@ -138,8 +138,8 @@ func Parse(lookup func(key string) any) (Settings, error) {
 	s.OktaOrg = r.url("oktaOrgUrl", true)
 
 	s.FGA = r.url("fgaApiUrl", true)
-	s.FGAStore = r.match("fgaStoreId", "", ulidPattern, "the 26 characters of a store id")
-	s.FGAModel = r.match("fgaModelId", "", ulidPattern, "the 26 characters of an authorization model id")
+	s.FGAStore = r.valid("fgaStoreId", "", fga.ValidID, "the 26 characters of a store id")
+	s.FGAModel = r.valid("fgaModelId", "", fga.ValidID, "the 26 characters of an authorization model id")
 	s.FGAIssuer = r.url("fgaTokenIssuerUrl", true)
 	s.FGAAudience = r.text("fgaAudience", "")
 	s.FGAClientID = r.match("fgaClientId", "", idPattern, "the client id that FGA shows")
@@ -275,8 +275,12 @@ func (r *reader) text(key, fallback string) string {
 }
 
 func (r *reader) match(key, fallback string, pattern *regexp.Regexp, want string) string {
+	return r.valid(key, fallback, pattern.MatchString, want)
+}
+
+func (r *reader) valid(key, fallback string, ok func(string) bool, want string) string {
 	v := r.text(key, fallback)
-	if v != "" && !pattern.MatchString(v) {
+	if v != "" && !ok(v) {
 		r.fault(key, "is %q, want %s", v, want)
 	}
 	return v

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/jsii-runtime-go"
 
-	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/shared/dynamo"
 )
 
 // key encrypts tables, secrets, queues and the alarm topic.
@@ -36,19 +36,19 @@ func (b *builder) key() {
 }
 
 func (b *builder) tables() {
-	sessions := b.table(sessionTable, fleet.PartitionKey, fleet.SortKey, fleet.OwnerKey)
+	sessions := b.table(sessionTable, dynamo.PartitionKey, dynamo.SortKey, dynamo.OwnerKey)
 	sessions.SetTimeToLiveSpecification(&awsdynamodb.CfnTable_TimeToLiveSpecificationProperty{
-		AttributeName: text(fleet.TTLAttribute), Enabled: jsii.Bool(true),
+		AttributeName: text(dynamo.TTLAttribute), Enabled: jsii.Bool(true),
 	})
 	sessions.SetGlobalSecondaryIndexes(&[]any{&awsdynamodb.CfnTable_GlobalSecondaryIndexProperty{
-		IndexName:  text(fleet.OwnerIndex),
-		KeySchema:  keySchema(fleet.OwnerKey, fleet.SortKey),
+		IndexName:  text(dynamo.OwnerIndex),
+		KeySchema:  keySchema(dynamo.OwnerKey, dynamo.SortKey),
 		Projection: &awsdynamodb.CfnTable_ProjectionProperty{ProjectionType: text("ALL")},
 	}})
 	if b.SessionTableName != "" {
 		sessions.SetTableName(text(b.SessionTableName))
 	}
-	b.table(auditTable, fleet.AuditPartitionKey, fleet.AuditSortKey)
+	b.table(auditTable, dynamo.AuditPartitionKey, dynamo.AuditSortKey)
 }
 
 func (b *builder) table(id, partition, sort string, more ...string) awsdynamodb.CfnTable {

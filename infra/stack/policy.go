@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/shared/dynamo"
 )
 
 // statement is one statement of a policy. The zero Effect allows.
@@ -77,7 +78,7 @@ func (b *builder) arn(r fleet.Resource) *string {
 	case fleet.ResourceSessions:
 		return att(sessionTable, "Arn")
 	case fleet.ResourceSessionsIndex:
-		return sub("${" + sessionTable + ".Arn}/index/" + fleet.OwnerIndex)
+		return sub("${" + sessionTable + ".Arn}/index/" + dynamo.OwnerIndex)
 	case fleet.ResourceAudit:
 		return att(auditTable, "Arn")
 	case fleet.ResourceAuth0Secret:

@@ -221,7 +221,7 @@ func (p *parser) validate(f File) {
 	if (f.FGA.StoreID == "") == (f.FGA.StoreName == "") {
 		p.fault("fga.store_id", "want this or store_name, and only one of them")
 	}
-	if f.FGA.StoreID != "" && !ulid.MatchString(f.FGA.StoreID) {
+	if f.FGA.StoreID != "" && !fga.ValidID(f.FGA.StoreID) {
 		p.fault("fga.store_id", "want the 26 characters of a store id")
 	}
 	if f.FGA.TokenIssuer.URL != nil {
@@ -261,10 +261,7 @@ func (p *parser) validate(f File) {
 	}
 }
 
-var (
-	ulid           = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
-	connectionName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,126}[A-Za-z0-9])?$`)
-)
+var connectionName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,126}[A-Za-z0-9])?$`)
 
 func (p *parser) fault(path, format string, args ...any) {
 	text := fmt.Sprintf(path+" "+format, args...)

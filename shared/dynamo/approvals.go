@@ -150,7 +150,7 @@ func (s *Approvals) Create(ctx context.Context, a approval.Approval, now time.Ti
 func (s *Approvals) insert(ctx context.Context, a approval.Approval, lock item, free string, values item) error {
 	claim := item{
 		"approval_id": text(a.ID), "by_session": text(string(a.SessionID)),
-		ttlAttribute: ttl(a.ExpiresAt.Add(keep)),
+		TTLAttribute: ttl(a.ExpiresAt.Add(keep)),
 	}
 	maps.Copy(claim, lock)
 	if len(values) == 0 {
@@ -181,7 +181,7 @@ func (s *Approvals) Approval(ctx context.Context, id session.ID, approvalID stri
 
 // ByOwner reads a person's latest approvals, newest first, whatever session they were asked in.
 func (s *Approvals) ByOwner(ctx context.Context, owner session.Subject, limit int) ([]approval.Approval, error) {
-	rows, err := s.table.query(ctx, ownerIndex, ownerKey, string(owner), sortKey, approvalPrefix, limit)
+	rows, err := s.table.query(ctx, OwnerIndex, OwnerKey, string(owner), SortKey, approvalPrefix, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (s *Approvals) CountPush(ctx context.Context, owner session.Subject, now ti
 		partition: ownerPartition(owner), sort: "pushes",
 		update:    "SET #count = :one, since = :now, #ttl = :ttl, write_token = :token",
 		condition: "attribute_not_exists(since) OR since <= :start OR write_token = :token",
-		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
+		names:     map[string]string{"#count": "count", "#ttl": TTLAttribute},
 		values:    item{":one": number(1), ":now": moment(now), ":start": moment(now.Add(-pushWindow)), ":ttl": ttl(now.Add(keep)), ":token": text(token)},
 	}
 	err := s.table.update(ctx, c)

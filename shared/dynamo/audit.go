@@ -16,9 +16,10 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
+// Names of the keys of the audit table.
 const (
-	auditPartitionKey = "subject"
-	auditSortKey      = "id"
+	AuditPartitionKey = "subject"
+	AuditSortKey      = "id"
 )
 
 // Audit keeps the audit trail. Entries are only ever added.
@@ -125,7 +126,7 @@ func (a *Audit) find(ctx context.Context, subject session.Subject, h *head) erro
 		KeyConditionExpression:    aws.String("#p = :p"),
 		ProjectionExpression:      aws.String("id, mac"),
 		Select:                    types.SelectSpecificAttributes,
-		ExpressionAttributeNames:  map[string]string{"#p": auditPartitionKey},
+		ExpressionAttributeNames:  map[string]string{"#p": AuditPartitionKey},
 		ExpressionAttributeValues: item{":p": text(string(subject))},
 		ScanIndexForward:          aws.Bool(false),
 		ConsistentRead:            aws.Bool(true),
@@ -147,7 +148,7 @@ func (a *Audit) find(ctx context.Context, subject session.Subject, h *head) erro
 
 // BySubject reads a person's latest entries, newest first.
 func (a *Audit) BySubject(ctx context.Context, subject session.Subject, limit int) ([]audit.Entry, error) {
-	rows, err := a.table.query(ctx, "", auditPartitionKey, string(subject), "", "", limit)
+	rows, err := a.table.query(ctx, "", AuditPartitionKey, string(subject), "", "", limit)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +240,7 @@ func encodeEntry(e audit.Entry, link audit.Chain) (item, error) {
 func AuditEntry(row map[string]types.AttributeValue) (audit.Chained, error) {
 	var r entryRow
 	if err := decode(row, &r); err != nil {
-		return audit.Chained{}, fmt.Errorf("entry %s of %s: %w", getText(row, auditSortKey), getText(row, auditPartitionKey), err)
+		return audit.Chained{}, fmt.Errorf("entry %s of %s: %w", getText(row, AuditSortKey), getText(row, AuditPartitionKey), err)
 	}
 	if r.Kind == "" {
 		return audit.Chained{Entry: r.recordEntry()}, nil

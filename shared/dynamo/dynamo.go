@@ -28,13 +28,13 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 )
 
-// Names of keys, index and time-to-live, the same in the stack and on the laptop.
+// Names of the keys, the index and the time-to-live attribute of the table of sessions. The stack and the laptop make tables of them.
 const (
-	partitionKey = "session_id"
-	sortKey      = "item"
-	ownerIndex   = "by-owner"
-	ownerKey     = "owner"
-	ttlAttribute = "ttl"
+	PartitionKey = "session_id"
+	SortKey      = "item"
+	OwnerIndex   = "by-owner"
+	OwnerKey     = "owner"
+	TTLAttribute = "ttl"
 
 	tokenAttribute = "write_token" //nolint:gosec // a name
 )
@@ -89,7 +89,7 @@ func getText(it item, name string) string {
 }
 
 func key(partition, sort string) item {
-	return item{partitionKey: text(partition), sortKey: text(sort)}
+	return item{PartitionKey: text(partition), SortKey: text(sort)}
 }
 
 // table is one table and the calls we make on it.

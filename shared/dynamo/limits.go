@@ -48,7 +48,7 @@ func (l *Limits) take(ctx context.Context, partition string, limit Limit, now ti
 		partition: partition, sort: row, token: token,
 		update:    "SET write_token = :token, #ttl = :ttl ADD #count :one",
 		condition: "attribute_not_exists(#count) OR (#count < :most AND write_token <> :token)",
-		names:     map[string]string{"#count": "count", "#ttl": ttlAttribute},
+		names:     map[string]string{"#count": "count", "#ttl": TTLAttribute},
 		values: item{
 			":token": text(token), ":one": number(1), ":most": number(int64(limit.Most)), ":ttl": ttl(begin.Add(limit.Window + time.Hour)),
 		},

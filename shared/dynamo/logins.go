@@ -53,7 +53,7 @@ func (s *Sessions) UseFlow(ctx context.Context, name string, expires time.Time) 
 		partition: "flow#" + name, sort: flowItem,
 		update:    "SET write_token = :token, #ttl = :ttl",
 		condition: "attribute_not_exists(write_token) OR write_token = :token",
-		names:     map[string]string{"#ttl": ttlAttribute},
+		names:     map[string]string{"#ttl": TTLAttribute},
 		values:    item{":token": text(rand.Text()), ":ttl": ttl(expires.Add(time.Hour))},
 	})
 	if errors.Is(err, errCondition) {

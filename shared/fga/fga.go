@@ -30,6 +30,11 @@ const (
 	maxRelation = 50
 )
 
+// ValidID says whether an id has the form of a store's or a model's: a ULID, 26 characters of Crockford's base 32.
+func ValidID(id string) bool {
+	return len(id) == 26 && id[0] <= '7' && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
 // Tuple says that a user has a relation to an object. User and Object are "type:id".
 type Tuple struct {
 	User     string

@@ -304,3 +304,14 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestValidID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"01ARZ3NDEKTSV4RRFFQ69G5FAV": true, "": false, "main": false, "01ARZ3NDEKTSV4RRFFQ69G5FA": false, "01arz3ndektsv4rrffq69g5fav": false,
+		"81ARZ3NDEKTSV4RRFFQ69G5FAV": false, "01ARZ3NDEKTSV4RRFFQ69G5FAI": false,
+	} {
+		if got := fga.ValidID(id); got != want {
+			t.Errorf("%q: got %v, want %v", id, got, want)
+		}
+	}
+}

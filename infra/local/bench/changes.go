@@ -15,6 +15,7 @@ import (
 	"github.com/steward-iam/steward/infra/local/chatclient"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/shared/catalogue"
+	"github.com/steward-iam/steward/shared/dynamo"
 )
 
 // asks is how often each change is asked for: enough for a 99th percentile.
@@ -84,8 +85,8 @@ func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*chat
 		return nil, "", err
 	}
 	for _, it := range items {
-		if textOf(it, fleet.SortKey) == "session" && textOf(it, "email") == email {
-			return v, textOf(it, fleet.PartitionKey), nil
+		if textOf(it, dynamo.SortKey) == "session" && textOf(it, "email") == email {
+			return v, textOf(it, dynamo.PartitionKey), nil
 		}
 	}
 	return nil, "", fmt.Errorf("no session of %s in the table", email)
@@ -99,10 +100,10 @@ func (t sessions) forgetAsking(ctx context.Context) error {
 		return err
 	}
 	for _, it := range items {
-		switch kind, _, _ := strings.Cut(textOf(it, fleet.SortKey), "#"); kind {
+		switch kind, _, _ := strings.Cut(textOf(it, dynamo.SortKey), "#"); kind {
 		case "approval", "asked", "pushes", "count":
 			if _, err := t.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-				TableName: aws.String(run.SessionTable), Key: map[string]types.AttributeValue{fleet.PartitionKey: it[fleet.PartitionKey], fleet.SortKey: it[fleet.SortKey]},
+				TableName: aws.String(run.SessionTable), Key: map[string]types.AttributeValue{dynamo.PartitionKey: it[dynamo.PartitionKey], dynamo.SortKey: it[dynamo.SortKey]},
 			}); err != nil {
 				return fmt.Errorf("forget %s: %w", kind, err)
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/iam"
+	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/dynamo"
@@ -55,13 +56,7 @@ func newTables(t *testing.T) *tables {
 		all = append(all, role)
 	}
 	w := &tables{t: t, roles: iam.New("us-east-1", "000000000000", slog.New(slog.DiscardHandler), all...)}
-	server := httptest.NewServer(w.roles.Wrap(awstest.New(awstest.Options{NoChaos: true, Tables: []awstest.Table{
-		{
-			Name: "sessions", Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
-			Indexes: []awstest.Index{{Name: fleet.OwnerIndex, Hash: awstest.Key{Name: fleet.OwnerKey}, Range: awstest.Key{Name: fleet.SortKey}}},
-		},
-		{Name: auditTable, Hash: awstest.Key{Name: fleet.AuditPartitionKey}, Range: awstest.Key{Name: fleet.AuditSortKey}},
-	}})))
+	server := httptest.NewServer(w.roles.Wrap(awstest.New(awstest.Options{NoChaos: true, Tables: run.Tables("sessions", auditTable)})))
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	sealer, err := seal.New(seal.GenerateKey())
@@ -238,7 +233,7 @@ func TestRolesCannotRewriteRows(t *testing.T) {
 	a, _, err := w.store("nobody").approvals.Create(ctx, asked, at)
 	w.must(err)
 	row := func(item string) map[string]types.AttributeValue {
-		return map[string]types.AttributeValue{fleet.PartitionKey: text("session-1"), fleet.SortKey: text(item)}
+		return map[string]types.AttributeValue{dynamo.PartitionKey: text("session-1"), dynamo.SortKey: text(item)}
 	}
 	session, pending := row("session"), row("approval#"+a.ID)
 	update := func(key map[string]types.AttributeValue, change func(*dynamodb.UpdateItemInput)) func(*dynamodb.Client) error {
@@ -261,7 +256,7 @@ func TestRolesCannotRewriteRows(t *testing.T) {
 		return func(db *dynamodb.Client) error {
 			item := row("session")
 			if name == auditTable {
-				item = map[string]types.AttributeValue{fleet.AuditPartitionKey: text("s"), fleet.AuditSortKey: text("1")}
+				item = map[string]types.AttributeValue{dynamo.AuditPartitionKey: text("s"), dynamo.AuditSortKey: text("1")}
 			}
 			for _, attribute := range more {
 				item[attribute] = text("frank@example.com")

@@ -26,6 +26,7 @@ import (
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/infra/local/openfga"
 	"github.com/steward-iam/steward/infra/local/runtimeapi"
+	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
@@ -281,19 +282,24 @@ func (f *Fleet) startAWS(secrets map[string]string) {
 	queue := f.opts.Fleet.Queue
 	f.AWS = awstest.New(awstest.Options{
 		Region: region, Account: account, Secrets: secrets, Chaos: f.opts.Chaos, NoChaos: f.opts.Chaos == 0,
-		Tables: []awstest.Table{
-			{
-				Name: SessionTable, Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
-				Indexes: []awstest.Index{{Name: fleet.OwnerIndex, Hash: awstest.Key{Name: fleet.OwnerKey}, Range: awstest.Key{Name: fleet.SortKey}}},
-			},
-			{Name: auditTable, Hash: awstest.Key{Name: fleet.AuditPartitionKey}, Range: awstest.Key{Name: fleet.AuditSortKey}},
-		},
+		Tables: Tables(SessionTable, auditTable),
 		Queues: []awstest.Queue{
 			{Name: queueName, VisibilityTimeout: queue.VisibilityTimeout, DeadLetter: deadLetters, MaxReceiveCount: queue.MaxReceives},
 			{Name: deadLetters},
 		},
 		Invoke: f.invoke, Fallback: f.Bedrock, Log: f.log.With("fake", "aws"),
 	})
+}
+
+// Tables returns the table of sessions and the audit table for the AWS fake.
+func Tables(sessions, audit string) []awstest.Table {
+	return []awstest.Table{
+		{
+			Name: sessions, Hash: awstest.Key{Name: dynamo.PartitionKey}, Range: awstest.Key{Name: dynamo.SortKey}, TTL: dynamo.TTLAttribute,
+			Indexes: []awstest.Index{{Name: dynamo.OwnerIndex, Hash: awstest.Key{Name: dynamo.OwnerKey}, Range: awstest.Key{Name: dynamo.SortKey}}},
+		},
+		{Name: audit, Hash: awstest.Key{Name: dynamo.AuditPartitionKey}, Range: awstest.Key{Name: dynamo.AuditSortKey}},
+	}
 }
 
 // makeRoles holds each function to what the fleet says it may do.

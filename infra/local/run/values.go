@@ -6,6 +6,7 @@ import (
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/infra/local/iam"
 	"github.com/steward-iam/steward/shared/ciba"
+	"github.com/steward-iam/steward/shared/dynamo"
 )
 
 // SessionTable is the name of the table of sessions and approvals.
@@ -103,7 +104,7 @@ func (f *Fleet) arns() map[fleet.Resource]string {
 	function := func(name string) string { return "arn:aws:lambda:" + region + ":" + account + ":function:" + name }
 	return map[fleet.Resource]string{
 		fleet.ResourceSessions:      f.AWS.TableARN(SessionTable),
-		fleet.ResourceSessionsIndex: f.AWS.TableARN(SessionTable) + "/index/" + fleet.OwnerIndex,
+		fleet.ResourceSessionsIndex: f.AWS.TableARN(SessionTable) + "/index/" + dynamo.OwnerIndex,
 		fleet.ResourceAudit:         f.AWS.TableARN(auditTable),
 		fleet.ResourceAuth0Secret:   f.AWS.SecretARN(auth0Secret),
 		fleet.ResourceFGASecret:     f.AWS.SecretARN(fgaSecret),

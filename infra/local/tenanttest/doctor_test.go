@@ -17,10 +17,11 @@ import (
 
 	"github.com/steward-iam/steward/infra/cmd/doctor/check"
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
-	"github.com/steward-iam/steward/infra/fleet"
+	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/tenant"
 	"github.com/steward-iam/steward/shared/agentdef"
 	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
 	"github.com/steward-iam/steward/shared/secret"
@@ -59,14 +60,8 @@ func install(t *testing.T) *installation {
 	in.account = awstest.Options{
 		NoChaos: true, Fallback: in.agent,
 		Secrets: map[string]string{"steward/auth0": auth0Secret.Reveal(), "steward/fga": w.env["FGA_SECRET"], "steward/token-key": strings.Repeat("k", 64), "steward/approval-key": strings.Repeat("a", 64), "steward/audit-key": strings.Repeat("t", 64)},
-		Tables: []awstest.Table{
-			{
-				Name: "sessions", Hash: awstest.Key{Name: fleet.PartitionKey}, Range: awstest.Key{Name: fleet.SortKey}, TTL: fleet.TTLAttribute,
-				Indexes: []awstest.Index{{Name: fleet.OwnerIndex, Hash: awstest.Key{Name: fleet.OwnerKey}, Range: awstest.Key{Name: fleet.SortKey}}},
-			},
-			{Name: "audit", Hash: awstest.Key{Name: fleet.AuditPartitionKey}, Range: awstest.Key{Name: fleet.AuditSortKey}},
-		},
-		Queues: []awstest.Queue{{Name: "approvals"}},
+		Tables:  run.Tables("sessions", "audit"),
+		Queues:  []awstest.Queue{{Name: "approvals"}},
 	}
 	in.deployed = map[string]string{
 		"AUTH0_ISSUER_URL": r.Issuer, "AUTH0_CLIENT_ID": r.ClientID, "AUTH0_CLIENT_SECRET_ARN": "steward/auth0", "AUTH0_CONNECTION_NAME": r.Connection,
@@ -204,7 +199,7 @@ func TestDoctorNamesTheWrongSetting(t *testing.T) {
 		"repeated audit key":         {secretIs("steward/audit-key", strings.Repeat("a", 40)+"\n"+strings.Repeat("a", 40)), "secret.audit-key", "steward/audit-key"},
 		"short token key":            {secretIs("steward/token-key", "short"), "secret.token-key", "steward/token-key"},
 		"another session table":      {env("SESSION_TABLE_NAME", "audit"), "table.sessions", "SESSION_TABLE_NAME"},
-		"no index":                   {func(_ *testing.T, in *installation) { in.account.Tables[0].Indexes = nil }, "table.sessions", fleet.OwnerIndex},
+		"no index":                   {func(_ *testing.T, in *installation) { in.account.Tables[0].Indexes = nil }, "table.sessions", dynamo.OwnerIndex},
 		"no time-to-live":            {func(_ *testing.T, in *installation) { in.account.Tables[0].TTL = "" }, "table.ttl", "ttl"},
 		"no audit table":             {env("AUDIT_TABLE_NAME", "gone"), "table.audit", "AUDIT_TABLE_NAME"},
 		"no queue":                   {env("APPROVAL_QUEUE_URL", "https://aws.test/000000000000/gone"), "queue", "APPROVAL_QUEUE_URL"},

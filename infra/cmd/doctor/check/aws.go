@@ -17,8 +17,8 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
-	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 	secrets "github.com/steward-iam/steward/shared/secretsmanager"
@@ -54,7 +54,7 @@ func awsChecks() []check {
 		{id: "table.sessions", what: "the session table has its keys and its index by owner", needs: []string{"config.app"}, requires: account, run: sessionTable},
 		{id: "table.ttl", what: "the session table forgets what has expired", needs: []string{"table.sessions"}, requires: account, run: timeToLive},
 		{id: "table.audit", what: "the audit table has its keys", needs: []string{"config.app"}, requires: account, run: func(ctx context.Context, s *Installation) verdict {
-			_, v := s.table(ctx, "AUDIT_TABLE_NAME", fleet.AuditPartitionKey, fleet.AuditSortKey)
+			_, v := s.table(ctx, "AUDIT_TABLE_NAME", dynamo.AuditPartitionKey, dynamo.AuditSortKey)
 			return v
 		}},
 		{id: "queue", what: "the approval queue is there", needs: []string{"config.app"}, requires: account, run: approvalQueue},
@@ -117,13 +117,13 @@ func keyed(schema []dbtypes.KeySchemaElement, partition, sort string) bool {
 }
 
 func sessionTable(ctx context.Context, s *Installation) verdict {
-	t, v := s.table(ctx, "SESSION_TABLE_NAME", fleet.PartitionKey, fleet.SortKey)
+	t, v := s.table(ctx, "SESSION_TABLE_NAME", dynamo.PartitionKey, dynamo.SortKey)
 	if v != passed {
 		return v
 	}
 	return expect(slices.ContainsFunc(t.GlobalSecondaryIndexes, func(x dbtypes.GlobalSecondaryIndexDescription) bool {
-		return aws.ToString(x.IndexName) == fleet.OwnerIndex && keyed(x.KeySchema, fleet.OwnerKey, fleet.SortKey)
-	}), "the index "+fleet.OwnerIndex+" of the table "+s.Env["SESSION_TABLE_NAME"]+": "+redeploy, "the session table has no index %s", fleet.OwnerIndex)
+		return aws.ToString(x.IndexName) == dynamo.OwnerIndex && keyed(x.KeySchema, dynamo.OwnerKey, dynamo.SortKey)
+	}), "the index "+dynamo.OwnerIndex+" of the table "+s.Env["SESSION_TABLE_NAME"]+": "+redeploy, "the session table has no index %s", dynamo.OwnerIndex)
 }
 
 func timeToLive(ctx context.Context, s *Installation) verdict {
@@ -133,8 +133,8 @@ func timeToLive(ctx context.Context, s *Installation) verdict {
 		return wrong("the policy of your AWS credentials: dynamodb:DescribeTimeToLive on "+name, "the time-to-live of %s cannot be read (%s)", name, code(err))
 	}
 	d := out.TimeToLiveDescription
-	return expect(d != nil && d.TimeToLiveStatus == dbtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == fleet.TTLAttribute,
-		"time-to-live of the table "+name+": on, attribute "+fleet.TTLAttribute+" ("+redeploy+")", "expired sessions are kept for ever")
+	return expect(d != nil && d.TimeToLiveStatus == dbtypes.TimeToLiveStatusEnabled && aws.ToString(d.AttributeName) == dynamo.TTLAttribute,
+		"time-to-live of the table "+name+": on, attribute "+dynamo.TTLAttribute+" ("+redeploy+")", "expired sessions are kept for ever")
 }
 
 func approvalQueue(ctx context.Context, s *Installation) verdict {

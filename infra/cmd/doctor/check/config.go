@@ -9,6 +9,7 @@ import (
 
 	"github.com/steward-iam/steward/infra/fleet"
 	"github.com/steward-iam/steward/shared/config"
+	"github.com/steward-iam/steward/shared/fga"
 )
 
 func configChecks() []check {
@@ -43,7 +44,7 @@ func (s *Installation) complete(belongs func(string) bool) verdict {
 				if _, err := config.ParseURL(value); err != nil {
 					bad = append(bad, in(e.Key)+": want an https URL")
 				}
-			case value != "" && slices.Contains(ulids, e.Key) && (len(value) != 26 || strings.ToUpper(value) != value):
+			case value != "" && slices.Contains(ulids, e.Key) && !fga.ValidID(value):
 				bad = append(bad, in(e.Key)+": want the 26 characters of an id")
 			}
 		}
