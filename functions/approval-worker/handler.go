@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/steward-iam/steward/functions/internal/operation"
 	"github.com/steward-iam/steward/functions/internal/pipeline"
 	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/approval"
@@ -48,7 +49,7 @@ type messages interface {
 // doer carries a change out, and looks whether it has taken effect.
 type doer interface {
 	Do(ctx context.Context, a approval.Approval) (done string, meta okta.Meta, err error)
-	Effective(ctx context.Context, a approval.Approval) (effect effect, err error)
+	Effective(ctx context.Context, a approval.Approval) (shows bool, err error)
 }
 
 type handler struct {
@@ -66,7 +67,7 @@ type handler struct {
 
 func newHandler(c *pipeline.Clients, p pipeline.Phone, log *slog.Logger, now func() time.Time) *handler {
 	return &handler{
-		enforcer: c.Enforcer, okta: executor{c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
+		enforcer: c.Enforcer, okta: operation.Executor{Okta: c.Okta}, trail: pipeline.Trail{Recorder: c.Audit, Log: log, Now: now}, approvals: c.Approvals, phone: p.Client(c.Auth0),
 		queue: queue.New(c.AWS, p.QueueURL), sealer: c.Sealer, marks: p.ApprovalKey(c), log: log, now: now,
 	}
 }
@@ -385,14 +386,14 @@ func (h *handler) executing(ctx context.Context, j *job) (next, error) {
 	op, _ := catalogue.OperationByID(a.Operation)
 	ctx = okta.WithToken(ctx, j.token)
 	if j.takeover {
-		effect, err := h.okta.Effective(ctx, a)
+		shows, err := h.okta.Effective(ctx, a)
 		switch {
 		case err != nil:
 			return h.postpone(ctx, a, okta.Fault(err), lease+time.Second)
-		case effect == effectYes:
+		case shows:
 			return h.finish(a, approval.Done, shownByOkta, "")
 		case !op.Idempotent:
-			return h.finish(a, approval.Unknown, unknownHow(a), "")
+			return h.finish(a, approval.Unknown, operation.Unknown(a), "")
 		}
 	}
 	result, meta, err := h.okta.Do(ctx, a)
@@ -408,13 +409,13 @@ func (h *handler) failed(ctx context.Context, a approval.Approval, op catalogue.
 	if !okta.Unknown(err) {
 		return h.finish(a, approval.Failed, say+" Nothing was changed.", requestID)
 	}
-	if effect, err := h.okta.Effective(ctx, a); err == nil && effect == effectYes {
+	if shows, err := h.okta.Effective(ctx, a); err == nil && shows {
 		return h.finish(a, approval.Done, shownByOkta, requestID)
 	}
 	if op.Idempotent && !h.pastGrace(a) {
 		return lookAgain(lease + time.Second) // the next worker takes it over
 	}
-	return h.finish(a, approval.Unknown, unknownHow(a), requestID)
+	return h.finish(a, approval.Unknown, operation.Unknown(a), requestID)
 }
 
 const shownByOkta = "Okta shows that it took effect."
@@ -426,7 +427,7 @@ func (h *handler) finish(a approval.Approval, status approval.Status, result, re
 // stop ends an approval that must not be carried out, and says why. If a worker had begun before, it may have taken effect.
 func (h *handler) stop(a approval.Approval, why string, permission audit.Permission) (next, error) {
 	if a.Status == approval.Executing {
-		return transition(a.Finish(h.now(), approval.Unknown, approval.Outcome{Result: why + " " + unknownHow(a), Permission: permission}))
+		return transition(a.Finish(h.now(), approval.Unknown, approval.Outcome{Result: why + " " + operation.Unknown(a), Permission: permission}))
 	}
 	return transition(a.Fail(h.now(), approval.Outcome{Result: why + " Nothing was changed.", Permission: permission}))
 }
@@ -435,7 +436,7 @@ func (h *handler) stop(a approval.Approval, why string, permission audit.Permiss
 func (h *handler) postpone(ctx context.Context, a approval.Approval, err error, delay time.Duration) (next, error) {
 	h.report(ctx, a, err)
 	if a.Status == approval.Executing && h.pastGrace(a) {
-		return h.finish(a, approval.Unknown, unknownHow(a), "")
+		return h.finish(a, approval.Unknown, operation.Unknown(a), "")
 	}
 	return lookAgain(delay)
 }

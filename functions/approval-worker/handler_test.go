@@ -131,7 +131,7 @@ func changes() []change {
 			Approval: approval.Approval{Operation: "unassign_app", Target: figma, Member: dave}, twice: true, event: "application.user_membership.remove",
 			setUp: func(t testing.TB, w *world) {
 				token := secret.New(w.Okta.MintToken(oktatest.Frank, auth0test.DefaultScopes, time.Hour))
-				if _, err := w.okta.(executor).okta.AssignUserToApp(okta.WithToken(t.Context(), token), oktatest.Figma, oktatest.Dave); err != nil {
+				if _, err := w.Clients().Okta.AssignUserToApp(okta.WithToken(t.Context(), token), oktatest.Figma, oktatest.Dave); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -20,7 +20,7 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	clients, err := pipeline.New(context.Background(), cfg.Config, time.Now)
+	clients, err := pipeline.NewClients(context.Background(), cfg.Config, time.Now)
 	if err != nil {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)

@@ -5,33 +5,33 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steward-iam/steward/functions/internal/pipeline"
 	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/parallel"
 )
 
 const (
-	maxSearched = 50 // of the latest, for a code
-	maxListed   = 5  // in an answer
+	maxSearched = 50 // approvals that are searched for a code, the latest
+	maxListed   = 5  // approvals that are listed when no code is given
 )
 
-// check lists how a person's own approvals stand, or cancels one that is still pending.
-func (h *handler) check(ctx context.Context, who access.Principal, call actiongroup.Call) (string, error) {
-	all, err := h.approvals.ByOwner(ctx, who.Session.Owner.Subject, maxSearched)
+// check tells how a person's own approvals stand, or cancels one that is still pending.
+func (h *approver) check(ctx context.Context, p access.Principal, call actiongroup.Call) (string, error) {
+	all, err := h.approvals.ByOwner(ctx, p.Session.Owner.Subject, maxSearched)
 	if err != nil {
 		return "", err
 	}
-	name := strings.TrimPrefix(strings.ToUpper(call.Arg("approval")), "#")
-	if name != "" {
-		all = named(all, name)
+	code := strings.TrimPrefix(strings.ToUpper(call.Arg("approval")), "#")
+	if code != "" {
+		all = named(all, code)
 		if len(all) == 0 {
 			return "", fault.New(fault.NotFound, "You have no approval of that code. Leave the code out to hear of the latest ones.", nil)
 		}
 	}
 	if call.Arg("action") == "cancel" {
-		return h.cancel(ctx, all, name != "")
+		return h.cancel(ctx, all, code != "")
 	}
 	if len(all) == 0 {
 		return "You have not asked for any change that needs approval.", nil
@@ -47,7 +47,7 @@ func (h *handler) check(ctx context.Context, who access.Principal, call actiongr
 			return nil
 		})
 	}
-	if err := pipeline.Together(steps...); err != nil {
+	if err := parallel.Do(steps...); err != nil {
 		return "", err
 	}
 	var lines []string
@@ -57,17 +57,17 @@ func (h *handler) check(ctx context.Context, who access.Principal, call actiongr
 	return strings.Join(lines, "\n"), nil
 }
 
-// named returns the approvals with that code or id, the newest first.
-func named(all []approval.Approval, name string) (found []approval.Approval) {
+// named finds approvals by code, the newest first, or by id.
+func named(all []approval.Approval, code string) (found []approval.Approval) {
 	for _, a := range all {
-		if a.Code == name || strings.EqualFold(a.ID, name) {
+		if a.Code == code || strings.EqualFold(a.ID, code) {
 			found = append(found, a)
 		}
 	}
 	return found
 }
 
-func (h *handler) describe(a approval.Approval) string {
+func (h *approver) describe(a approval.Approval) string {
 	status := map[approval.Status]string{
 		approval.Pending:   "waiting for approval on the phone; not done yet",
 		approval.Approved:  "approved; about to be carried out",
@@ -86,7 +86,7 @@ func (h *handler) describe(a approval.Approval) string {
 	return text
 }
 
-func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bool) (string, error) {
+func (h *approver) cancel(ctx context.Context, all []approval.Approval, byName bool) (string, error) {
 	var waiting []approval.Approval
 	for _, a := range all {
 		if a.Shown(h.now()) == approval.Pending {
@@ -101,7 +101,7 @@ func (h *handler) cancel(ctx context.Context, all []approval.Approval, byName bo
 	case len(waiting) > 1 && !byName:
 		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
 	}
-	a, err := approval.Cancel(ctx, h.approvals, h.trail.Recorder, waiting[0], approval.ByHand, h.now())
+	a, err := approval.Cancel(ctx, h.approvals, h.recorder, waiting[0], approval.ByHand, h.now())
 	if err != nil {
 		return "", err
 	}

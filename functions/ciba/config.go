@@ -13,6 +13,6 @@ type config struct {
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: pipeline.ReadDoor(r, pipeline.Read(r)), Phone: pipeline.ReadPhone(r)}
+	cfg := config{Config: pipeline.ReadSignIn(r, pipeline.Read(r)), Phone: pipeline.ReadPhone(r)}
 	return cfg, r.Err()
 }

@@ -19,18 +19,35 @@ import (
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
+	"github.com/steward-iam/steward/shared/okta"
 	"github.com/steward-iam/steward/shared/session"
 )
 
 // world is the function in its world.
 type world struct {
 	*pipelinetest.World
-	*handler
+	*pipeline.Pipeline
+
+	clients  *pipeline.Clients // of the process
+	approver *approver
 }
 
 func start(t *testing.T, change ...func(*auth0test.Options)) *world {
-	w := pipelinetest.Start(t, change...)
-	return &world{w, newHandler(w.Clients(), w.Phone(), w.Log, w.Now)}
+	w := &world{World: pipelinetest.Start(t, change...)}
+	w.restart()
+	return w
+}
+
+// restart is a cold start: a process that remembers nothing.
+func (w *world) restart() {
+	w.T.Helper()
+	w.clients = w.Clients()
+	w.approver = newApprover(w.clients, w.Phone(), w.Log, w.Now)
+	path, err := newPipeline(w.clients, w.approver, w.Log, w.Now)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.Pipeline = path
 }
 
 func (w *world) ask(id session.ID, function string, args ...string) pipelinetest.Reply {
@@ -222,7 +239,7 @@ func TestNothingIsPushedInDoubt(t *testing.T) {
 		"Auth0 down":        {func(w *world) { w.ToAuth0.Fail(pipelinetest.Fault{Status: 503}) }, "upstream", "Auth0 did not answer."},
 		"no key": {func(w *world) {
 			w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty")
-			w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
+			w.restart()
 		}, "internal", "has no value yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -447,9 +464,9 @@ func TestTheAnswerComesInTime(t *testing.T) {
 func TestAPanicIsAnAnswer(t *testing.T) {
 	w := start(t)
 	frank := w.SignIn("frank")
-	w.approvals = nil // also beside the path, where a panic would end the process
-	wants(t, w.ask(frank, "check_approval"), "panic", "Something went wrong on our side.")
-	w.okta = nil
+	w.approver.approvals = nil
+	wants(t, w.ask(frank, "check_approval"), "internal", "Something went wrong on our side.")
+	*w.clients.Okta = okta.Client{} // also beside the path, where a panic would end the process
 	r := w.ask(frank, "change_group_membership", "action", "add", "user", "dave", "group", "Finance")
 	wants(t, r, "internal", "Something went wrong on our side.")
 	if !w.Logged("nil pointer") || strings.Contains(r.Text, "nil") {
@@ -485,7 +502,7 @@ func TestAKilledFunction(t *testing.T) {
 		if pushes := w.Pushes("frank"); len(pushes) > 0 && len(all) == 0 {
 			t.Errorf("killed at call %d (%s): a push without an approval", n, made[n-1])
 		}
-		w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
+		w.restart()
 		w.Forward(5*time.Minute + time.Second)
 		wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
 	}

@@ -15,7 +15,7 @@ func TestWithoutAKeyNoPhoneRings(t *testing.T) {
 			w := start(t)
 			frank := w.SignIn("frank")
 			w.UseKey(key)
-			w.handler = newHandler(w.Clients(), w.Phone(), w.Log, w.Now)
+			w.restart()
 			wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "internal", says)
 			w.nothingAsked("frank")
 			if calls := append(w.ToAuth0.Calls(), w.ToOkta.Calls()...); len(calls) != 0 {

@@ -20,10 +20,15 @@ func main() {
 		log.Error("configuration is unusable", "err", err)
 		os.Exit(1)
 	}
-	clients, err := pipeline.New(context.Background(), cfg.Config, time.Now)
+	clients, err := pipeline.NewClients(context.Background(), cfg.Config, time.Now)
 	if err != nil {
 		log.Error("clients cannot be made", "err", err)
 		os.Exit(1)
 	}
-	lambda.Start(newHandler(clients, cfg.Phone, log, time.Now).Handle)
+	path, err := newPipeline(clients, newApprover(clients, cfg.Phone, log, time.Now), log, time.Now)
+	if err != nil {
+		log.Error("operations do not fit the catalogue", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start(path.Handle)
 }

@@ -11,7 +11,7 @@ import (
 // A repeated read as the function sees it, its world at its heels in this process: what is left when nobody takes time.
 func BenchmarkRead(b *testing.B) {
 	w := start(b)
-	w.log = slog.New(slog.DiscardHandler)
+	w.restartLoggingTo(slog.New(slog.DiscardHandler))
 	alice := w.SignIn("alice")
 	payload, err := json.Marshal(pipelinetest.Event(alice, "list_user_groups"))
 	if err != nil {

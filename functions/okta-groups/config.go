@@ -9,6 +9,6 @@ type config struct{ pipeline.Config }
 
 func parseConfig(lookup sharedconfig.Lookup) (config, error) {
 	r := sharedconfig.Read(lookup)
-	cfg := config{Config: pipeline.ReadDoor(r, pipeline.Read(r))}
+	cfg := config{Config: pipeline.ReadSignIn(r, pipeline.Read(r))}
 	return cfg, r.Err()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/steward-iam/steward/functions/internal/pipeline"
 	"github.com/steward-iam/steward/functions/internal/pipelinetest"
+	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fake/faults"
@@ -22,16 +24,29 @@ import (
 // world is the function in its world.
 type world struct {
 	*pipelinetest.World
-	*handler
+	*pipeline.Pipeline
+
+	enforcer *access.Enforcer // of the process
 }
 
 func start(t testing.TB) *world {
-	w := pipelinetest.Start(t)
-	return &world{w, newHandler(w.Clients(), w.Log, w.Now)}
+	w := &world{World: pipelinetest.Start(t)}
+	w.restart()
+	return w
 }
 
 // restart is a cold start: a process that remembers nothing.
-func (w *world) restart() { w.handler = newHandler(w.Clients(), w.Log, w.Now) }
+func (w *world) restart() { w.restartLoggingTo(w.Log) }
+
+func (w *world) restartLoggingTo(log *slog.Logger) {
+	w.T.Helper()
+	clients := w.Clients()
+	path, err := newPipeline(clients, log, w.Now)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.Pipeline, w.enforcer = path, clients.Enforcer
+}
 
 func (w *world) ask(id session.ID, function string, args ...string) pipelinetest.Reply {
 	w.T.Helper()
@@ -134,8 +149,8 @@ func TestListsAreWholeOrSayThatTheyAreCut(t *testing.T) {
 	}
 	r = w.ask(carol, "list_user_groups")
 	wants(t, r, "", "Your Okta groups (\"carol@example.com\"): 122", "and 72 more")
-	if n := strings.Count(w.ask(carol, "find_groups", "query", "Team").Text, "\n- "); n != defaultLimit {
-		t.Errorf("%d lines without a limit, want %d", n, defaultLimit)
+	if n := strings.Count(w.ask(carol, "find_groups", "query", "Team").Text, "\n- "); n != 20 {
+		t.Errorf("%d lines without a limit, want %d", n, 20)
 	}
 	if strings.Contains(r.Text, "instructions\n") || strings.Contains(r.Text, `"do"`) {
 		t.Error("a foreign text escaped its quotes")
@@ -379,7 +394,7 @@ func TestFaultsOfEverythingElse(t *testing.T) {
 		"secret without value":  {func(w *world) { w.Env["AUTH0_CLIENT_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
 		"key without value":     {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("empty"); w.restart() }, "internal", "the secret empty has no value yet"},
 		"other key":             {func(w *world) { w.Env["TOKEN_KEY_SECRET_ARN"] = w.AWS.SecretARN("other-key"); w.restart() }, "internal", "I cannot read your stored sign-in."},
-		"panic":                 {func(w *world) { w.enforcer = nil }, "panic", "Something went wrong on our side."},
+		"panic":                 {func(w *world) { w.enforcer.Authorizer = nil }, "internal", "Something went wrong on our side."},
 		"panic beside the path": {func(w *world) { w.enforcer.Sessions = nil }, "internal", "Something went wrong on our side."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -448,21 +448,6 @@ func TestCallsAreCounted(t *testing.T) {
 	}
 }
 
-func TestWhich(t *testing.T) {
-	for want, err := range map[string]error{
-		`There is no Okta user "Bo". Please check the name.`: access.WhichUser("Bo", nil),
-		`"Sam" does not name one Okta user. Which one do you mean? "Sam Taylor" ("sam@example.com"); "Sam 'x'" ("s@example.com")`: access.WhichUser("Sam", []okta.User{
-			{FirstName: "Sam", LastName: "Taylor", Login: "sam@example.com"}, {FirstName: "Sam", LastName: "\"x\"", Login: "s@example.com"},
-		}),
-		`"Eng" does not name one Okta group. Which one do you mean? "Engineering"`: access.WhichGroup("Eng", []okta.Group{{Name: "Engineering"}}),
-		`There is no Okta app "a b". Please check the name.`:                       access.WhichApp("a\nb", nil),
-	} {
-		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Say != want {
-			t.Errorf("got  %v\nwant %s", err, want)
-		}
-	}
-}
-
 // What the first call needs later is fetched beside the row, once a process, and nobody waits for it.
 func TestTheFirstCallPrepares(t *testing.T) {
 	e := begin(t)

@@ -207,9 +207,9 @@ func (w *World) Lookup(key string) (string, bool) { v, ok := w.Env[key]; return 
 func (w *World) Clients() *pipeline.Clients {
 	w.T.Helper()
 	r := config.Read(w.Lookup)
-	cfg := pipeline.ReadDoor(r, pipeline.Read(r))
+	cfg := pipeline.ReadSignIn(r, pipeline.Read(r))
 	must(w.T, r.Err())
-	c, err := pipeline.New(context.Background(), cfg, w.Now)
+	c, err := pipeline.NewClients(context.Background(), cfg, w.Now)
 	must(w.T, err)
 	return c
 }

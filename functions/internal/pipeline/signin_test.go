@@ -16,7 +16,7 @@ import (
 )
 
 // In the console's test window nobody is signed in: the answer says where to, and holds a code only where linking is on.
-func TestDoorTellsWhereToSignIn(t *testing.T) {
+func TestSignInHint(t *testing.T) {
 	sealer, err := seal.New(seal.GenerateKey())
 	if err != nil {
 		t.Fatal(err)
@@ -46,9 +46,9 @@ func TestDoorTellsWhereToSignIn(t *testing.T) {
 		{"another refusal", true, base, "TSTALIASID", fault.New(fault.Denied, "You may not.", nil), []string{"You may not."}, []string{code, "sign in"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			door := pipeline.Door{Base: c.base, Linking: c.linking, Sealer: func(context.Context) (*seal.Sealer, error) { return sealer, nil }, Now: func() time.Time { return at }}
+			hint := pipeline.SignInHint{Base: c.base, Linking: c.linking, Sealer: func(context.Context) (*seal.Sealer, error) { return sealer, nil }, Now: func() time.Time { return at }}
 			event := actiongroup.Event{SessionID: "console-1", Agent: actiongroup.Agent{Alias: c.alias}}
-			got := door.Words(t.Context(), event, c.err)
+			got := hint.Explain(t.Context(), event, c.err)
 			if fault.KindOf(got) != fault.KindOf(c.err) {
 				t.Errorf("kind %q, want %q", fault.KindOf(got), fault.KindOf(c.err))
 			}

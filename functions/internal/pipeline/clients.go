@@ -1,5 +1,3 @@
-// Package pipeline carries a call of the agent through its steps, from decoding to the answer, and holds the
-// configuration and clients that the functions share.
 package pipeline
 
 import (
@@ -73,8 +71,8 @@ func Read(r *config.Reader) Config {
 	}
 }
 
-// ReadDoor takes the keys of the functions that the agent calls, which tell people where to sign in.
-func ReadDoor(r *config.Reader, cfg Config) Config {
+// ReadSignIn takes the keys of the functions that the agent calls, which tell people where to sign in.
+func ReadSignIn(r *config.Reader, cfg Config) Config {
 	cfg.BaseURL = r.OptionalURL("APP_BASE_URL")
 	cfg.BaseURLParameter = r.Optional("APP_BASE_URL_PARAMETER", "")
 	cfg.ConsoleLinking = r.OptionalSwitch("CONSOLE_LINKING")
@@ -92,7 +90,7 @@ type Clients struct {
 	Audit     audit.Recorder
 	Sealer    Key // seals sign-ins and tokens
 	AuditKey  Key // marks audit entries
-	Door      Door
+	SignIn    SignInHint
 
 	secrets *secretsmanager.Source
 	now     func() time.Time
@@ -110,8 +108,8 @@ func (c *Clients) key(use, arn string) Key {
 	return k
 }
 
-// New makes the clients and asks for nothing yet. They share the clock now.
-func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error) {
+// NewClients makes the clients and asks for nothing yet. They share the clock now.
+func NewClients(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error) {
 	awsCfg, err := awsconfig.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -143,7 +141,7 @@ func New(ctx context.Context, cfg Config, now func() time.Time) (*Clients, error
 	trail := dynamo.NewAudit(table, cfg.AuditTable, func(ctx context.Context) (audit.Marker, error) { return c.AuditKey(ctx) })
 	limits := dynamo.NewLimits(table, cfg.SessionTable)
 	c.Audit = trail
-	c.Door = Door{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Sealer: c.Sealer, Now: now}
+	c.SignIn = SignInHint{Base: parameter.Address(awsCfg, cfg.BaseURL, cfg.BaseURLParameter), Linking: cfg.ConsoleLinking, Sealer: c.Sealer, Now: now}
 	c.Enforcer = &access.Enforcer{
 		Sessions:   c.Sessions,
 		Vault:      &tokenvault.Vault{Exchanger: c.Auth0, Sessions: c.Sessions, Okta: c.Okta, Sealer: c.Sealer, Connection: cfg.Auth0Connection, Now: now},

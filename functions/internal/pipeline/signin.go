@@ -13,9 +13,9 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// Door is what they find who call without being signed in: where to sign in and, in the Bedrock console's test window
-// and only where it is switched on, how to bind that window to oneself.
-type Door struct {
+// SignInHint says where to sign in and, in the Bedrock console's test window and only where it is switched on, how to bind that
+// window to oneself.
+type SignInHint struct {
 	Base    func(context.Context) (*url.URL, error) // nil where the function does not know the app's address
 	Linking bool
 	Sealer  func(context.Context) (*seal.Sealer, error)
@@ -25,22 +25,22 @@ type Door struct {
 // testAlias is the alias of the test window: the working draft.
 const testAlias = "TSTALIASID"
 
-// Words gives a refusal for want of a live session the address to go to. Every other error passes as it is, also that of
-// somebody we know whose sign-in has ended elsewhere; and so does this one where the address cannot be had.
-func (d Door) Words(ctx context.Context, event actiongroup.Event, err error) error {
-	if !errors.Is(err, session.ErrNotSignedIn) || d.Base == nil {
+// Explain adds the address of the chat to a refusal for want of a live session. It returns every other error as it is, also that of
+// somebody we know whose sign-in has ended elsewhere, and this one where the address cannot be found out.
+func (h SignInHint) Explain(ctx context.Context, event actiongroup.Event, err error) error {
+	if !errors.Is(err, session.ErrNotSignedIn) || h.Base == nil {
 		return err
 	}
-	base, baseErr := d.Base(ctx)
+	base, baseErr := h.Base(ctx)
 	if baseErr != nil {
 		return err
 	}
 	say := fmt.Sprintf("You are not signed in here. Please sign in at %s and ask there.", base)
-	if d.Linking && event.Agent.Alias == testAlias {
+	if h.Linking && event.Agent.Alias == testAlias {
 		id, idErr := session.ParseID(event.SessionID)
-		sealer, sealErr := d.Sealer(ctx)
+		sealer, sealErr := h.Sealer(ctx)
 		if idErr == nil && sealErr == nil {
-			if code, codeErr := session.LinkCode(sealer, id, d.Now()); codeErr == nil {
+			if code, codeErr := session.LinkCode(sealer, id, h.Now()); codeErr == nil {
 				page := base.JoinPath("link")
 				page.RawQuery = url.Values{"session": {string(id)}}.Encode()
 				say = fmt.Sprintf("You are not signed in here. To use this test window as yourself, open %s and type the code %s there within ten minutes, then ask again.", page, code)
