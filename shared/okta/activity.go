@@ -34,9 +34,11 @@ const activityWindow = 30 * 24 * time.Hour
 func (c *Client) UserActivity(ctx context.Context, id UserID, limit int) (Page[LogEvent], error) {
 	now := c.now().UTC()
 	about := anyOf(compare("actor.id", "eq", string(id)), compare("target.id", "eq", string(id)))
-	return pages(ctx, c, read("UserActivity", id), limit, (*eventWire).event, func(ctx context.Context, size int32) ([]eventWire, *sdk.APIResponse, error) {
+	list := func(ctx context.Context, size int32) ([]eventWire, *sdk.APIResponse, error) {
 		// A query with since and until is bounded: its pages come to an end.
-		return decode[[]eventWire](ctx, c.api.SystemLogAPI.ListLogEvents(ctx).Since(now.Add(-activityWindow)).Until(now.Add(time.Second)).
+		return decode[[]eventWire](ctx, c.api.SystemLogAPI.ListLogEvents(ctx).
+			Since(now.Add(-activityWindow)).Until(now.Add(time.Second)).
 			Filter(string(about)).SortOrder("DESCENDING").Limit(size).Execute)
-	})
+	}
+	return pages(ctx, c, read("UserActivity", id), limit, (*eventWire).event, list)
 }

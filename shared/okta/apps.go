@@ -34,9 +34,10 @@ func (w *appLinkWire) app() App { return App{ID: w.ID, Name: w.Name, Label: w.La
 
 // UserApps lists the apps a person has, directly or through groups, each once.
 func (c *Client) UserApps(ctx context.Context, id UserID) (Page[App], error) {
-	p, err := pages(ctx, c, read("UserApps", id), 0, (*appLinkWire).app, func(ctx context.Context, _ int32) ([]appLinkWire, *sdk.APIResponse, error) {
+	list := func(ctx context.Context, _ int32) ([]appLinkWire, *sdk.APIResponse, error) {
 		return decode[[]appLinkWire](ctx, c.api.UserAPI.ListAppLinks(ctx, string(id)).Execute)
-	})
+	}
+	p, err := pages(ctx, c, read("UserApps", id), 0, (*appLinkWire).app, list)
 	seen := map[AppID]bool{}
 	p.Items = slices.DeleteFunc(p.Items, func(a App) bool { // one app may have several links
 		again := seen[a.ID]
@@ -103,10 +104,11 @@ const (
 
 // UserAppAssignment returns whether and how a person has an app.
 func (c *Client) UserAppAssignment(ctx context.Context, app AppID, user UserID) (UserAssignment, Meta, error) {
-	scope := func(u *sdk.AppUser) UserAssignment { return UserAssignment(u.GetScope()) }
-	a, meta, err := one(ctx, c, read("UserAppAssignment", app, user), scope, func(ctx context.Context) (*sdk.AppUser, *sdk.APIResponse, error) {
+	get := func(ctx context.Context) (*sdk.AppUser, *sdk.APIResponse, error) {
 		return c.api.ApplicationUsersAPI.GetApplicationUser(ctx, string(app), string(user)).Execute()
-	})
+	}
+	scope := func(u *sdk.AppUser) UserAssignment { return UserAssignment(u.GetScope()) }
+	a, meta, err := one(ctx, c, read("UserAppAssignment", app, user), scope, get)
 	if KindOf(err) == KindNotFound {
 		return Unassigned, meta, nil
 	}

@@ -161,8 +161,9 @@ var answers = map[Kind]struct {
 	kind fault.Kind
 	say  string
 }{
-	KindToken:       {fault.Unauthenticated, "Okta does not accept your connection any more. Please connect Okta again."},
-	KindScope:       {fault.Denied, "Your Okta connection lacks a permission for this. Please connect Okta again, or ask an Okta administrator to grant the scope."},
+	KindToken: {fault.Unauthenticated, "Okta does not accept your connection any more. Please connect Okta again."},
+	KindScope: {fault.Denied, "Your Okta connection lacks a permission for this. " +
+		"Please connect Okta again, or ask an Okta administrator to grant the scope."},
 	KindRole:        {fault.Denied, "Okta refused: your own Okta role does not allow this."},
 	KindInvalid:     {fault.Invalid, "Okta refused this as invalid."},
 	KindNotFound:    {fault.NotFound, "Okta has nothing with that id, or does not show it to you."},

@@ -33,8 +33,8 @@ type Group struct {
 func (g Group) Changeable() bool { return g.Type == OktaGroup }
 
 func groupOf(g *sdk.Group) Group {
-	profile := g.GetProfile()
-	return Group{ID: GroupID(g.GetId()), Name: profile.GetName(), Description: profile.GetDescription(), Type: GroupType(g.GetType())}
+	p := g.GetProfile()
+	return Group{ID: GroupID(g.GetId()), Name: p.GetName(), Description: p.GetDescription(), Type: GroupType(g.GetType())}
 }
 
 // FindGroups finds groups whose name contains the query. An empty query lists
@@ -124,7 +124,8 @@ func (c *Client) RenameGroup(ctx context.Context, id GroupID, name string, descr
 		return Group{}, meta, err
 	}
 	if !groupOf(before).Changeable() {
-		return Group{}, meta, &Error{Op: op.name, Kind: KindUnsupported, RequestID: meta.RequestID, Err: errors.New("not a group that Okta manages")}
+		err := errors.New("not a group that Okta manages")
+		return Group{}, meta, &Error{Op: op.name, Kind: KindUnsupported, RequestID: meta.RequestID, Err: err}
 	}
 	profile := before.GetProfile()
 	if err := setProfile(op.name, &profile, name, description); err != nil {

@@ -143,7 +143,7 @@ func sourceOf(ctx context.Context) (TokenSource, secret.String, bool) {
 	return source, token, sendable(token)
 }
 
-// sendable says whether a token can be the value of a header.
+// sendable reports whether a token can be the value of a header.
 func sendable(token secret.String) bool {
 	bad := func(r rune) bool { return r <= ' ' || r > '~' }
 	return !token.IsZero() && !strings.ContainsFunc(token.Reveal(), bad)
@@ -229,14 +229,14 @@ type request interface {
 }
 
 // doOne is do for an SDK method that takes the one id of the operation, doTwo for one that takes its two ids.
-func doOne[R request](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id string) R) (Meta, error) {
+func doOne[R request](ctx context.Context, c *Client, op operation, build func(context.Context, string) R) (Meta, error) {
 	return c.do(ctx, op, func(ctx context.Context) error {
 		_, err := build(ctx, op.ids[0].String()).Execute()
 		return err
 	})
 }
 
-func doTwo[R request](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id1, id2 string) R) (Meta, error) {
+func doTwo[R request](ctx context.Context, c *Client, op operation, build func(_ context.Context, id1, id2 string) R) (Meta, error) {
 	return c.do(ctx, op, func(ctx context.Context) error {
 		_, err := build(ctx, op.ids[0].String(), op.ids[1].String()).Execute()
 		return err
@@ -248,7 +248,7 @@ func doTwo[R request](ctx context.Context, c *Client, op operation, build func(c
 func doByMail[M any, R interface {
 	SendEmail(bool) R
 	Execute() (M, *sdk.APIResponse, error)
-}](ctx context.Context, c *Client, op operation, build func(ctx context.Context, id string) R) (Meta, error) {
+}](ctx context.Context, c *Client, op operation, build func(context.Context, string) R) (Meta, error) {
 	return c.do(ctx, op, func(ctx context.Context) error {
 		_, _, err := build(ctx, op.ids[0].String()).SendEmail(true).Execute()
 		return err

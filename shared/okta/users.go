@@ -137,7 +137,8 @@ func (c *Client) IsMember(ctx context.Context, group GroupID, user UserID) (bool
 	}
 	member := slices.ContainsFunc(p.Items, func(g Group) bool { return g.ID == group })
 	if !member && p.More {
-		return false, p.Meta, &Error{Op: "IsMember", Kind: KindGarbled, RequestID: p.Meta.RequestID, Err: errors.New("more groups than are read")}
+		err := errors.New("more groups than are read")
+		return false, p.Meta, &Error{Op: "IsMember", Kind: KindGarbled, RequestID: p.Meta.RequestID, Err: err}
 	}
 	return member, p.Meta, nil
 }
@@ -160,9 +161,10 @@ func (w *factorWire) factor() Factor { return Factor(*w) }
 // UserFactors lists the factors a person has enrolled, including types that the
 // SDK does not know.
 func (c *Client) UserFactors(ctx context.Context, id UserID) (Page[Factor], error) {
-	return pages(ctx, c, read("UserFactors", id), 0, (*factorWire).factor, func(ctx context.Context, _ int32) ([]factorWire, *sdk.APIResponse, error) {
+	list := func(ctx context.Context, _ int32) ([]factorWire, *sdk.APIResponse, error) {
 		return decode[[]factorWire](ctx, c.api.UserFactorAPI.ListFactors(ctx, string(id)).Execute)
-	})
+	}
+	return pages(ctx, c, read("UserFactors", id), 0, (*factorWire).factor, list)
 }
 
 // ResetPassword makes Okta mail the person a link to choose a new password.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,12 +54,14 @@ func inBubble(t *testing.T, opts oktatest.Options, o okta.Options, test func(*te
 	})
 }
 
-var resetPassword = one((*okta.Client).ResetPassword, oktatest.Bob)
+var resetPassword = one((*client).ResetPassword, oktatest.Bob)
 
 func TestRateLimit(t *testing.T) {
 	limited := func(times int, reset time.Duration) faults.Fault {
 		return faults.Fault{Status: 429, Times: times, Limit: reset}
 	}
+	concurrency := limited(1, 3*time.Second)
+	concurrency.Header = http.Header{"X-Rate-Limit-Limit": {"0"}}
 	for _, c := range []struct {
 		name     string
 		fault    faults.Fault
@@ -73,7 +76,7 @@ func TestRateLimit(t *testing.T) {
 		{"at least a second", limited(1, -5*time.Second), me, time.Minute, "", 2, time.Second},
 		{"does not wait past the deadline", limited(0, 30*time.Second), me, 20 * time.Second, okta.KindRateLimited, 1, 0},
 		{"gives up", limited(0, 2*time.Second), me, time.Minute, okta.KindRateLimited, 3, 4 * time.Second},
-		{"concurrency", faults.Fault{Status: 429, Header: http.Header{"X-Rate-Limit-Limit": {"0"}}, Times: 1, Limit: 3 * time.Second}, me, time.Minute, "", 2, 3 * time.Second},
+		{"concurrency", concurrency, me, time.Minute, "", 2, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, oktatest.Options{}, okta.Options{Timeout: time.Hour}, func(t *testing.T, f *fixture) {
@@ -177,18 +180,24 @@ func sayOf(err error) string {
 	return ""
 }
 
-// Each kind has a sentence of its own for people.
+// Each kind has a sentence of its own for people, which quotes nothing of the cause, and keeps the cause for the log.
 func TestEveryKindHasItsOwnSentence(t *testing.T) {
 	seen := map[string]okta.Kind{}
-	for _, k := range []okta.Kind{
-		okta.KindToken, okta.KindScope, okta.KindRole, okta.KindInvalid, okta.KindNotFound, okta.KindState, okta.KindConflict,
-		okta.KindUnsupported, okta.KindRateLimited, okta.KindUnavailable, okta.KindTimeout, okta.KindUnreachable, okta.KindGarbled,
+	for kind, want := range map[okta.Kind]fault.Kind{
+		okta.KindToken: fault.Unauthenticated, okta.KindScope: fault.Denied, okta.KindRole: fault.Denied, okta.KindInvalid: fault.Invalid,
+		okta.KindNotFound: fault.NotFound, okta.KindState: fault.Conflict, okta.KindConflict: fault.Conflict, okta.KindUnsupported: fault.Invalid,
+		okta.KindRateLimited: fault.Upstream, okta.KindUnavailable: fault.Upstream, okta.KindTimeout: fault.Upstream,
+		okta.KindUnreachable: fault.Upstream, okta.KindGarbled: fault.Upstream,
 	} {
-		say := sayOf(&okta.Error{Kind: k, Code: "E0000007", Err: errors.New("canary")})
-		if other, ok := seen[say]; ok || say == "" {
-			t.Errorf("%s says %q, as %q does", k, say, other)
+		err := &okta.Error{Kind: kind, Code: "E0000007", Err: errors.New("canary")}
+		say := sayOf(err)
+		if other, ok := seen[say]; ok || say == "" || strings.Contains(say, "canary") {
+			t.Errorf("%s says %q, as %q does", kind, say, other)
 		}
-		seen[say] = k
+		seen[say] = kind
+		if got := okta.Fault(err); fault.KindOf(got) != want || !errors.Is(got, err) {
+			t.Errorf("%s is %v, want %s with its cause", kind, got, want)
+		}
 	}
 	if err := errors.New("foreign"); okta.Fault(err) != err { //nolint:errorlint // the very same
 		t.Error("a foreign error was changed")
