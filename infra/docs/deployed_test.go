@@ -12,7 +12,7 @@ import (
 
 // TestDeploymentOutputsAreExplained holds the after-deploy list of setup.md to the stacks: two outputs to paste, two secrets that
 // are made empty and named by an output, no parameter to be typed. What a stack asks for and the list lacks, or the other way
-// round, is a step that nobody documented of.
+// round, is a step that nobody was told of.
 func TestDeploymentOutputsAreExplained(t *testing.T) {
 	_, list, ok := strings.Cut(read(t, "shared/docs/setup.md"), "### After the first make deploy\n")
 	if !ok {
@@ -64,7 +64,7 @@ func TestDeploymentOutputsAreExplained(t *testing.T) {
 			}
 		}
 		if !maps.Equal(documented, asked) || len(documented) != 4 {
-			t.Errorf("%s asks for %v, setup.md tells %v", filepath.Base(path), asked, documented)
+			t.Errorf("%s asks for %v, setup.md explains %v", filepath.Base(path), asked, documented)
 		}
 		slices.Sort(named)
 		slices.Sort(empty)

@@ -11,6 +11,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +25,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -149,10 +150,6 @@ func options(root string, getenv func(string) string) (run.Options, error) {
 }
 
 func banner(w io.Writer, s run.State, o run.Options, took time.Duration) {
-	runtime := o.AgentRuntime
-	if runtime == "" {
-		runtime = "classic"
-	}
 	connected := "Everybody has connected Okta already; STEWARD_CONNECTED=none shows that step."
 	if o.NotConnected {
 		connected = "Nobody has connected Okta yet: choose Connect Okta first."
@@ -182,49 +179,42 @@ Sign in as one of these; there is no password:
 %s
 %s
 The functions log to build/local.log. Stop with ^C.
-`, took.Seconds(), runtime, s.Chat, s.Phone, s.Control, s.Auth0, s.Okta, s.FGA, s.AWS, connected, notes)
+`, took.Seconds(), cmp.Or(o.AgentRuntime, "classic"), s.Chat, s.Phone, s.Control, s.Auth0, s.Okta, s.FGA, s.AWS, connected, notes)
 }
 
 // invoke sends an event to a function of the run under way and prints its answer.
 func invoke(ctx context.Context, root, function, eventFile string) error {
 	event, err := os.ReadFile(eventFile) //nolint:gosec // the file the person names
 	if err != nil {
-		return fmt.Errorf("event: %w", err)
+		return err
 	}
 	if !json.Valid(event) {
-		return fmt.Errorf("event: %s is not JSON", eventFile)
+		return fmt.Errorf("%s is not JSON", eventFile)
 	}
 	raw, err := os.ReadFile(filepath.Join(root, "build", "local.json")) //nolint:gosec // our own file
-	if errors.Is(err, os.ErrNotExist) {
-		return errors.New("nothing runs here: start it with make local")
-	}
 	if err != nil {
-		return fmt.Errorf("state of the run: %w", err)
+		return fmt.Errorf("nothing runs here, start it with make local: %w", err)
 	}
 	var state run.State
 	if err := json.Unmarshal(raw, &state); err != nil {
 		return fmt.Errorf("state of the run: %w", err)
 	}
 	target := state.AWS + "/2015-03-31/functions/" + url.PathEscape(function) + "/invocations"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(string(event))) //nolint:gosec // the address our own file names
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(event)) //nolint:gosec // the address our own file names
 	if err != nil {
-		return fmt.Errorf("invoke: %w", err)
+		return err
 	}
 	res, err := http.DefaultClient.Do(r) //nolint:gosec // the same
 	if err != nil {
-		return fmt.Errorf("invoke: %w", err)
+		return err
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		return fmt.Errorf("invoke: %w", err)
+	if _, err := io.Copy(os.Stdout, res.Body); err != nil {
+		return err
 	}
-	fmt.Println(string(answer))
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("invoke: status %d", res.StatusCode)
-	}
-	if kind := res.Header.Get("X-Amz-Function-Error"); kind != "" {
-		return fmt.Errorf("the function failed: %s", kind)
+	fmt.Println()
+	if kind := res.Header.Get("X-Amz-Function-Error"); kind != "" || res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the function failed: status %d %s", res.StatusCode, kind)
 	}
 	return nil
 }
