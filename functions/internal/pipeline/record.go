@@ -72,7 +72,7 @@ func actOf(p access.Principal, call actiongroup.Call) audit.Act {
 	return act
 }
 
-// resolved puts ids in the place of names. What else decides the effect of a change is details now, too.
+// resolved puts ids in the place of names. What else decides the effect of a change is known now, too.
 func (r *record) resolved(in operation.Input) {
 	r.act.Object, r.act.Member = in.Object.Recorded(), in.Member.Recorded()
 	if r.changes {
