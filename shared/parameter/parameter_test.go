@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -14,17 +15,23 @@ import (
 	"github.com/steward-iam/steward/shared/parameter"
 )
 
-func config(t *testing.T, h http.Handler) aws.Config {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return aws.Config{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: credentials.NewStaticCredentialsProvider("AKID", "canary-secret", "token")}
+// client calls a handler without a network, so that the pauses between attempts are those of a faked clock.
+type client struct{ http.Handler }
+
+func (c client) Do(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func config(h http.Handler) aws.Config {
+	return aws.Config{Region: "us-east-1", HTTPClient: client{h}, Credentials: credentials.NewStaticCredentialsProvider("AKID", "canary-secret", "token")}
 }
 
 func TestAddress(t *testing.T) {
 	answers := []string{`{"__type":"ParameterNotFound"}`, `{"Parameter":{"Value":"http://elsewhere.example"}}`, `{"Parameter":{"Value":"https://chat.example/"}}`}
 	calls := 0
-	cfg := config(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	cfg := config(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if calls == 0 {
 			w.WriteHeader(http.StatusBadRequest)
 		}
@@ -52,13 +59,15 @@ func TestAddress(t *testing.T) {
 
 func TestAddressFromAnAccountThatThrottlesNowAndThen(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4} {
-		cfg := config(t, awstest.New(awstest.Options{Chaos: seed, Parameters: map[string]string{"/steward/base-url": "https://steward.example"}}))
-		if got, err := parameter.Address(cfg, nil, "/steward/base-url")(t.Context()); err != nil || got.String() != "https://steward.example" {
-			t.Errorf("seed %d: got %v, %v", seed, got, err)
-		}
-		if got, err := parameter.Address(cfg, nil, "/steward/other")(t.Context()); err == nil || !strings.Contains(err.Error(), "ParameterNotFound") {
-			t.Errorf("seed %d: got %v, %v", seed, got, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config(awstest.New(awstest.Options{Chaos: seed, Parameters: map[string]string{"/steward/base-url": "https://steward.example"}}))
+			if got, err := parameter.Address(cfg, nil, "/steward/base-url")(t.Context()); err != nil || got.String() != "https://steward.example" {
+				t.Errorf("seed %d: got %v, %v", seed, got, err)
+			}
+			if got, err := parameter.Address(cfg, nil, "/steward/other")(t.Context()); err == nil || !strings.Contains(err.Error(), "ParameterNotFound") {
+				t.Errorf("seed %d: got %v, %v", seed, got, err)
+			}
+		})
 	}
 }
 
@@ -76,16 +85,18 @@ func TestFaults(t *testing.T) {
 		"nothing":   {200, `{}`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := 0
-			cfg := config(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				calls++
-				w.WriteHeader(test.status)
-				_, _ = w.Write([]byte(test.body))
-			}))
-			got, err := parameter.Address(cfg, nil, "p")(t.Context())
-			if err == nil || got != nil || calls != test.calls || strings.Contains(err.Error(), "canary") {
-				t.Errorf("got %v, %v after %d calls, want %d", got, err, calls, test.calls)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				cfg := config(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					calls++
+					w.WriteHeader(test.status)
+					_, _ = w.Write([]byte(test.body))
+				}))
+				got, err := parameter.Address(cfg, nil, "p")(t.Context())
+				if err == nil || got != nil || calls != test.calls || strings.Contains(err.Error(), "canary") {
+					t.Errorf("got %v, %v after %d calls, want %d", got, err, calls, test.calls)
+				}
+			})
 		})
 	}
 }

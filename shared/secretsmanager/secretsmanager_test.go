@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -23,10 +25,19 @@ const (
 	canary = "canary-value"
 )
 
+// client calls a handler without a network, so that the pauses between attempts are those of a faked clock.
+type client struct{ http.Handler }
+
+func (c client) Do(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
 // source reads from a Secrets Manager that answers with answer.
 func source(t *testing.T, answer http.HandlerFunc) *secretsmanager.Source {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("X-Amz-Target"); got != "secretsmanager.GetSecretValue" {
 			t.Errorf("target %q", got)
 		}
@@ -36,11 +47,9 @@ func source(t *testing.T, answer http.HandlerFunc) *secretsmanager.Source {
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		answer(w, r)
-	}))
-	t.Cleanup(server.Close)
+	})
 	return secretsmanager.New(aws.Config{
-		Region: "eu-central-1", BaseEndpoint: &server.URL,
-		Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
+		Region: "eu-central-1", HTTPClient: client{handler}, Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
 	})
 }
 
@@ -68,7 +77,9 @@ func TestGetOnce(t *testing.T) {
 }
 
 // TestFresh holds that a rotated value is learnt when asked for, by later readers too, and that a failure keeps the old one.
-func TestFresh(t *testing.T) {
+func TestFresh(t *testing.T) { synctest.Test(t, testFresh) }
+
+func testFresh(t *testing.T) {
 	now, down := canary, false
 	s := source(t, func(w http.ResponseWriter, r *http.Request) {
 		if down {
@@ -116,42 +127,48 @@ func TestGetFails(t *testing.T) {
 		"garbage":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, canary) }, fault.Upstream, "could not read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			failing := true
-			s := source(t, func(w http.ResponseWriter, r *http.Request) {
-				if failing {
-					tc.answer(w, r)
-					return
+			synctest.Test(t, func(t *testing.T) {
+				failing := true
+				s := source(t, func(w http.ResponseWriter, r *http.Request) {
+					if failing {
+						tc.answer(w, r)
+						return
+					}
+					value(canary)(w, r)
+				})
+				got, err := s.Get(t.Context(), arn)
+				e, _ := errors.AsType[*fault.Error](err)
+				if e == nil || e.Kind != tc.kind || !strings.Contains(e.Say, tc.say) || !got.IsZero() {
+					t.Fatalf("Get() = %v, %v, want kind %s saying %q", got, err, tc.kind, tc.say)
 				}
-				value(canary)(w, r)
+				if strings.Contains(e.Say+err.Error(), canary) || strings.Contains(e.Say, "123456789012") {
+					t.Errorf("tells too much: %s / %v", e.Say, err)
+				}
+				failing = false
+				if got, err := s.Get(t.Context(), arn); err != nil || got.Reveal() != canary {
+					t.Errorf("a failure is remembered: %v", err)
+				}
 			})
-			got, err := s.Get(t.Context(), arn)
-			e, _ := errors.AsType[*fault.Error](err)
-			if e == nil || e.Kind != tc.kind || !strings.Contains(e.Say, tc.say) || !got.IsZero() {
-				t.Fatalf("Get() = %v, %v, want kind %s saying %q", got, err, tc.kind, tc.say)
-			}
-			if strings.Contains(e.Say+err.Error(), canary) || strings.Contains(e.Say, "123456789012") {
-				t.Errorf("tells too much: %s / %v", e.Say, err)
-			}
-			failing = false
-			if got, err := s.Get(t.Context(), arn); err != nil || got.Reveal() != canary {
-				t.Errorf("a failure is remembered: %v", err)
-			}
 		})
 	}
 }
 
 // TestACallerWhoGivesUpGetsAFault: the fetch goes on for the others, see package cached.
 func TestACallerWhoGivesUpGetsAFault(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	s := source(t, func(http.ResponseWriter, *http.Request) {
-		cancel()
-		<-ended
+	synctest.Test(t, func(t *testing.T) {
+		s := source(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			value(canary)(w, r)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := s.Get(ctx, arn); fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Get() = %v", err)
+		}
+		if got, err := s.Get(t.Context(), arn); err != nil || got.Reveal() != canary {
+			t.Errorf("Get() with more time = %v", err)
+		}
 	})
-	defer close(ended)
-	if _, err := s.Get(ctx, arn); fault.KindOf(err) != fault.Upstream || !errors.Is(err, context.Canceled) {
-		t.Errorf("Get() = %v", err)
-	}
 }
 
 func TestName(t *testing.T) {
