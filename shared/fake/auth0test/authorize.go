@@ -16,22 +16,19 @@ func (t *Tenant) discovery(w http.ResponseWriter, _ *http.Request) {
 		"issuer":                              t.issuer,
 		"authorization_endpoint":              at("authorize"),
 		"token_endpoint":                      at("oauth/token"),
-		"userinfo_endpoint":                   at("userinfo"),
 		"jwks_uri":                            at(".well-known/jwks.json"),
 		"revocation_endpoint":                 at("oauth/revoke"),
-		"end_session_endpoint":                at("oidc/logout"),
 		"backchannel_authentication_endpoint": at("bc-authorize"),
 
 		"authorization_response_iss_parameter_supported": t.opts.ResponseIssuer,
 		"backchannel_token_delivery_modes_supported":     []string{"poll"},
-		"scopes_supported":                                 oidcScopes,
-		"response_types_supported":                         []string{"code"},
-		"response_modes_supported":                         []string{"query", "fragment"},
-		"subject_types_supported":                          []string{"public"},
-		"code_challenge_methods_supported":                 []string{"S256"},
-		"id_token_signing_alg_values_supported":            []string{"RS256"},
-		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
-		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "RS384", "PS256"},
+		"scopes_supported":                      oidcScopes,
+		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query", "fragment"},
+		"subject_types_supported":               []string{"public"},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
 		"claims_supported": []string{
 			"aud", "auth_time", "created_at", "email", "email_verified", "exp", "iat", "iss", "name", "nickname", "picture", "sub",
 		},
@@ -108,7 +105,7 @@ func (t *Tenant) authorize(w http.ResponseWriter, r *http.Request) {
 			l.fail(w, r, refuse(0, "login_required", "Login required"))
 			return
 		}
-	case slices.Contains(prompt, "login"), slices.Contains(prompt, "select_account"), t.opts.NoSingleSignOn:
+	case slices.Contains(prompt, "login"), slices.Contains(prompt, "select_account"):
 		s = nil
 	}
 	if s != nil {
@@ -255,9 +252,6 @@ func (t *Tenant) signIn(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure but for plain HTTP on this computer
 		Name: sessionCookie, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(t.issuer, "https:"),
 	})
-	if conn := t.settings.Connections[t.loginConnection(l.request.Get("connection"))]; conn != nil && (t.opts.LoginFillsVault || conn.loginFills()) {
-		t.store(p.Sub, conn, p, conn.Scopes())
-	}
 	t.redirectWithCode(w, r, l, s)
 }
 

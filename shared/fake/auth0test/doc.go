@@ -22,9 +22,10 @@
 // Settings are data with the field names of the Management API (Configure, or /api/v2 over the wire), and they decide: take the
 // CIBA grant from a client and /bc-authorize answers unauthorized_client.
 //
-// It does not do: SAML and social providers, organizations, Actions and rules, DPoP, PAR and JAR, device flow, database passwords and
-// MFA challenges, e-mails (a request that would be mailed shows on the phone page instead), the privileged worker, form_post and
-// web_message. Nothing persists, and every key is made when the process first needs one.
+// It does not do: /userinfo and /oidc/logout, private_key_jwt, token dialects, rate limits of its own, what of the Management API
+// nobody here calls (deleting, making APIs, enrolling), SAML and social providers, organizations, Actions and rules, DPoP, PAR and
+// JAR, device flow, database passwords and MFA challenges, e-mails (a request that would be mailed shows on the phone page instead),
+// the privileged worker, form_post and web_message. Nothing persists, and every key is made when the process first needs one.
 //
 // Sources: auth0.com/docs (August 2026), the OpenAPI files in auth0/docs-v2, and the recordings in auth0/go-auth0 v1.32.0.
 package auth0test

@@ -108,8 +108,8 @@ func (t *Tenant) sign(typ string, claims map[string]any) string {
 	return token
 }
 
-// verify checks a JWT this tenant signed and returns its claims. Expired tokens are good only where a hint is enough.
-func (t *Tenant) verify(token string, expiredToo bool) (map[string]any, bool) {
+// verify checks a JWT this tenant signed and returns its claims.
+func (t *Tenant) verify(token string) (map[string]any, bool) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(parsed.Headers) != 1 {
 		return nil, false
@@ -124,7 +124,7 @@ func (t *Tenant) verify(token string, expiredToo bool) (map[string]any, bool) {
 	if public == nil || parsed.Claims(public, &claims) != nil || claims["iss"] != t.issuer {
 		return nil, false
 	}
-	if exp, ok := claims["exp"].(float64); !expiredToo && (!ok || t.now().Unix() >= int64(exp)) {
+	if exp, ok := claims["exp"].(float64); !ok || t.now().Unix() >= int64(exp) {
 		return nil, false
 	}
 	return claims, true

@@ -52,71 +52,48 @@ func (t *Tenant) managementRoutes(m *http.ServeMux) {
 		scope string
 		serve func(*call) (result, *apiFault)
 	}{
-		"GET clients":                     {"read:clients", t.listClients},
-		"POST clients":                    {"create:clients", t.createClient},
-		"GET clients/{id}":                {"read:clients", t.getClient},
-		"PATCH clients/{id}":              {"update:clients", t.updateClient},
-		"DELETE clients/{id}":             {"delete:clients", t.deleteClient},
-		"POST clients/{id}/rotate-secret": {"update:client_keys", t.rotateSecret},
+		"GET clients":        {"read:clients", t.listClients},
+		"POST clients":       {"create:clients", t.createClient},
+		"GET clients/{id}":   {"read:clients", t.getClient},
+		"PATCH clients/{id}": {"update:clients", t.updateClient},
 
 		"GET connections":                {"read:connections", t.listAllConnections},
 		"POST connections":               {"create:connections", t.createConnection},
-		"GET connections/{id}":           {"read:connections", t.getConnection},
 		"PATCH connections/{id}":         {"update:connections", t.updateConnection},
-		"DELETE connections/{id}":        {"delete:connections", t.deleteConnection},
 		"GET connections/{id}/clients":   {"read:connections", t.listEnabledClients},
 		"PATCH connections/{id}/clients": {"update:connections", t.updateEnabledClients},
 
-		"GET resource-servers":         {"read:resource_servers", t.listAPIs},
-		"POST resource-servers":        {"create:resource_servers", t.createAPI},
-		"GET resource-servers/{id}":    {"read:resource_servers", t.getAPI},
-		"PATCH resource-servers/{id}":  {"update:resource_servers", t.updateAPI},
-		"DELETE resource-servers/{id}": {"delete:resource_servers", t.deleteAPI},
+		"GET resource-servers/{id}": {"read:resource_servers", t.getAPI},
 
-		"GET client-grants":         {"read:client_grants", t.listGrants},
-		"POST client-grants":        {"create:client_grants", t.createGrant},
-		"PATCH client-grants/{id}":  {"update:client_grants", t.updateGrant},
-		"DELETE client-grants/{id}": {"delete:client_grants", t.deleteGrant},
+		"GET client-grants":        {"read:client_grants", t.listGrants},
+		"POST client-grants":       {"create:client_grants", t.createGrant},
+		"PATCH client-grants/{id}": {"update:client_grants", t.updateGrant},
 
-		"GET guardian/factors":                                     {"read:guardian_factors", t.listFactors},
-		"PUT guardian/factors/push-notification":                   {"update:guardian_factors", t.setPush},
-		"GET guardian/factors/push-notification/selected-provider": {"read:guardian_factors", t.getPushProvider},
-		"PUT guardian/factors/push-notification/selected-provider": {"update:guardian_factors", t.setPushProvider},
-		"GET guardian/policies":                                    {"read:mfa_policies", t.getPolicies},
-		"PUT guardian/policies":                                    {"update:mfa_policies", t.setPolicies},
-		"POST guardian/enrollments/ticket":                         {"create:guardian_enrollment_tickets", t.createTicket},
+		"GET guardian/factors":                   {"read:guardian_factors", t.listFactors},
+		"PUT guardian/factors/push-notification": {"update:guardian_factors", t.setPush},
+		"GET guardian/policies":                  {"read:mfa_policies", t.getPolicies},
+		"PUT guardian/policies":                  {"update:mfa_policies", t.setPolicies},
 
-		"GET users":                                 {"read:users", t.listUsers},
 		"GET users-by-email":                        {"read:users", t.usersByEmail},
-		"GET users/{id}":                            {"read:users", t.getUser},
-		"DELETE users/{id}":                         {"delete:users", t.deleteUser},
 		"GET users/{id}/enrollments":                {"read:users", t.listEnrollments},
-		"GET users/{id}/authentication-methods":     {"read:authentication_methods", t.listMethods},
 		"GET users/{id}/connected-accounts":         {"read:users", t.listConnectedAccounts},
-		"GET users/{id}/refresh-tokens":             {"read:refresh_tokens", t.listRefreshTokens},
-		"DELETE users/{id}/refresh-tokens":          {"delete:refresh_tokens", t.deleteRefreshTokens},
-		"DELETE refresh-tokens/{id}":                {"delete:refresh_tokens", t.deleteRefreshToken},
 		"GET users/{id}/" + tokenSets:               {"read:federated_connections_tokens", t.listTokenSets},
 		"DELETE users/{id}/" + tokenSets + "/{set}": {"delete:federated_connections_tokens", t.deleteTokenSet},
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		m.HandleFunc(method+" "+ManagementAPI+path, t.manage(route.scope, route.serve))
 	}
-	m.HandleFunc("GET /mfa/enrollment", t.enrollPage)
-	m.HandleFunc("POST /mfa/enrollment", t.sameOrigin(t.enroll))
 }
 
 const tokenSets = "federated-connections-tokensets"
 
 // managementScopes are all scopes of the routes above.
 var managementScopes = []string{
-	"read:clients", "create:clients", "update:clients", "delete:clients", "read:client_keys", "update:client_keys",
-	"read:connections", "create:connections", "update:connections", "delete:connections",
-	"read:resource_servers", "create:resource_servers", "update:resource_servers", "delete:resource_servers",
-	"read:client_grants", "create:client_grants", "update:client_grants", "delete:client_grants",
-	"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies", "create:guardian_enrollment_tickets",
-	"read:users", "delete:users", "read:authentication_methods", "read:refresh_tokens", "delete:refresh_tokens",
-	"read:federated_connections_tokens", "delete:federated_connections_tokens",
+	"read:clients", "create:clients", "update:clients", "read:client_keys",
+	"read:connections", "create:connections", "update:connections",
+	"read:resource_servers", "read:client_grants", "create:client_grants", "update:client_grants",
+	"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies",
+	"read:users", "read:federated_connections_tokens", "delete:federated_connections_tokens",
 }
 
 // manage lets a call through whose token is for the Management API and has the scope.
@@ -139,7 +116,7 @@ func (t *Tenant) managed(r *http.Request, scope string, serve func(*call) (resul
 	if !ok {
 		return result{}, misuse(401, "", "Missing authentication")
 	}
-	claims, ok := t.verify(token, false)
+	claims, ok := t.verify(token)
 	if !ok {
 		return result{}, misuse(401, "", "Invalid token")
 	}
@@ -335,20 +312,6 @@ func (t *Tenant) updateClient(c *call) (result, *apiFault) {
 	return result{200, c.showClient(old)}, nil
 }
 
-func (t *Tenant) deleteClient(c *call) (result, *apiFault) {
-	delete(t.settings.Clients, c.PathValue("id"))
-	return result{status: 204}, nil
-}
-
-func (t *Tenant) rotateSecret(c *call) (result, *apiFault) {
-	client := t.settings.Clients[c.PathValue("id")]
-	if client == nil {
-		return result{}, unknown("client")
-	}
-	client.Secret = opaque(48)
-	return result{200, render(client, client.Extra)}, nil
-}
-
 func cloneExtra(extra map[string]any) map[string]any {
 	clone := map[string]any{}
 	for k, v := range extra {
@@ -383,14 +346,6 @@ func (t *Tenant) listAllConnections(c *call) (result, *apiFault) {
 	}))
 }
 
-func (t *Tenant) getConnection(c *call) (result, *apiFault) {
-	conn, fault := t.connection(c)
-	if fault != nil {
-		return result{}, fault
-	}
-	return result{200, showConnection(conn)}, nil
-}
-
 func (t *Tenant) createConnection(c *call) (result, *apiFault) {
 	conn := &Connection{ID: "con_" + opaque(12), Authentication: Switch{true}, EnabledClients: []string{}, Options: map[string]any{}, Extra: map[string]any{}}
 	if fault := c.apply(conn, conn.Extra, "id"); fault != nil {
@@ -420,13 +375,6 @@ func (t *Tenant) updateConnection(c *call) (result, *apiFault) {
 	}
 	*old = next
 	return result{200, showConnection(old)}, nil
-}
-
-func (t *Tenant) deleteConnection(c *call) (result, *apiFault) {
-	if conn, fault := t.connection(c); fault == nil {
-		delete(t.settings.Connections, conn.Name)
-	}
-	return result{202, map[string]string{"deleted_at": stamp(t.now())}}, nil
 }
 
 func (t *Tenant) listEnabledClients(c *call) (result, *apiFault) {
@@ -480,72 +428,12 @@ func (t *Tenant) api(c *call) (*ResourceServer, *apiFault) {
 	return nil, unknown("resource server")
 }
 
-func (t *Tenant) listAPIs(c *call) (result, *apiFault) {
-	return c.list("resource_servers", sorted(t.settings.APIs, showAPI, nil))
-}
-
 func (t *Tenant) getAPI(c *call) (result, *apiFault) {
 	api, fault := t.api(c)
 	if fault != nil {
 		return result{}, fault
 	}
 	return result{200, showAPI(api)}, nil
-}
-
-func checkAPI(api *ResourceServer) *apiFault {
-	for _, p := range []Policy{api.SubjectTypes.User, api.SubjectTypes.Client} {
-		if !slices.Contains([]string{AllowAll, RequireClientGrant, DenyAll}, p.Policy) {
-			return invalidBody("Invalid value \"" + p.Policy + "\" on property subject_type_authorization")
-		}
-	}
-	if !slices.Contains([]string{"access_token", "access_token_authz", "rfc9068_profile", "rfc9068_profile_authz"}, api.TokenDialect) {
-		return invalidBody("Invalid value \"" + api.TokenDialect + "\" on property token_dialect")
-	}
-	return nil
-}
-
-func (t *Tenant) createAPI(c *call) (result, *apiFault) {
-	api := &ResourceServer{Extra: map[string]any{}}
-	if fault := c.apply(api, api.Extra, "id"); fault != nil {
-		return result{}, fault
-	}
-	if api.Identifier == "" {
-		return result{}, invalidBody("Missing required property: identifier")
-	}
-	if t.settings.APIs[api.Identifier] != nil {
-		return result{}, misuse(409, "resource_server_exists", "The resource server identifier is already in use")
-	}
-	api.complete()
-	if fault := checkAPI(api); fault != nil {
-		return result{}, fault
-	}
-	t.settings.APIs[api.Identifier] = api
-	return result{201, showAPI(api)}, nil
-}
-
-func (t *Tenant) updateAPI(c *call) (result, *apiFault) {
-	old, fault := t.api(c)
-	if fault != nil {
-		return result{}, fault
-	}
-	next := *old
-	next.Extra = cloneExtra(old.Extra)
-	if fault := c.apply(&next, next.Extra, "id", "identifier"); fault != nil {
-		return result{}, fault
-	}
-	next.complete()
-	if fault := checkAPI(&next); fault != nil {
-		return result{}, fault
-	}
-	*old = next
-	return result{200, showAPI(old)}, nil
-}
-
-func (t *Tenant) deleteAPI(c *call) (result, *apiFault) {
-	if api, fault := t.api(c); fault == nil {
-		delete(t.settings.APIs, api.Identifier)
-	}
-	return result{status: 204}, nil
 }
 
 // --- client grants
@@ -597,11 +485,6 @@ func (t *Tenant) updateGrant(c *call) (result, *apiFault) {
 	return result{200, render(&next, nil)}, nil
 }
 
-func (t *Tenant) deleteGrant(c *call) (result, *apiFault) {
-	t.settings.Grants = slices.DeleteFunc(t.settings.Grants, func(g *ClientGrant) bool { return g.ID == c.PathValue("id") })
-	return result{status: 204}, nil
-}
-
 // --- Guardian
 
 func (t *Tenant) listFactors(*call) (result, *apiFault) {
@@ -624,21 +507,6 @@ func (t *Tenant) setPush(c *call) (result, *apiFault) {
 	return result{200, map[string]bool{"enabled": *in.Enabled}}, nil
 }
 
-func (t *Tenant) getPushProvider(*call) (result, *apiFault) {
-	return result{200, map[string]string{"provider": t.settings.Guardian.PushProvider}}, nil
-}
-
-func (t *Tenant) setPushProvider(c *call) (result, *apiFault) {
-	var in struct {
-		Provider string `json:"provider"`
-	}
-	if err := json.Unmarshal(c.raw, &in); err != nil || !slices.Contains([]string{"guardian", "sns", "direct"}, in.Provider) {
-		return result{}, invalidBody("Invalid value on property provider")
-	}
-	t.settings.Guardian.PushProvider = in.Provider
-	return result{200, map[string]string{"provider": in.Provider}}, nil
-}
-
 func (t *Tenant) getPolicies(*call) (result, *apiFault) {
 	return result{200, t.settings.Guardian.Policies}, nil
 }
@@ -651,44 +519,6 @@ func (t *Tenant) setPolicies(c *call) (result, *apiFault) {
 	}
 	t.settings.Guardian.Policies = in
 	return result{200, in}, nil
-}
-
-func (t *Tenant) createTicket(c *call) (result, *apiFault) {
-	var in struct {
-		UserID string `json:"user_id"`
-	}
-	if err := json.Unmarshal(c.raw, &in); err != nil || in.UserID == "" {
-		return result{}, invalidBody("Missing required property: user_id")
-	}
-	if t.settings.People[in.UserID] == nil {
-		return result{}, unknown("user")
-	}
-	ticket := opaque(24)
-	t.state.tickets[ticket] = in.UserID
-	return result{200, map[string]string{"ticket_id": ticket, "ticket_url": t.issuer + "mfa/enrollment?ticket=" + ticket}}, nil
-}
-
-// enrollPage is where an enrolment ticket leads: the person adds the Guardian app.
-func (t *Tenant) enrollPage(w http.ResponseWriter, r *http.Request) {
-	ticket := r.URL.Query().Get("ticket")
-	p := t.settings.People[t.state.tickets[ticket]]
-	if p == nil {
-		errorPage(w, http.StatusBadRequest, "invalid_ticket", "This enrolment link has expired or was used.")
-		return
-	}
-	page(w, http.StatusOK, "enroll", map[string]any{"Title": "Add Guardian", "Ticket": ticket, "Person": p})
-}
-
-func (t *Tenant) enroll(w http.ResponseWriter, r *http.Request) {
-	ticket := r.PostFormValue("ticket")
-	p := t.settings.People[t.state.tickets[ticket]]
-	if p == nil {
-		errorPage(w, http.StatusBadRequest, "invalid_ticket", "This enrolment link has expired or was used.")
-		return
-	}
-	delete(t.state.tickets, ticket)
-	p.PushEnrolled = true
-	page(w, http.StatusOK, "message", map[string]any{"Title": "You're all set", "Text": "Guardian now asks you on this phone."})
 }
 
 // --- users
@@ -711,28 +541,10 @@ func (t *Tenant) user(c *call) (*Person, *apiFault) {
 	return nil, misuse(404, "inexistent_user", "The user does not exist.")
 }
 
-func (t *Tenant) listUsers(c *call) (result, *apiFault) {
-	return c.list("users", sorted(t.settings.People, t.showUser, nil))
-}
-
 func (t *Tenant) usersByEmail(c *call) (result, *apiFault) {
 	email := c.URL.Query().Get("email") // the real one compares case-sensitively with the lower-case address it stores
 	found := sorted(t.settings.People, t.showUser, func(p *Person) bool { return strings.ToLower(p.Email) == email })
 	return result{200, append([]map[string]any{}, found...)}, nil
-}
-
-func (t *Tenant) getUser(c *call) (result, *apiFault) {
-	p, fault := t.user(c)
-	if fault != nil {
-		return result{}, fault
-	}
-	return result{200, t.showUser(p)}, nil
-}
-
-func (t *Tenant) deleteUser(c *call) (result, *apiFault) {
-	delete(t.settings.People, c.PathValue("id"))
-	delete(t.state.vault, c.PathValue("id"))
-	return result{status: 204}, nil
 }
 
 func (t *Tenant) listEnrollments(c *call) (result, *apiFault) {
@@ -748,20 +560,6 @@ func (t *Tenant) listEnrollments(c *call) (result, *apiFault) {
 		})
 	}
 	return result{200, all}, nil
-}
-
-func (t *Tenant) listMethods(c *call) (result, *apiFault) {
-	p, fault := t.user(c)
-	if fault != nil {
-		return result{}, fault
-	}
-	var all []map[string]any
-	if p.PushEnrolled {
-		all = append(all, map[string]any{
-			"id": "push|dev_" + p.OktaUserID, "type": "push", "confirmed": true, "name": displayName(p) + "'s phone", "created_at": stamp(t.now()),
-		})
-	}
-	return c.list("authenticators", all)
 }
 
 func (t *Tenant) listConnectedAccounts(c *call) (result, *apiFault) {
@@ -807,34 +605,4 @@ func (t *Tenant) deleteTokenSet(c *call) (result, *apiFault) {
 		}
 	}
 	return result{status: 204}, nil
-}
-
-func (t *Tenant) listRefreshTokens(c *call) (result, *apiFault) {
-	p, fault := t.user(c)
-	if fault != nil {
-		return result{}, fault
-	}
-	byTime := map[string]*refreshToken{}
-	for _, rt := range t.state.refresh {
-		if rt.sub == p.Sub && !rt.family.revoked && rt.replaced.IsZero() {
-			byTime[stamp(rt.issued)+rt.id] = rt
-		}
-	}
-	return c.list("tokens", sorted(byTime, func(rt *refreshToken) map[string]any {
-		return map[string]any{
-			"id": rt.id, "user_id": rt.sub, "client_id": rt.client, "session_id": rt.sid, "created_at": stamp(rt.issued),
-			"rotating":         t.settings.Clients[rt.client] != nil && t.settings.Clients[rt.client].RefreshToken.RotationType == "rotating",
-			"resource_servers": []map[string]string{{"audience": cmp.Or(rt.audience, t.issuer+"userinfo"), "scopes": strings.Join(rt.scope, " ")}},
-		}
-	}, nil))
-}
-
-func (t *Tenant) deleteRefreshTokens(c *call) (result, *apiFault) {
-	t.revokeAll(func(rt *refreshToken) bool { return rt.sub == c.PathValue("id") })
-	return result{202, map[string]any{}}, nil
-}
-
-func (t *Tenant) deleteRefreshToken(c *call) (result, *apiFault) {
-	t.revokeAll(func(rt *refreshToken) bool { return rt.id == c.PathValue("id") })
-	return result{202, map[string]any{}}, nil
 }

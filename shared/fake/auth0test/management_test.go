@@ -49,18 +49,6 @@ func TestGoAuth0Management(t *testing.T) {
 		}
 	}
 
-	agent := &management.ResourceServer{
-		Identifier: auth0.String("https://new.acme.test/api"), Name: auth0.String("New"), AllowOfflineAccess: auth0.Bool(true),
-		Scopes: &[]management.ResourceServerScope{{Value: auth0.String("groups:write")}},
-	}
-	must(m.ResourceServer.Create(ctx, agent))
-	if agent.GetID() == "" || agent.GetTokenDialect() != "access_token" {
-		t.Errorf("API %v", agent)
-	}
-	if same, err := m.ResourceServer.Read(ctx, agent.GetIdentifier()); err != nil || same.GetID() != agent.GetID() {
-		t.Errorf("by identifier: %v, %v", same, err)
-	}
-
 	app := &management.Client{
 		Name: auth0.String("New app"), AppType: auth0.String("regular_web"), IsFirstParty: auth0.Bool(true), OIDCConformant: auth0.Bool(true),
 		GrantTypes:                        &[]string{"authorization_code", "refresh_token", auth0test.GrantTokenVault, auth0test.GrantCIBA},
@@ -101,7 +89,6 @@ func TestGoAuth0Management(t *testing.T) {
 	}
 
 	must(m.Guardian.MultiFactor.Push.Enable(ctx, true))
-	must(m.Guardian.MultiFactor.Push.UpdateProvider(ctx, &management.MultiFactorProvider{Provider: auth0.String("guardian")}))
 	must(m.Guardian.MultiFactor.UpdatePolicy(ctx, &management.MultiFactorPolicies{}))
 	factors, err := m.Guardian.MultiFactor.List(ctx)
 	if err != nil || len(factors) != 8 {
@@ -111,18 +98,9 @@ func TestGoAuth0Management(t *testing.T) {
 	if enrolled, err := m.User.Enrollments(ctx, bob); err != nil || len(enrolled) != 0 {
 		t.Errorf("enrolments %v, %v", enrolled, err)
 	}
-	ticket, err := m.Guardian.Enrollment.CreateTicket(ctx, &management.CreateEnrollmentTicket{UserID: bob, Factor: "push-notification"})
-	must(err)
-	a.browser = s.Client()
-	if page := a.get(ticket.TicketURL); !strings.Contains(page.body, "enroll-now") {
-		t.Errorf("enrolment page: %s", page.body)
-	}
-	a.do(s.Client(), http.MethodPost, "/mfa/enrollment", formType, strings.NewReader(form("ticket", ticket.TicketID).Encode()))
+	a.Configure(func(s *auth0test.Settings) { s.People[bob].PushEnrolled = true })
 	if enrolled, err := m.User.Enrollments(ctx, bob); err != nil || len(enrolled) != 1 || enrolled[0].GetStatus() != "confirmed" {
 		t.Errorf("enrolments %v, %v", enrolled, err)
-	}
-	if methods, err := m.User.ListAuthenticationMethods(ctx, bob); err != nil || len(methods.Authenticators) != 1 {
-		t.Errorf("authentication methods %v, %v", methods, err)
 	}
 
 	// What was just set up works: sign in, connect, exchange, ask.
@@ -167,23 +145,13 @@ func TestGoAuth0Management(t *testing.T) {
 	}
 	must(m.User.DeleteFederatedConnectionsTokenSet(ctx, bob, sets[0].GetID()))
 	exchange().wants(t, 401, notConnected, "")
-	tokens, err := m.User.ListRefreshTokens(ctx, bob)
-	if err != nil || len(tokens.Tokens) != 1 || tokens.Tokens[0].GetClientID() != app.GetClientID() {
-		t.Errorf("refresh tokens %v, %v", tokens, err)
-	}
-	must(m.User.DeleteRefreshTokens(ctx, bob))
-	exchange().wants(t, 401, "invalid_grant", "")
-
 	must(m.Client.Update(ctx, app.GetClientID(), &management.Client{GrantTypes: &[]string{"authorization_code"}}))
 	if got, err := m.Client.Read(ctx, app.GetClientID()); err != nil || len(got.GetGrantTypes()) != 1 || got.GetName() != "New app" || got.GetClientSecret() == "" {
 		t.Errorf("client %v, %v", got, err)
 	}
-	must(m.Connection.Delete(ctx, conn.GetID()))
-	must(m.Client.Delete(ctx, app.GetClientID()))
-	must(m.ResourceServer.Delete(ctx, agent.GetID()))
 	var gone management.Error
-	if _, err := m.Client.Read(ctx, app.GetClientID()); !errors.As(err, &gone) || gone.Status() != 404 {
-		t.Errorf("a deleted client: %v", err)
+	if _, err := m.Client.Read(ctx, "nobody"); !errors.As(err, &gone) || gone.Status() != 404 {
+		t.Errorf("an unknown client: %v", err)
 	}
 }
 
@@ -228,11 +196,6 @@ func TestManagementDecides(t *testing.T) {
 			}
 		})
 	}
-	a.newBrowser()
-	set(t, "PATCH", "connections/"+list[0].ID, `{"connected_accounts":{"active":false},"options":{"scope":"openid offline_access","federated_connections_access_tokens":{"active":true}}}`)
-	if got := a.exchange(a.login(bobEmail).str("refresh_token")); got.StatusCode != 200 || got.str("scope") != "openid offline_access" {
-		t.Errorf("early access: %d %s", got.StatusCode, got.body)
-	}
 }
 
 func TestManagementRefusals(t *testing.T) {
@@ -256,7 +219,7 @@ func TestManagementRefusals(t *testing.T) {
 		"another API's token": {a.do(http.DefaultClient, http.MethodGet, "/api/v2/clients", bearer(machine), nil), 401},
 		"scope":               {a.do(http.DefaultClient, http.MethodGet, "/api/v2/connections", bearer(few), nil), 403},
 		"unknown client":      {a.api("GET", "clients/nobody", ""), 404},
-		"unknown user":        {a.api("GET", "users/oidc%7Cnobody", ""), 404},
+		"unknown user":        {a.api("GET", "users/oidc%7Cnobody/enrollments", ""), 404},
 		"no JSON":             {a.api("POST", "clients", "{"), 400},
 		"no name":             {a.api("POST", "clients", "{}"), 400},
 		"odd app type":        {a.api("POST", "clients", `{"name":"x","app_type":"toaster"}`), 400},
@@ -265,7 +228,6 @@ func TestManagementRefusals(t *testing.T) {
 		"immutable":           {a.api("PATCH", "clients/"+clientID, `{"client_id":"x"}`), 400},
 		"connection exists":   {a.api("POST", "connections", `{"name":"okta-corp","strategy":"oidc"}`), 409},
 		"connection name":     {a.api("POST", "connections", `{"name":"okta corp","strategy":"oidc"}`), 400},
-		"API exists":          {a.api("POST", "resource-servers", `{"identifier":"`+api+`"}`), 409},
 		"grant for nobody":    {a.api("POST", "client-grants", `{"client_id":"nobody","audience":"`+api+`","scope":[]}`), 404},
 		"grant exists":        {a.api("POST", "client-grants", `{"client_id":"machine","audience":"`+api+`","scope":[]}`), 409},
 		"grant of no scope":   {a.api("POST", "client-grants", `{"client_id":"other","audience":"`+api+`","scope":["nope"]}`), 400},
@@ -292,8 +254,4 @@ func TestManagementRefusals(t *testing.T) {
 	if got.str("description") != "kept" || got.json["token_endpoint_auth_method"] != nil {
 		t.Errorf("got %s", got.body)
 	}
-	if got := a.api("DELETE", "users/"+strings.ReplaceAll(aliceSub, "|", "%7C"), ""); got.StatusCode != 204 {
-		t.Errorf("delete: %d", got.StatusCode)
-	}
-	a.ask().wants(t, 400, "unknown_user_id", "")
 }

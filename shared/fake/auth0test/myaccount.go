@@ -86,7 +86,7 @@ func (t *Tenant) myAccountCaller(r *http.Request, scope string) (caller, *proble
 	if !ok {
 		return caller{}, trouble(401, "A0E-401-0001", "Missing or malformed bearer token")
 	}
-	claims, ok := t.verify(token, false)
+	claims, ok := t.verify(token)
 	if !ok || !hasAudience(claims, t.absolute(MyAccount)) {
 		return caller{}, trouble(401, "A0E-401-0003", "Invalid Token")
 	}
@@ -330,17 +330,5 @@ func (t *Tenant) deleteAccount(w http.ResponseWriter, r *http.Request, who calle
 		return trouble(404, "A0E-404-0001", "Connected account not found")
 	}
 	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-func (t *Tenant) listConnections(w http.ResponseWriter, _ *http.Request, who caller) *problem {
-	all := []map[string]any{}
-	for _, conn := range t.settings.Connections {
-		if conn.ConnectedAccounts.Active && t.settings.enabled(conn.Name, who.client) != nil {
-			all = append(all, map[string]any{"name": conn.Name, "strategy": conn.Strategy, "scopes": conn.Scopes()})
-		}
-	}
-	slices.SortFunc(all, func(a, b map[string]any) int { return strings.Compare(a["name"].(string), b["name"].(string)) })
-	writeJSON(w, http.StatusOK, map[string]any{"connections": all})
 	return nil
 }

@@ -1,7 +1,6 @@
 package auth0test
 
 import (
-	"crypto"
 	"maps"
 	"slices"
 	"strings"
@@ -54,22 +53,20 @@ type Person struct {
 
 // Client is an application. WebApp and Machine make working ones.
 type Client struct {
-	ID                       string             `json:"client_id"`
-	Secret                   string             `json:"client_secret,omitempty"`
-	Name                     string             `json:"name"`
-	AppType                  string             `json:"app_type,omitempty"`
-	IsFirstParty             bool               `json:"is_first_party"`
-	OIDCConformant           bool               `json:"oidc_conformant"`
-	GrantTypes               []string           `json:"grant_types"`
-	TokenEndpointAuthMethod  string             `json:"token_endpoint_auth_method,omitempty"`
-	Callbacks                []string           `json:"callbacks"`
-	AllowedLogoutURLs        []string           `json:"allowed_logout_urls"`
-	RefreshToken             RefreshTokenPolicy `json:"refresh_token"`
-	NotificationChannels     []string           `json:"async_approval_notification_channels,omitempty"`
-	ResourceServerIdentifier string             `json:"resource_server_identifier,omitempty"`
+	ID                      string             `json:"client_id"`
+	Secret                  string             `json:"client_secret,omitempty"`
+	Name                    string             `json:"name"`
+	AppType                 string             `json:"app_type,omitempty"`
+	IsFirstParty            bool               `json:"is_first_party"`
+	OIDCConformant          bool               `json:"oidc_conformant"`
+	GrantTypes              []string           `json:"grant_types"`
+	TokenEndpointAuthMethod string             `json:"token_endpoint_auth_method,omitempty"`
+	Callbacks               []string           `json:"callbacks"`
+	AllowedLogoutURLs       []string           `json:"allowed_logout_urls"`
+	RefreshToken            RefreshTokenPolicy `json:"refresh_token"`
+	NotificationChannels    []string           `json:"async_approval_notification_channels,omitempty"`
 
-	Keys  []crypto.PublicKey `json:"-"` // for private_key_jwt
-	Extra map[string]any     `json:"-"` // fields of the Management API that change nothing here
+	Extra map[string]any `json:"-"` // fields of the Management API that change nothing here
 }
 
 // RefreshTokenPolicy says how long refresh tokens live and for which other audiences they are good.
@@ -124,7 +121,6 @@ type ResourceServer struct {
 	SigningAlg           string        `json:"signing_alg"`
 	AllowOfflineAccess   bool          `json:"allow_offline_access"`
 	TokenLifetime        int           `json:"token_lifetime"`
-	TokenDialect         string        `json:"token_dialect,omitempty"`
 	AuthorizationDetails []DetailsType `json:"authorization_details,omitempty"`
 	SubjectTypes         SubjectTypes  `json:"subject_type_authorization"`
 
@@ -245,9 +241,6 @@ func (t *Tenant) settingsFrom(o Options) Settings {
 		for i, p := range c.RefreshToken.Policies {
 			c.RefreshToken.Policies[i] = AudiencePolicy{t.absolute(p.Audience), slices.Clone(p.Scope)}
 		}
-		if o.RotatingRefresh {
-			c.RefreshToken.RotationType = "rotating"
-		}
 		if c.AppType == "regular_web" {
 			conn.EnabledClients = append(conn.EnabledClients, c.ID)
 			grants = append(grants, ClientGrant{ClientID: c.ID, Audience: MyAccount, Scope: myAccountScopes, SubjectType: "user"})
@@ -288,9 +281,6 @@ func (a *ResourceServer) complete() {
 	if a.TokenLifetime == 0 {
 		a.TokenLifetime = int((24 * time.Hour).Seconds())
 	}
-	if a.TokenDialect == "" {
-		a.TokenDialect = "access_token"
-	}
 	if a.SubjectTypes.User.Policy == "" {
 		a.SubjectTypes.User.Policy = AllowAll
 	}
@@ -330,13 +320,6 @@ func (s *Settings) byEmail(email string) *Person {
 		}
 	}
 	return nil
-}
-
-// loginFills says whether a login stores the provider's tokens, as the switch of the 2025 early access did.
-func (c *Connection) loginFills() bool {
-	legacy, _ := c.Options["federated_connections_access_tokens"].(map[string]any)
-	active, _ := legacy["active"].(bool)
-	return active
 }
 
 // enabled finds a connection that exists and is enabled for the client.

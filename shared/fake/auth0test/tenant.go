@@ -39,18 +39,13 @@ type Options struct {
 	PushLimit    int           // pushes a minute to one person, default 5; negative is none
 	PushExpiry   time.Duration // the longest that a back-channel request waits, whatever requested_expiry says; 0 is as requested
 
-	LoginFillsVault bool // signing in stores the provider's tokens, as before the Connected Accounts flow
-	RotatingRefresh bool // every client rotates refresh tokens, which makes Token Vault refuse
-	MFAAlways       bool // MFA policy Always, which makes Token Vault answer mfa_required
-	ResponseIssuer  bool // authorization responses carry iss, and discovery announces it (RFC 9207; off in a new tenant)
-	NoSingleSignOn  bool // /authorize shows the login page even to a browser that signed in before
+	MFAAlways      bool // MFA policy Always, which makes Token Vault answer mfa_required
+	ResponseIssuer bool // authorization responses carry iss, and discovery announces it (RFC 9207; off in a new tenant)
 
-	PollStatus        PollStatus // status codes of an unfinished poll
-	SpecExpiry        bool       // an expired request answers expired_token (OpenID CIBA 11), not access_denied
-	InvalidClient     bool       // bad credentials answer the documented invalid_client, not the access_denied seen in the field
-	LimitAccessDenied bool       // 429 answers access_denied, as once seen in the field, not too_many_requests
-	RequestsPerSecond int        // more than this on one path answers 429; 0 only announces a limit
-	Chaos             uint64     // a seed: one in eight calls of the token endpoint and /bc-authorize answers 429; 0 is none
+	PollStatus    PollStatus // status codes of an unfinished poll
+	SpecExpiry    bool       // an expired request answers expired_token (OpenID CIBA 11), not access_denied
+	InvalidClient bool       // bad credentials answer the documented invalid_client, not the access_denied seen in the field
+	Chaos         uint64     // a seed: one in eight calls of the token endpoint and /bc-authorize answers 429; 0 is none
 }
 
 // PollStatus is the style of status codes for an unfinished CIBA poll; Auth0 documents 400 there, but answers its device flow, on the
@@ -99,9 +94,6 @@ type state struct {
 	requests map[string]*backchannel  // by auth_req_id
 	pushes   []*backchannel           // in order of arrival
 	asked    map[string][]time.Time   // pushes to a person, by sub
-	jti      map[string]time.Time     // client assertions seen
-	tickets  map[string]string        // Guardian enrolment tickets, to sub
-	window   map[string]*window       // rate window by path
 	chaos    *faults.Chaos
 }
 
@@ -141,7 +133,7 @@ func (t *Tenant) Reset() {
 	t.state = state{
 		logins: map[string]*login{}, sessions: map[string]*session{}, codes: map[string]*code{}, refresh: map[string]*refreshToken{},
 		opaque: map[string]*opaqueToken{}, vault: map[string][]*account{}, requests: map[string]*backchannel{},
-		asked: map[string][]time.Time{}, jti: map[string]time.Time{}, tickets: map[string]string{}, window: map[string]*window{},
+		asked: map[string][]time.Time{},
 		chaos: faults.NewChaos(t.opts.Chaos, t.opts.Chaos == 0),
 	}
 }
@@ -165,11 +157,7 @@ func (t *Tenant) routes() {
 	m.HandleFunc("POST /u/login", t.sameOrigin(t.signIn))
 	m.HandleFunc("POST /oauth/token", t.token)
 	m.HandleFunc("POST /oauth/revoke", t.revoke)
-	m.HandleFunc("GET /userinfo", t.userinfo)
-	m.HandleFunc("POST /userinfo", t.userinfo)
 	m.HandleFunc("GET /v2/logout", t.logout)
-	m.HandleFunc("GET /oidc/logout", t.endSession)
-	m.HandleFunc("POST /oidc/logout", t.endSession)
 
 	m.HandleFunc("POST /bc-authorize", t.backchannelAuthorize)
 	m.HandleFunc("GET /phone", t.phonePage)
@@ -180,7 +168,6 @@ func (t *Tenant) routes() {
 	m.HandleFunc("POST /me/v1/connected-accounts/complete", t.me("create:me:connected_accounts", t.complete))
 	m.HandleFunc("GET /me/v1/connected-accounts/accounts", t.me("read:me:connected_accounts", t.listAccounts))
 	m.HandleFunc("DELETE /me/v1/connected-accounts/accounts/{id}", t.me("delete:me:connected_accounts", t.deleteAccount))
-	m.HandleFunc("GET /me/v1/connected-accounts/connections", t.me("read:me:connected_accounts", t.listConnections))
 	m.HandleFunc("GET /connected-accounts/connect", t.consentPage)
 	m.HandleFunc("POST /connected-accounts/connect", t.sameOrigin(t.consent))
 
@@ -220,43 +207,23 @@ func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
 	t.mux.ServeHTTP(w, r)
 }
 
-// window counts the requests to one path in one second.
-type window struct {
-	second int64
-	count  int
-}
-
-// limited writes the rate headers every answer carries, and says when there were too many requests, or one that chaos refuses.
+// limited writes the rate headers every answer carries, and refuses the requests that chaos picks. The limit itself is not enforced.
 func (t *Tenant) limited(h http.Header, r *http.Request) *oauthError {
-	limit := cmp.Or(t.opts.RequestsPerSecond, 100)
-	second := t.now().Unix()
-	win := t.state.window[r.URL.Path]
-	if win == nil || win.second != second {
-		win = &window{second: second}
-		t.state.window[r.URL.Path] = win
+	hit := (r.URL.Path == "/oauth/token" || r.URL.Path == "/bc-authorize") && t.state.chaos.OneIn(8)
+	left := "99"
+	if hit {
+		left = "0"
 	}
-	win.count++
-	over := t.opts.RequestsPerSecond > 0 && win.count > limit
-	if (r.URL.Path == "/oauth/token" || r.URL.Path == "/bc-authorize") && t.state.chaos.OneIn(8) {
-		over = true
+	h.Set("x-ratelimit-limit", "100")
+	h.Set("x-ratelimit-remaining", left)
+	h.Set("x-ratelimit-reset", strconv.FormatInt(t.now().Unix()+1, 10))
+	if hit {
+		return t.tooMany(1)
 	}
-	remaining := max(0, limit-win.count)
-	if over {
-		remaining = 0
-	}
-	h.Set("x-ratelimit-limit", strconv.Itoa(limit))
-	h.Set("x-ratelimit-remaining", strconv.Itoa(remaining))
-	h.Set("x-ratelimit-reset", strconv.FormatInt(second+1, 10))
-	if !over {
-		return nil
-	}
-	return t.tooMany(1)
+	return nil
 }
 
 func (t *Tenant) tooMany(retryAfter int) *oauthError {
-	if t.opts.LimitAccessDenied {
-		return &oauthError{Status: 429, Code: "access_denied", Description: "Too Many Requests", URI: "https://auth0.com/docs/policies/rate-limits", retryAfter: retryAfter}
-	}
 	return &oauthError{Status: 429, Code: "too_many_requests", Description: "Rate limit exceeded.", retryAfter: retryAfter}
 }
 

@@ -253,11 +253,9 @@ func (t *Tenant) clientCredentials(c *Client, form url.Values) (*tokens, *oauthE
 	}
 	api := t.settings.APIs[audience]
 	claims := t.accessClaims(c, api, c.ID+"@clients", scope)
-	if api.TokenDialect == "access_token" || api.TokenDialect == "access_token_authz" {
-		claims["gty"] = "client-credentials"
-	}
+	claims["gty"] = "client-credentials"
 	return &tokens{
-		AccessToken: t.sign(api.tokenType(), claims), Scope: strings.Join(scope, " "), ExpiresIn: api.TokenLifetime, TokenType: "Bearer",
+		AccessToken: t.sign("JWT", claims), Scope: strings.Join(scope, " "), ExpiresIn: api.TokenLifetime, TokenType: "Bearer",
 	}, nil
 }
 
@@ -310,35 +308,20 @@ func (t *Tenant) issue(c *Client, p *Person, audience string, scope []string, si
 	if details != nil {
 		claims["authorization_details"] = details
 	}
-	answer.AccessToken, answer.ExpiresIn = t.sign(api.tokenType(), claims), api.TokenLifetime
+	answer.AccessToken, answer.ExpiresIn = t.sign("JWT", claims), api.TokenLifetime
 	return answer
 }
 
 func (t *Tenant) accessClaims(c *Client, api *ResourceServer, sub string, scope []string) map[string]any {
 	now := t.now()
 	claims := map[string]any{
-		"iss": t.issuer, "sub": sub, "aud": api.Identifier, "iat": now.Unix(),
+		"iss": t.issuer, "sub": sub, "aud": api.Identifier, "azp": c.ID, "iat": now.Unix(),
 		"exp": now.Add(time.Duration(api.TokenLifetime) * time.Second).Unix(), "scope": strings.Join(scope, " "),
 	}
 	if slices.Contains(scope, "openid") {
 		claims["aud"] = []string{api.Identifier, t.issuer + "userinfo"}
 	}
-	if strings.HasPrefix(api.TokenDialect, "rfc9068_profile") {
-		claims["client_id"], claims["jti"] = c.ID, id("")
-	} else {
-		claims["azp"] = c.ID
-	}
-	if strings.HasSuffix(api.TokenDialect, "_authz") {
-		claims["permissions"] = intersect(scope, api.values())
-	}
 	return claims
-}
-
-func (a *ResourceServer) tokenType() string {
-	if strings.HasPrefix(a.TokenDialect, "rfc9068_profile") {
-		return "at+jwt"
-	}
-	return "JWT"
 }
 
 func (a *ResourceServer) values() []string {

@@ -9,7 +9,6 @@ import (
 
 const (
 	typeRefreshToken   = "urn:ietf:params:oauth:token-type:refresh_token"                      //nolint:gosec // a name
-	typeAccessToken    = "urn:ietf:params:oauth:token-type:access_token"                       //nolint:gosec // a name
 	typeFederatedToken = "http://auth0.com/oauth/token-type/federated-connection-access-token" //nolint:gosec // a name
 )
 
@@ -60,7 +59,7 @@ func (t *Tenant) exchange(c *Client, form url.Values) (*tokens, *oauthError) {
 	if conn == nil {
 		return nil, notFound
 	}
-	if !conn.ConnectedAccounts.Active && !t.opts.LoginFillsVault && !conn.loginFills() {
+	if !conn.ConnectedAccounts.Active {
 		return nil, refuse(400, "invalid_request", "Token Vault is not enabled for the provided connection")
 	}
 	var found *account
@@ -110,13 +109,6 @@ func (t *Tenant) subject(c *Client, form url.Values) (sub string, fault *oauthEr
 		}
 		rt.lastUsed = t.now()
 		return rt.sub, nil
-	case typeAccessToken: // only a custom API client, and only for tokens of its own API
-		claims, ok := t.verify(form.Get("subject_token"), false)
-		if !ok || c.AppType != "resource_server" || c.ResourceServerIdentifier == "" || !hasAudience(claims, c.ResourceServerIdentifier) {
-			return "", refuse(401, "invalid_grant", "Invalid subject token.")
-		}
-		sub, _ := claims["sub"].(string)
-		return sub, nil
 	default:
 		return "", refuse(400, "invalid_request", "Unsupported subject_token_type")
 	}
