@@ -84,7 +84,7 @@ func TestAnotherPersonsOktaAccountIsRefused(t *testing.T) {
 	b.click("[data-testid=account-toggle]")
 	b.click("[data-testid=disconnect]")
 	b.await("the offer to connect", `document.querySelector("[data-testid=connect-card]")`)
-	b.awaitText(".toast", "Okta is disconnected")
+	b.awaitText(".toast", "Your Okta account is disconnected")
 	if n := accountsDeleted(f); n != 2 {
 		t.Errorf("%d accounts were deleted from the vault, want alice's too", n)
 	}
