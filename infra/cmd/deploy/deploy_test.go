@@ -25,103 +25,67 @@ import (
 
 const canary = "canary-client-secret"
 
-// cloud answers for AWS: an account where everything is ready, but for what a case takes away.
+// cloud answers for AWS: an account where everything is ready, but for what a case refuses or says otherwise.
 type cloud struct {
-	notBootstrapped, signedOut, noModel, noStack, noAgent, denied, foreignStack bool
-
+	refuse      map[string]string // operation to error code
+	application string            // tag of the stack; "": steward
+	noAgent     bool
 	concurrency int      // of the account; 0: 1000
 	regions     []string // of the inference profile
 	stored      map[string]string
 	outputs     []string // of the stack; each one's value is arn:OUTPUT
 }
 
+func refusing(operation, code string) cloud { return cloud{refuse: map[string]string{operation: code}} }
+
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
-	refuse := func(status int, kind string) {
-		w.Header().Set("X-Amzn-Errortype", kind)
-		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, kind)
-	}
-	refuseXML := func(status int, kind string) {
-		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, kind)
-	}
-	target := r.Header.Get("X-Amz-Target")
-	switch {
-	case form.Get("Action") == "GetCallerIdentity":
-		if c.signedOut {
-			refuseXML(http.StatusForbidden, "ExpiredToken")
-			return
+	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	path, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(r.URL.Path, "/2016-08-19"), "/"), "/")
+	operation := cmp.Or(form.Get("Action"), target, path)
+	if code := c.refuse[operation]; code != "" {
+		w.Header().Set("X-Amzn-Errortype", code)
+		w.WriteHeader(http.StatusBadRequest)
+		if form.Has("Action") {
+			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, code)
+		} else {
+			_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, code)
 		}
+		return
+	}
+	var in struct{ SecretId, SecretString string } //nolint:revive // as the service spells it
+	_ = json.Unmarshal(body, &in)
+	switch operation {
+	case "GetCallerIdentity":
 		_, _ = io.WriteString(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
-	case form.Get("Action") == "DescribeStacks":
-		if c.noStack {
-			refuseXML(http.StatusBadRequest, "ValidationError")
-			return
-		}
-		application := "steward"
-		if c.foreignStack {
-			application = "shop"
-		}
+	case "DescribeStacks":
 		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>steward-dev</StackName>
-			<Tags><member><Key>application</Key><Value>`+application+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>`)
+			<Tags><member><Key>application</Key><Value>`+cmp.Or(c.application, "steward")+`</Value></member><member><Key>stage</Key><Value>dev</Value></member></Tags><Outputs>`)
 		for _, key := range c.outputs {
 			_, _ = fmt.Fprintf(w, `<member><OutputKey>%[1]s</OutputKey><OutputValue>arn:%[1]s</OutputValue></member>`, key)
 		}
 		_, _ = io.WriteString(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
-	case target == "AmazonSSM.GetParameter":
-		switch {
-		case c.denied:
-			refuse(http.StatusBadRequest, "AccessDeniedException")
-		case c.notBootstrapped:
-			refuse(http.StatusBadRequest, "ParameterNotFound")
-		default:
-			_, _ = io.WriteString(w, `{"Parameter":{"Value":"30"}}`)
-		}
-	case form.Get("Action") == "DescribeStackResource":
+	case "DescribeStackResource":
 		_, _ = fmt.Fprintf(w, `<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail><PhysicalResourceId>arn:%s</PhysicalResourceId></StackResourceDetail></DescribeStackResourceResult></DescribeStackResourceResponse>`,
 			form.Get("LogicalResourceId"))
-	case target == "secretsmanager.GetSecretValue":
-		var in struct{ SecretId string } //nolint:revive // as the service spells it
-		if err := json.Unmarshal(body, &in); err != nil {
-			refuse(http.StatusBadRequest, "SerializationException")
-			return
-		}
+	case "GetParameter":
+		_, _ = io.WriteString(w, `{"Parameter":{"Value":"30"}}`)
+	case "GetSecretValue":
 		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": c.stored[in.SecretId]})
-	case target == "secretsmanager.PutSecretValue":
-		if c.denied {
-			refuse(http.StatusBadRequest, "AccessDeniedException")
-			return
-		}
-		var in struct{ SecretId, SecretString string } //nolint:revive // as the service spells it
-		if err := json.Unmarshal(body, &in); err != nil {
-			refuse(http.StatusBadRequest, "SerializationException")
-			return
-		}
+	case "PutSecretValue":
 		c.stored[in.SecretId] = in.SecretString
 		_, _ = io.WriteString(w, `{}`)
-	case strings.HasPrefix(r.URL.Path, "/inference-profiles/"), strings.HasPrefix(r.URL.Path, "/foundation-models/"):
-		if c.noModel {
-			refuse(http.StatusNotFound, "ResourceNotFoundException")
-			return
-		}
+	case "inference-profiles", "foundation-models":
 		var models []string
 		for _, region := range c.regions {
 			models = append(models, fmt.Sprintf(`{"modelArn":"arn:aws:bedrock:%s::foundation-model/m"}`, region))
 		}
 		_, _ = fmt.Fprintf(w, `{"models":[%s]}`, strings.Join(models, ","))
-	case strings.HasSuffix(r.URL.Path, "/account-settings/"), strings.HasSuffix(r.URL.Path, "/account-settings"):
-		if c.denied {
-			refuse(http.StatusForbidden, "AccessDeniedException")
-			return
-		}
+	case "account-settings":
 		_, _ = fmt.Fprintf(w, `{"AccountLimit":{"ConcurrentExecutions":%d}}`, cmp.Or(c.concurrency, 1000))
-	case r.URL.Path == "/agents/":
-		agents := `{"agentId":"AB12CD34EF","agentName":"other"}`
-		if c.noAgent {
-			agents = ""
-		}
+	case "agents":
+		agents := map[bool]string{false: `{"agentId":"AB12CD34EF","agentName":"other"}`}[c.noAgent]
 		_, _ = fmt.Fprintf(w, `{"agentSummaries":[%s]}`, agents)
 	default:
 		http.Error(w, "unexpected "+r.Method+" "+r.URL.Path, http.StatusTeapot)
@@ -165,12 +129,12 @@ func TestReadyReportsEveryFault(t *testing.T) {
 		want    []string // parts of what is said; none: ready
 	}{
 		{"all there", cloud{}, map[string]string{}, false, nil},
-		{"not bootstrapped", cloud{notBootstrapped: true}, map[string]string{}, false, []string{"bootstrap aws://111122223333/eu-central-1"}},
-		{"bootstrap unreadable", cloud{denied: true}, map[string]string{}, false, []string{"ssm:GetParameter"}},
-		{"first deployment", cloud{noStack: true}, map[string]string{}, false, nil},
-		{"name taken", cloud{foreignStack: true}, map[string]string{}, false, []string{"steward-dev that was not made by Steward"}},
-		{"no such profile", cloud{noModel: true}, map[string]string{}, false, []string{"global.anthropic.claude-sonnet-4-6 does not exist in eu-central-1"}},
-		{"no such model", cloud{noModel: true}, map[string]string{"model": "anthropic.claude-sonnet-4-6"}, false, []string{"anthropic.claude-sonnet-4-6 does not exist"}},
+		{"not bootstrapped", refusing("GetParameter", "ParameterNotFound"), map[string]string{}, false, []string{"bootstrap aws://111122223333/eu-central-1"}},
+		{"bootstrap unreadable", refusing("GetParameter", "AccessDeniedException"), map[string]string{}, false, []string{"ssm:GetParameter"}},
+		{"first deployment", refusing("DescribeStacks", "ValidationError"), map[string]string{}, false, nil},
+		{"name taken", cloud{application: "shop"}, map[string]string{}, false, []string{"steward-dev that was not made by Steward"}},
+		{"no such profile", refusing("inference-profiles", "ResourceNotFoundException"), map[string]string{}, false, []string{"global.anthropic.claude-sonnet-4-6 does not exist in eu-central-1"}},
+		{"no such model", refusing("foundation-models", "ResourceNotFoundException"), map[string]string{"model": "anthropic.claude-sonnet-4-6"}, false, []string{"anthropic.claude-sonnet-4-6 does not exist"}},
 		{"classic closed", cloud{noAgent: true}, map[string]string{}, false, []string{"AGENT=harness", "FORCE_CLASSIC=1"}},
 		{"classic closed, but known better", cloud{noAgent: true}, map[string]string{}, true, nil},
 		{"a harness needs no agent", cloud{noAgent: true}, map[string]string{"agent": "harness"}, false, nil},
@@ -180,8 +144,8 @@ func TestReadyReportsEveryFault(t *testing.T) {
 		{"too little to reserve", cloud{concurrency: 10}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"can run 10 functions at once in eu-central-1", "a quota of 150", `"reservedConcurrency": {}`}},
 		{"one too little", cloud{concurrency: 149}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"a quota of 150"}},
 		{"enough to reserve", cloud{concurrency: 150}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, nil},
-		{"concurrency unreadable", cloud{denied: true}, map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"lambda:GetAccountSettings"}},
-		{"everything at once", cloud{notBootstrapped: true, noModel: true, noAgent: true}, map[string]string{}, false, []string{"bootstrap aws://", "does not exist", "AGENT=harness"}},
+		{"concurrency unreadable", refusing("account-settings", "AccessDeniedException"), map[string]string{"reservedConcurrency": `{"chat": 50}`}, false, []string{"lambda:GetAccountSettings"}},
+		{"everything at once", cloud{noAgent: true, refuse: map[string]string{"GetParameter": "ParameterNotFound", "inference-profiles": "ResourceNotFoundException"}}, map[string]string{}, false, []string{"bootstrap aws://", "does not exist", "AGENT=harness"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,7 +171,7 @@ func TestReadyReportsEveryFault(t *testing.T) {
 }
 
 func TestOpenNeedsCredentialsAndRegion(t *testing.T) {
-	signedOut := cloud{signedOut: true}
+	signedOut := refusing("GetCallerIdentity", "ExpiredToken")
 	if _, err := open(t.Context(), signedOut.config(t), t.Output()); err == nil || !strings.Contains(err.Error(), "aws sso login") {
 		t.Errorf("without credentials: %v", err)
 	}
@@ -247,10 +211,11 @@ func TestSecretsOfTheStackAreFilled(t *testing.T) {
 	if strings.Contains(text, canary) {
 		t.Errorf("the secret is shown: %q", text)
 	}
-	if _, err := fill(&cloud{noStack: true}, ""); err == nil || !strings.Contains(err.Error(), "make deploy") {
+	noStack, denied := refusing("DescribeStacks", "ValidationError"), refusing("PutSecretValue", "AccessDeniedException")
+	if _, err := fill(&noStack, ""); err == nil || !strings.Contains(err.Error(), "make deploy") {
 		t.Errorf("without a stack: %v", err)
 	}
-	_, err = fill(&cloud{denied: true}, canary+"\n")
+	_, err = fill(&denied, canary+"\n")
 	if err == nil || !strings.Contains(err.Error(), "secretsmanager:PutSecretValue") || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), canary) {
 		t.Errorf("without permission: %v", err)
 	}
