@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -112,15 +113,7 @@ func TestFailedRequestsChangeNothing(t *testing.T) {
 			}
 			fault.Service, fault.Match = at.Service, at.Match
 			f.Proxy.Add(fault)
-			a, err := people[i].visitor.Say(t.Context(), "Reset the password of erin@example.com")
-			text := a.Text + strings.Join(a.Errors, " ")
-			if err != nil {
-				text += strings.ReplaceAll(err.Error(), f.ChatURL, "")
-			}
-			t.Logf("%s %s, %d %q reset %v: %s", at.Service, at.Match, fault.Status, fault.Body, fault.Reset, text)
-			if len(text) < 20 || inside.MatchString(text) {
-				t.Errorf("%s %s: got %q, want a sentence and nothing from inside", at.Service, at.Match, text)
-			}
+			failure(t, f, people[i].visitor, "Reset the password of erin@example.com", fmt.Sprintf("%+v", fault))
 			f.Proxy.Fail()
 			for _, row := range tables(f).of(t, people[i].subject) { // another time it is another request
 				if row.Status == approval.Pending {

@@ -48,16 +48,7 @@ func TestReadsExplainEveryFailure(t *testing.T) {
 				f.Tenant.ExpireOktaTokens()
 				fault.Service, fault.Match = dependency.Service, dependency.Match
 				f.Proxy.Add(fault)
-				a, err := alice.Say(t.Context(), "What are my Okta groups?")
-				text := a.Text + strings.Join(a.Errors, " ")
-				if err != nil {
-					text += err.Error() // a refusal with a status and its sentence
-					text = strings.NewReplacer(f.ChatURL, "").Replace(text)
-				}
-				t.Logf("%s: %s (%v)", way, text, a.Took)
-				if len(text) < 20 || inside.MatchString(text) {
-					t.Errorf("%s: got %q, want a sentence and nothing from inside", way, text)
-				}
+				text := failure(t, f, alice, "What are my Okta groups?", way)
 				if strings.Contains(text, "Engineering") {
 					t.Errorf("%s: got the groups: %q", way, text)
 				}
@@ -71,6 +62,21 @@ func TestReadsExplainEveryFailure(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failure is the text of an answer, or of a refused message, that must be a sentence and tell nothing from inside.
+func failure(t *testing.T, f *run.Fleet, c *chatclient.Client, message, way string) string {
+	t.Helper()
+	a, err := c.Say(t.Context(), message)
+	text := a.Text + strings.Join(a.Errors, " ")
+	if err != nil {
+		text += strings.ReplaceAll(err.Error(), f.ChatURL, "")
+	}
+	t.Logf("%s: %s (%v)", way, text, a.Took)
+	if len(text) < 20 || inside.MatchString(text) {
+		t.Errorf("%s: got %q, want a sentence and nothing from inside", way, text)
+	}
+	return text
 }
 
 // recovered asks until the answer is there again. What was under way when the dependency came back may fail once more.

@@ -92,6 +92,17 @@ func (a *Roles) Calls() map[Call]bool {
 	return maps.Clone(a.calls)
 }
 
+// Permissions are all that the functions may do, each true, so that they compare with [Roles.Calls].
+func (a *Roles) Permissions() map[Call]bool {
+	all := map[Call]bool{}
+	for _, role := range a.byKey {
+		for _, p := range role.Permissions {
+			all[Call{role.Function, p}] = true
+		}
+	}
+	return all
+}
+
 // Attributes are those that the functions' requests to DynamoDB have named so far, allowed or not, in order.
 func (a *Roles) Attributes() map[Call][]string {
 	a.mu.Lock()
