@@ -182,11 +182,18 @@ type id interface {
 	String() string
 }
 
-func read(name string, ids ...id) operation { return operation{name: name, ids: ids, repeatable: true} }
+func read(name string, ids ...id) operation {
+	return operation{name: name, ids: ids, repeatable: true}
+}
+
 func set(name string, ids ...id) operation {
 	return operation{name: name, ids: ids, change: true, repeatable: true}
 }
-func change(name string, ids ...id) operation { return operation{name: name, ids: ids, change: true} }
+
+func change(name string, ids ...id) operation {
+	return operation{name: name, ids: ids, change: true}
+}
+
 func transition(name string, ids ...id) operation {
 	return operation{name: name, ids: ids, change: true, transition: true}
 }

@@ -610,6 +610,44 @@ func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+type renewFunc func() secret.String
+
+func (renewFunc) Token() secret.String { return secret.New("refused") }
+
+func (renew renewFunc) Renew(context.Context, secret.String) (secret.String, error) {
+	return renew(), nil
+}
+
+// A refusal says that this try changed nothing. It says nothing about a try before it, whose answer was lost.
+func TestOutcomeIsUnknownOnlyAfterALostAnswer(t *testing.T) {
+	for _, status := range []int{401, 403, 409, 429, 503} {
+		tries := 0
+		ctx, c := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
+			if tries++; tries == 1 {
+				panic(http.ErrAbortHandler)
+			}
+			w.WriteHeader(status)
+		})
+		_, err := c.AddToGroup(ctx, oktatest.Finance, oktatest.Bob)
+		if err == nil || !okta.Unknown(err) || tries < 2 {
+			t.Errorf("a lost answer, then %d: %v, unknown %v, after %d tries", status, err, okta.Unknown(err), tries)
+		}
+	}
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	ctx := okta.WithTokenSource(t.Context(), renewFunc(func() secret.String {
+		server.Close() // so that the next try makes no connection
+		return secret.New("good")
+	}))
+	_, err := resetPassword(ctx, newClient(t, server.URL, okta.Options{}))
+	if okta.KindOf(err) != okta.KindUnreachable || okta.Unknown(err) {
+		t.Errorf("a refused token, then no connection: %v, unknown %v", err, okta.Unknown(err))
+	}
+}
+
 func TestResolve(t *testing.T) {
 	f := start(t, oktatest.Options{PageSize: 3})
 	quoted := f.AddUser("Alicia", `Quo"te`, `ali"ce@example.com`, oktatest.Active)

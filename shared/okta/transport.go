@@ -39,7 +39,8 @@ type exchange struct {
 	header    http.Header
 	body      []byte
 	requestID string
-	sent      bool // some try may have reached Okta
+	sent      bool // the last try may have reached Okta
+	uncertain bool // some try may have been carried out: it was sent, and its answer was lost
 	err       *Error
 }
 
@@ -53,12 +54,13 @@ func (x *exchange) meta() Meta { return Meta{RequestID: x.requestID} }
 
 // fail records and returns the failure of the exchange.
 func (x *exchange) fail(kind Kind, cause error) error {
-	x.err = &Error{Op: x.op.name, Kind: kind, Status: x.status, RequestID: x.requestID, Err: cause}
-	switch kind {
-	case KindTimeout, KindUnreachable, KindUnavailable:
-		x.err.unknown = x.op.change && x.sent
-	default: // a success that cannot be read is a success all the same
-		x.err.unknown = x.op.change && x.status >= 200 && x.status <= 299
+	if kind == KindTimeout || kind == KindUnreachable || kind == KindUnavailable {
+		x.uncertain = x.uncertain || x.sent
+	}
+	succeeded := x.status >= 200 && x.status <= 299 // although its answer cannot be read
+	x.err = &Error{
+		Op: x.op.name, Kind: kind, Status: x.status, RequestID: x.requestID, Err: cause,
+		unknown: x.op.change && (x.uncertain || succeeded),
 	}
 	return x.err
 }
@@ -143,24 +145,20 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// renew returns the token to repeat a call with, if there is one. With the refused token nothing has been done.
+// renew returns the token to repeat a call with, and whether there is one.
 func (x *exchange) renew(ctx context.Context, source TokenSource, refused secret.String) (secret.String, bool) {
 	token, err := source.Renew(ctx, refused)
 	if err != nil && !errors.Is(err, errNotRenewable) {
 		_ = x.fail(KindToken, &renewalError{err})
 	}
-	if err != nil || !sendable(token) {
-		return token, false
-	}
-	x.sent = false
-	return token, true
+	return token, err == nil && sendable(token)
 }
 
 // once makes one try and leaves its result in x.
 func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, header http.Header, body []byte) {
 	ctx, cancel := context.WithTimeout(ctx, t.try)
 	defer cancel()
-	x.status, x.header, x.body, x.requestID, x.err = 0, nil, nil, "", nil
+	*x = exchange{op: x.op, query: x.query, hideBody: x.hideBody, path: x.path, uncertain: x.uncertain}
 	if ctx.Err() != nil {
 		_ = x.fail(KindTimeout, ctx.Err())
 		return
@@ -171,12 +169,15 @@ func (t *transport) once(ctx context.Context, x *exchange, req *http.Request, he
 	}))
 	r.Header = header.Clone()
 	r.URL.RawQuery = cmp.Or(x.query, r.URL.RawQuery)
-	if r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0; len(body) > 0 {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Body = http.NoBody
+	if len(body) > 0 {
+		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	r.GetBody = nil
+	r.ContentLength = int64(len(body))
 	res, err := t.next.RoundTrip(r)
 	// A transport that traces and got no connection has sent nothing.
-	x.sent = x.sent || connected.Load() || err == nil || !t.traces
+	x.sent = connected.Load() || err == nil || !t.traces
 	if err != nil {
 		x.failTransport(ctx, err)
 		return
