@@ -34,11 +34,9 @@ func (o *Org) appRoutes(handle handleFunc) {
 	const read, manage = "okta.apps.read", "okta.apps.manage"
 	handle("GET /api/v1/apps", read, readApps, (*call).listApps)
 	handle("GET /api/v1/apps/{app}", read, readApps, (*call).getApp)
-	handle("GET /api/v1/apps/{app}/users", read, readApps, (*call).listAppUsers)
 	handle("POST /api/v1/apps/{app}/users", manage, changeApps, (*call).assignUser)
 	handle("GET /api/v1/apps/{app}/users/{user}", read, readApps, (*call).getAppUser)
 	handle("DELETE /api/v1/apps/{app}/users/{user}", manage, changeApps, (*call).unassignUser)
-	handle("GET /api/v1/apps/{app}/groups", read, readApps, (*call).listAppGroups)
 	handle("GET /api/v1/apps/{app}/groups/{group}", read, readApps, (*call).getAppGroup)
 	handle("PUT /api/v1/apps/{app}/groups/{group}", manage, changeApps, (*call).assignGroup)
 	handle("DELETE /api/v1/apps/{app}/groups/{group}", manage, changeApps, (*call).unassignGroup)
@@ -53,56 +51,18 @@ func (c *call) instance() *app {
 	return a
 }
 
-var appFilter = grammar{ops: func(attr string) []string {
-	switch attr {
-	case "id", "status", "name", "user.id", "group.id":
-		return []string{"eq"}
-	}
-	return nil
-}}
-
 func (c *call) listApps() {
-	q := c.r.URL.Query()
-	want := strings.ToLower(q.Get("q"))
-	var filter expr
-	if q.Has("filter") {
-		var ok bool
-		if filter, ok = c.query("filter", appFilter); !ok {
-			return
-		}
+	if !c.only("q") {
+		return
 	}
+	want := strings.ToLower(c.r.URL.Query().Get("q"))
 	var found []*app
 	for _, a := range c.apps {
-		if !strings.HasPrefix(strings.ToLower(a.label), want) && !strings.HasPrefix(strings.ToLower(a.name), want) {
-			continue
+		if strings.HasPrefix(strings.ToLower(a.label), want) || strings.HasPrefix(strings.ToLower(a.name), want) {
+			found = append(found, a)
 		}
-		if filter != nil && !filter.eval(c.appValues(a)) {
-			continue
-		}
-		found = append(found, a)
 	}
 	page(c, found, func(a *app) string { return a.id }, 20, 200, c.appJSON)
-}
-
-func (c *call) appValues(a *app) values {
-	return func(attr string) []string {
-		switch attr {
-		case "id":
-			return []string{a.id}
-		case "status":
-			return []string{a.status}
-		case "name":
-			return []string{a.name}
-		case "group.id":
-			return a.groups
-		default:
-			var ids []string
-			for _, u := range c.appUsers(a) {
-				ids = append(ids, u.id)
-			}
-			return ids
-		}
-	}
 }
 
 func (c *call) getApp() {
@@ -125,15 +85,6 @@ func (o *Org) assigned(a *app, userID string) bool {
 	return a.users.has(userID) || o.through(a, userID) != nil
 }
 
-func (o *Org) appUsers(a *app) (found []*user) {
-	for _, u := range o.users {
-		if o.assigned(a, u.id) {
-			found = append(found, u)
-		}
-	}
-	return found
-}
-
 func (c *call) appUserJSON(a *app, u *user) any {
 	scope := "GROUP"
 	if a.users.has(u.id) {
@@ -147,12 +98,6 @@ func (c *call) appUserJSON(a *app, u *user) any {
 			"app":  map[string]any{"href": c.base + "/api/v1/apps/" + a.id},
 			"user": map[string]any{"href": c.base + "/api/v1/users/" + u.id},
 		},
-	}
-}
-
-func (c *call) listAppUsers() {
-	if a := c.instance(); a != nil {
-		page(c, c.appUsers(a), func(u *user) string { return u.id }, 50, 500, func(u *user) any { return c.appUserJSON(a, u) })
 	}
 }
 
@@ -225,20 +170,6 @@ func (c *call) appGroupJSON(a *app, g *group) any {
 			"self":  map[string]any{"href": c.base + "/api/v1/apps/" + a.id + "/groups/" + g.id},
 		},
 	}
-}
-
-func (c *call) listAppGroups() {
-	a := c.instance()
-	if a == nil {
-		return
-	}
-	var found []*group
-	for _, g := range c.groups {
-		if a.groups.has(g.id) {
-			found = append(found, g)
-		}
-	}
-	page(c, found, func(g *group) string { return g.id }, 20, 200, func(g *group) any { return c.appGroupJSON(a, g) })
 }
 
 // grant finds the app and the group of an assignment, or answers the 404.

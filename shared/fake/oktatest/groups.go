@@ -68,18 +68,6 @@ func find[T any](all []*T, id string, of func(*T) string) *T {
 // values is a snapshot when called on a copy.
 func (g *group) values(attr string) []string {
 	switch attr {
-	case "id":
-		return []string{g.id}
-	case "type":
-		return []string{string(g.kind)}
-	case "source.id":
-		return []string{g.source}
-	case "created":
-		return []string{timeText(g.created)}
-	case "lastUpdated":
-		return []string{timeText(g.lastUpdated)}
-	case "lastMembershipUpdated":
-		return []string{timeText(g.lastMember)}
 	case "profile.name":
 		return []string{g.name}
 	case "profile.description":
@@ -90,31 +78,7 @@ func (g *group) values(attr string) []string {
 	return nil
 }
 
-var (
-	groupSearch = grammar{fold: true, ops: func(attr string) []string {
-		switch attr {
-		case "profile.name", "profile.description":
-			return []string{"eq", "sw", "co", "pr"}
-		case "id", "type", "source.id":
-			return []string{"eq", "sw", "pr"}
-		case "created", "lastUpdated", "lastMembershipUpdated":
-			return ordered
-		}
-		if strings.HasPrefix(attr, "profile.") {
-			return []string{"eq", "sw", "pr"}
-		}
-		return nil
-	}}
-	groupFilter = grammar{ops: func(attr string) []string {
-		switch attr {
-		case "id", "type":
-			return []string{"eq"}
-		case "lastUpdated", "lastMembershipUpdated":
-			return []string{"eq", "gt", "ge", "lt", "le"}
-		}
-		return nil
-	}}
-)
+var groupSearch = grammar{fold: true, attributes: []string{"profile.name", "profile.description"}, operators: []string{"eq", "sw", "co"}}
 
 func (c *call) groupJSON(g *group) any {
 	class := "okta:user_group"
@@ -154,7 +118,6 @@ func (o *Org) groupRoutes(handle handleFunc) {
 	handle("GET /api/v1/groups/{group}/users", read, readGroups, (*call).listMembers)
 	handle("PUT /api/v1/groups/{group}/users/{user}", manage, changeMembers, (*call).addMember)
 	handle("DELETE /api/v1/groups/{group}/users/{user}", manage, changeMembers, (*call).removeMember)
-	handle("GET /api/v1/groups/{group}/apps", read, readGroups, (*call).listGroupApps)
 }
 
 // named finds {group}, or answers the 404.
@@ -167,20 +130,11 @@ func (c *call) named() *group {
 }
 
 func (c *call) listGroups() {
-	q := c.r.URL.Query()
+	if !c.only("search") {
+		return
+	}
 	keep := func(*group) bool { return true }
-	all := c.groups
-	switch {
-	case q.Get("q") != "":
-		want := strings.ToLower(q.Get("q"))
-		keep = func(g *group) bool { return strings.HasPrefix(strings.ToLower(g.name), want) }
-	case q.Has("filter"):
-		e, ok := c.query("filter", groupFilter)
-		if !ok {
-			return
-		}
-		keep = func(g *group) bool { return e.eval(g.values) }
-	case q.Has("search"):
+	if c.r.URL.Query().Has("search") {
 		e, ok := c.query("search", groupSearch)
 		if !ok {
 			return
@@ -190,21 +144,13 @@ func (c *call) listGroups() {
 			return v != nil && e.eval(v)
 		}
 	}
-	all = sortBy(c, all, func(g *group) values { return g.values })
 	var found []*group
-	for _, g := range all {
+	for _, g := range c.groups {
 		if keep(g) && (g.kind != BuiltIn || c.actor.role != GroupAdmin) {
 			found = append(found, g)
 		}
 	}
-	stats := strings.Contains(q.Get("expand"), "stats")
-	page(c, found, func(g *group) string { return g.id }, 10000, 10000, func(g *group) any {
-		m := c.groupJSON(g)
-		if stats {
-			m.(map[string]any)["_embedded"] = map[string]any{"stats": map[string]any{"usersCount": len(c.members(g))}}
-		}
-		return m
-	})
+	page(c, found, func(g *group) string { return g.id }, 10000, 10000, c.groupJSON)
 }
 
 func (c *call) getGroup() {
@@ -309,20 +255,6 @@ func (c *call) listMembers() {
 	if g := c.named(); g != nil {
 		page(c, c.members(g), func(u *user) string { return u.id }, 1000, 1000, func(u *user) any { return c.userJSON(u, false) })
 	}
-}
-
-func (c *call) listGroupApps() {
-	g := c.named()
-	if g == nil {
-		return
-	}
-	var found []*app
-	for _, a := range c.apps {
-		if a.groups.has(g.id) {
-			found = append(found, a)
-		}
-	}
-	page(c, found, func(a *app) string { return a.id }, 20, 200, c.appJSON)
 }
 
 // pair finds the group and the user of a membership, or answers the 404.

@@ -18,10 +18,12 @@
 // DPoP proofs, SSWS tokens, creating or editing user profiles, group rules and
 // group owners, changing apps themselves, enrolling factors, asynchronous
 // transitions (transitioningToStatus), If-Match, ThreatInsight and everything
-// else outside /api/v1/users, /groups, /apps and /logs. Rate limits are counted
-// and reported, and enforced only when [Options.RateLimit] is set. Direct
-// removal of a person whom only a group brought into an app answers 404.
-// Nothing persists.
+// else outside /api/v1/users, /groups, /apps and /logs. Of a list's parameters
+// it takes those we send (search of people and groups by name, login and
+// e-mail, q of apps, a window of the log about somebody); others answer 501.
+// Rate limits are counted and reported, and enforced only when
+// [Options.RateLimit] is set. Direct removal of a person whom only a group
+// brought into an app answers 404. Nothing persists.
 package oktatest
 
 import (

@@ -165,14 +165,15 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/users/00unobody0000000000x", 404, "E0000007"},
 		{"GET", "/groups/00gnobody0000000000x", 404, "E0000007"},
 		{"GET", "/apps/0oanobody0000000000x", 404, "E0000007"},
-		{"GET", "/users/" + oktatest.Bob + "/factors/nope", 404, "E0000007"},
 		{"PUT", "/groups/" + oktatest.Finance + "/users/bob@example.com", 404, "E0000007"}, // an id only
-		{"GET", "/users?q=a&filter=" + url.QueryEscape(`status eq "ACTIVE"`), 400, "E0000033"},
 		{"GET", "/users?limit=x", 400, "E0000001"},
 		{"GET", "/users?after=nobody", 400, "E0000031"},
-		{"GET", "/logs?since=yesterday", 400, "E0000001"},
-		{"GET", "/logs?limit=1001", 400, "E0000001"},
-		{"GET", "/logs?since=2020-01-01T00:00:00Z", 400, "E0000053"},
+		{"GET", "/users?q=sam", 501, "E0000060"},
+		{"GET", "/groups?filter=" + url.QueryEscape(`type eq "BUILT_IN"`), 501, "E0000060"},
+		{"GET", "/apps?filter=" + url.QueryEscape(`name eq "figma"`), 501, "E0000060"},
+		{"GET", "/logs", 501, "E0000060"},
+		{"GET", "/logs?since=yesterday&until=today&sortOrder=DESCENDING", 400, "E0000001"},
+		{"GET", "/logs?since=2020-01-01T00:00:00Z&until=2026-05-04T12:00:00Z&sortOrder=DESCENDING", 400, "E0000053"},
 		{"POST", "/users/" + oktatest.Bob + "/lifecycle/reset_password", 400, "E0000028"},
 	} {
 		if r := w.frank(c.method, c.path); r.status != c.status || r.code() != c.code {
@@ -238,48 +239,27 @@ func TestFindingUsers(t *testing.T) {
 		want             int // of people; -1: any
 		code             string
 	}{
-		{"q", "sam", 2, ""},
-		{"q", "dora", 0, ""}, // hides the deactivated
-		{"q", "a", 10, ""},   // no paging
-		{"filter", `status eq "DEPROVISIONED"`, 1, ""},
-		{"filter", `status eq "deprovisioned"`, 0, ""}, // letters count
-		{"filter", `profile.login eq "bob@example.com"`, 1, ""},
-		{"filter", `profile.login eq "bob@example.com" or profile.login eq "erin@example.com"`, 2, ""},
-		{"filter", `profile.login sw "bob"`, 0, "E0000031"},
-		{"filter", `not (status eq "ACTIVE")`, 0, "E0000053"},
 		{"search", `profile.login eq "BOB@example.com"`, 1, ""},
-		{"search", `profile.lastName sw "tay" and status eq "ACTIVE"`, 2, ""},
-		{"search", `(profile.firstName eq "Sam" or profile.firstName eq "Dora") and status pr`, 3, ""},
+		{"search", `profile.lastName sw "tay" and profile.firstName eq "Sam"`, 2, ""},
+		{"search", `(profile.firstName eq "Sam" or profile.firstName eq "Dora") and profile.email co "@"`, 3, ""},
 		{"search", `profile.email co "taylor"`, 2, ""},
-		{"search", `id sw "00usam"`, 2, ""},
-		{"search", `status co "ACT"`, 0, "E0000031"},
+		{"search", `profile.login gt "x"`, 0, "E0000031"},
+		{"search", `(profile.login eq "x"`, 0, "E0000053"},
+		{"search", strings.Repeat("(", 99) + `profile.login eq "x"`, 0, "E0000053"},
 		{"search", `profile.login ne "x"`, 0, "E0000031"},
 		{"search", `profile.lastName eq "O'Neill"`, -1, ""},
 		{"search", `profile.lastName eq "MÜLLER"`, -1, ""},
 		{"search", `password eq "x"`, 0, "E0000053"},
 		{"search", `profile.login eq bob`, 0, "E0000053"},
 		{"search", `profile.login eq "bob`, 0, "E0000053"},
-		{"search", `(status pr`, 0, "E0000053"},
 		{"search", `status`, 0, "E0000053"},
 		{"search", ``, 0, "E0000053"},
-		{"search", strings.Repeat("(", 99) + "status pr", 0, "E0000053"},
-		{"search", `lastUpdated gt "2020-01-01T00:00:00.000Z" and profile.firstName eq "Sam"`, 2, ""},
 	} {
 		r := w.frank("GET", "/users?"+url.Values{c.parameter: {c.value}}.Encode())
 		if r.code() != c.code || (c.want >= 0 && len(r.list) != c.want) || (c.want < 0 && len(r.list) == 0) {
 			t.Errorf("%s=%s: %d people, %q; want %d, %q", c.parameter, c.value, len(r.list), r.code(), c.want, c.code)
 		}
 	}
-	r := w.frank("GET", "/users?"+url.Values{"search": {"status pr"}, "sortBy": {"profile.login"}, "sortOrder": {"desc"}, "limit": {"2"}}.Encode())
-	if first, second := r.login(0), r.login(1); first < second {
-		t.Errorf("sorted %s before %s", first, second)
-	}
-}
-
-func (r reply) login(i int) string {
-	p, _ := r.list[i]["profile"].(map[string]any)
-	s, _ := p["login"].(string)
-	return s
 }
 
 func TestFindingGroups(t *testing.T) {
@@ -289,21 +269,15 @@ func TestFindingGroups(t *testing.T) {
 		want             []string
 		code             string
 	}{
-		{"q", "eng", []string{oktatest.Engineering}, ""},
 		{"search", `profile.name eq "SUPPORT"`, []string{oktatest.Support}, ""},
 		{"search", `profile.description co "product"`, []string{oktatest.Engineering}, ""},
-		{"search", `type eq "APP_GROUP" and source.id pr`, []string{oktatest.HRDirectory}, ""},
-		{"filter", `type eq "BUILT_IN"`, []string{oktatest.Everyone}, ""},
-		{"filter", `profile.name eq "Support"`, nil, "E0000053"},
-		{"search", `type co "APP"`, nil, "E0000031"},
 	} {
 		r := w.frank("GET", "/groups?"+url.Values{c.parameter: {c.value}}.Encode())
 		if r.code() != c.code || !slices.Equal(r.ids(), c.want) {
 			t.Errorf("%s=%s: %v, %q", c.parameter, c.value, r.ids(), r.code())
 		}
 	}
-	r := w.frank("GET", "/groups?expand=stats&q=Everyone")
-	if !strings.Contains(r.text, fmt.Sprintf(`"usersCount":%d`, 12+oktatest.Extras)) || !strings.Contains(w.frank("GET", "/groups/"+oktatest.Support).text, `"description":null`) {
+	if r := w.frank("GET", "/groups/"+oktatest.Support); !strings.Contains(r.text, `"description":null`) {
 		t.Error(r.text)
 	}
 }
@@ -450,38 +424,25 @@ func TestAppsAndTheRest(t *testing.T) {
 		code               string
 	}{
 		{"GET", "/apps?q=fig", "", 200, ""},
-		{"GET", "/apps?filter=" + url.QueryEscape(`user.id eq "`+oktatest.Alice+`"`), "", 200, ""},
-		{"GET", "/apps?filter=" + url.QueryEscape(`group.id eq "`+oktatest.Support+`"`), "", 200, ""},
-		{"GET", "/apps?filter=" + url.QueryEscape(`label eq "Figma"`), "", 400, "E0000053"},
 		{"GET", figma, "", 200, ""},
 		{"POST", figma + "/users", `{"id":"` + oktatest.Bob + `","scope":"USER"}`, 200, ""},
 		{"POST", figma + "/users", `{"id":"` + oktatest.Bob + `","scope":"USER"}`, 409, "E0000062"},
 		{"POST", figma + "/users", `{"id":"` + oktatest.DepartedPerson + `"}`, 403, "E0000117"},
 		{"POST", figma + "/users", `{"id":"00unobody0000000000x"}`, 404, "E0000007"},
 		{"POST", figma + "/users", `{}`, 400, "E0000001"},
-		{"GET", figma + "/users", "", 200, ""},
 		{"GET", figma + "/users/" + oktatest.Bob, "", 200, ""},
 		{"DELETE", figma + "/users/" + oktatest.Bob, "", 204, ""},
 		{"DELETE", figma + "/users/" + oktatest.Bob, "", 404, "E0000007"},
 		{"PUT", figma + "/groups/" + oktatest.Finance, "", 200, ""},
 		{"PUT", figma + "/groups/" + oktatest.Finance, "{}", 200, ""},
-		{"GET", figma + "/groups", "", 200, ""},
 		{"GET", figma + "/groups/" + oktatest.Finance, "", 200, ""},
-		{"GET", "/groups/" + oktatest.Finance + "/apps", "", 200, ""},
 		{"DELETE", figma + "/groups/" + oktatest.Finance, "", 204, ""},
 		{"DELETE", figma + "/groups/" + oktatest.Finance, "", 404, "E0000007"},
 		{"GET", "/users/" + oktatest.Alice + "/appLinks", "", 200, ""},
 		{"GET", "/users/" + oktatest.Bob + "/factors", "", 200, ""},
-		{"GET", "/users/" + oktatest.Bob + "/factors/opfbob00000000000002", "", 200, ""},
-		{"DELETE", "/users/" + oktatest.Bob + "/factors/opfbob00000000000002", "", 204, ""},
-		{"DELETE", "/users/" + oktatest.Bob + "/factors/opfbob00000000000002", "", 404, "E0000007"},
 		{"POST", "/users/" + oktatest.Bob + "/lifecycle/reset_factors", "", 200, ""},
 		{"POST", "/users/" + oktatest.Bob + "/lifecycle/reset_factors", "", 200, ""},
 		{"DELETE", "/users/" + oktatest.Bob + "/sessions?oauthTokens=true", "", 204, ""},
-		{"DELETE", "/users/" + oktatest.Erin, "", 204, ""}, // only deactivates
-		{"GET", "/users/" + oktatest.Erin, "", 200, ""},
-		{"DELETE", "/users/" + oktatest.Erin, "", 204, ""},
-		{"GET", "/users/" + oktatest.Erin, "", 404, "E0000007"},
 	} {
 		if r := w.frank(c.method, c.path, c.body); r.status != c.status || r.code() != c.code {
 			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, r.status, r.code(), c.status, c.code)
@@ -496,35 +457,29 @@ func TestSystemLog(t *testing.T) {
 	w.now = w.now.Add(time.Second)
 	w.frank("POST", "/users/"+oktatest.Bob+"/lifecycle/suspend")
 
-	filter := url.QueryEscape(`target.id eq "` + oktatest.Bob + `" and not (eventType sw "user.session")`)
-	r := w.frank("GET", "/logs?sortOrder=DESCENDING&filter="+filter)
-	if len(r.list) != 2 || r.list[0]["eventType"] != "user.lifecycle.suspend" || r.list[1]["eventType"] != "group.user_membership.add" {
+	w.frank("POST", "/users/"+oktatest.Bob+"/lifecycle/unsuspend")
+
+	ask := func(filter string) reply {
+		return w.frank("GET", "/logs?"+url.Values{
+			"since": {"2026-05-04T11:00:00Z"}, "until": {"2026-05-04T13:00:00Z"}, "sortOrder": {"DESCENDING"}, "filter": {filter},
+		}.Encode())
+	}
+	r := ask(`actor.id eq "` + oktatest.Bob + `" or target.id eq "` + oktatest.Bob + `"`)
+	if len(r.list) != 2 || r.list[0]["eventType"] != "user.lifecycle.unsuspend" || r.list[1]["eventType"] != "user.lifecycle.suspend" {
 		t.Fatalf("%s", r.text)
 	}
-	actor, _ := r.list[1]["actor"].(map[string]any)
-	targets, _ := r.list[1]["target"].([]any)
-	if actor["id"] != oktatest.Frank || len(targets) != 2 || regexpLink("next")(r.header) != "" {
+	next := regexpLink("next")(r.header)
+	r = w.frank("GET", next[strings.Index(next, "/logs"):])
+	if len(r.list) != 1 || regexpLink("next")(r.header) != "" {
+		t.Fatalf("%s", r.text)
+	}
+	actor, _ := r.list[0]["actor"].(map[string]any)
+	targets, _ := r.list[0]["target"].([]any)
+	if actor["id"] != oktatest.Frank || len(targets) != 2 || r.list[0]["eventType"] != "group.user_membership.add" {
 		t.Errorf("%s", r.text)
-	}
-	// Polling never ends, and goes on where it was.
-	poll := w.frank("GET", "/logs?since=2026-05-04T12:00:00Z")
-	next := regexpLink("next")(poll.header)
-	if len(poll.list) != 2 || next == "" {
-		t.Fatalf("%d events, next %q", len(poll.list), next)
-	}
-	path := next[strings.Index(next, "/logs"):]
-	if r := w.frank("GET", path); len(r.list) != 0 || regexpLink("next")(r.header) == "" {
-		t.Errorf("nothing new is %d events", len(r.list))
-	}
-	w.frank("POST", "/users/"+oktatest.Bob+"/lifecycle/unsuspend")
-	if r := w.frank("GET", path); len(r.list) != 1 || r.list[0]["eventType"] != "user.lifecycle.unsuspend" {
-		t.Errorf("%s", r.text)
-	}
-	if r := w.frank("GET", "/logs?q=Suspend+Bob"); len(r.list) != 2 {
-		t.Errorf("keywords find %d", len(r.list))
 	}
 	for _, f := range []string{`published gt "x"`, `actor.shoe eq "x"`, `eventType`} {
-		if r := w.frank("GET", "/logs?filter="+url.QueryEscape(f)); r.status != 400 {
+		if r := ask(f); r.status != 400 {
 			t.Errorf("%s: %d", f, r.status)
 		}
 	}

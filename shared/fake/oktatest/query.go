@@ -3,6 +3,7 @@ package oktatest
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,6 @@ type expr interface {
 type (
 	andExpr  struct{ a, b expr }
 	orExpr   struct{ a, b expr }
-	notExpr  struct{ a expr }
 	testExpr struct {
 		attr, op, value string
 		fold            bool
@@ -25,7 +25,6 @@ type (
 
 func (e andExpr) eval(v values) bool { return e.a.eval(v) && e.b.eval(v) }
 func (e orExpr) eval(v values) bool  { return e.a.eval(v) || e.b.eval(v) }
-func (e notExpr) eval(v values) bool { return !e.a.eval(v) }
 
 func (e testExpr) eval(v values) bool {
 	return slices.ContainsFunc(v(e.attr), func(got string) bool {
@@ -40,16 +39,6 @@ func (e testExpr) eval(v values) bool {
 			return strings.HasPrefix(got, want)
 		case "co":
 			return strings.Contains(got, want)
-		case "ew":
-			return strings.HasSuffix(got, want)
-		case "gt":
-			return got > want
-		case "ge":
-			return got >= want
-		case "lt":
-			return got < want
-		case "le":
-			return got <= want
 		default: // pr: there is a value
 			return got != ""
 		}
@@ -58,13 +47,11 @@ func (e testExpr) eval(v values) bool {
 
 // grammar says what one parameter of one list takes.
 type grammar struct {
-	fold bool
-	not  bool
-	// ops returns the operators an attribute takes; none means unknown.
-	ops func(attr string) []string
+	fold                  bool // upper and lower case are the same
+	attributes, operators []string
 }
 
-// errPair is an operator on an attribute that does not take it (E0000031);
+// errPair is an operator the parameter does not take (E0000031);
 // every other fault of an expression is plain syntax (E0000053).
 var errPair = errors.New("operator and field do not go together")
 
@@ -174,11 +161,6 @@ func (p *parser) term(depth int) (expr, error) {
 	if depth > maxDepth {
 		return nil, errors.New("too deep")
 	}
-	if p.not && p.peek("not") {
-		p.words = p.words[1:]
-		e, err := p.term(depth + 1)
-		return notExpr{e}, err
-	}
 	if p.peek("(") {
 		p.words = p.words[1:]
 		e, err := p.or(depth + 1)
@@ -199,11 +181,10 @@ func (p *parser) term(depth int) (expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	takes := p.ops(attr.text)
-	if attr.quoted || op.quoted || len(takes) == 0 || !slices.Contains(operators, op.text) {
+	if attr.quoted || op.quoted || !slices.Contains(p.attributes, attr.text) || !slices.Contains(operators, op.text) {
 		return nil, fmt.Errorf("invalid field or operator %q %q", attr.text, op.text)
 	}
-	if !slices.Contains(takes, op.text) {
+	if !slices.Contains(p.grammar.operators, op.text) {
 		return nil, fmt.Errorf("%w: %s %s", errPair, attr.text, op.text)
 	}
 	t := testExpr{attr: attr.text, op: op.text, fold: p.fold}
@@ -231,4 +212,19 @@ func (c *call) query(name string, g grammar) (expr, bool) {
 		c.fail(400, "E0000053", "Invalid filter '"+c.r.URL.Query().Get(name)+"': "+err.Error())
 	}
 	return e, err == nil
+}
+
+// only refuses parameters of a list that are not played, beside those of its pages.
+func (c *call) only(names ...string) bool {
+	for name := range c.r.URL.Query() {
+		if name != "limit" && name != "after" && !slices.Contains(names, name) {
+			c.notPlayed("the parameter " + name)
+			return false
+		}
+	}
+	return true
+}
+
+func (c *call) notPlayed(what string) {
+	c.fail(http.StatusNotImplemented, "E0000060", "Unsupported operation: oktatest does not play "+what)
 }

@@ -157,20 +157,8 @@ const userType = "otyuser00000000000x1"
 // values is a snapshot when called on a copy.
 func (u *user) values(attr string) []string {
 	switch attr {
-	case "id":
-		return []string{u.id}
 	case "status":
 		return []string{string(u.status)}
-	case "type.id":
-		return []string{userType}
-	case "created":
-		return []string{timeText(u.created)}
-	case "activated":
-		return []string{timeText(u.activated)}
-	case "statusChanged":
-		return []string{timeText(u.statusChanged)}
-	case "lastUpdated":
-		return []string{timeText(u.lastUpdated)}
 	case "profile.login":
 		return []string{u.login}
 	case "profile.email":
@@ -183,51 +171,9 @@ func (u *user) values(attr string) []string {
 	return nil
 }
 
-// sortBy orders objects by one attribute.
-func sortBy[T any](c *call, all []T, of func(T) values) []T {
-	by := c.r.URL.Query().Get("sortBy")
-	if by == "" {
-		return all
-	}
-	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b T) int { return slices.Compare(of(a)(by), of(b)(by)) })
-	if strings.EqualFold(c.r.URL.Query().Get("sortOrder"), "desc") {
-		slices.Reverse(all)
-	}
-	return all
+var userSearch = grammar{
+	fold: true, attributes: []string{"status", "profile.firstName", "profile.lastName", "profile.login", "profile.email"}, operators: []string{"eq", "sw", "co", "pr"},
 }
-
-func timeText(t time.Time) string {
-	s, _ := stamp(t).(string)
-	return s
-}
-
-var (
-	ordered  = []string{"eq", "gt", "ge", "lt", "le", "pr"}
-	userList = grammar{fold: true, ops: func(attr string) []string {
-		switch attr {
-		case "profile.firstName", "profile.lastName", "profile.login", "profile.email":
-			return []string{"eq", "sw", "co", "pr", "gt", "ge", "lt", "le"}
-		case "id", "status", "type.id":
-			return []string{"eq", "sw", "pr", "gt", "ge", "lt", "le"}
-		case "created", "activated", "statusChanged", "lastUpdated":
-			return ordered
-		}
-		if strings.HasPrefix(attr, "profile.") {
-			return []string{"eq", "sw", "pr", "gt", "ge", "lt", "le"}
-		}
-		return nil
-	}}
-	userFilter = grammar{ops: func(attr string) []string {
-		switch attr {
-		case "status", "id", "profile.login", "profile.email", "profile.firstName", "profile.lastName":
-			return []string{"eq"}
-		case "lastUpdated":
-			return []string{"eq", "gt", "ge", "lt", "le"}
-		}
-		return nil
-	}}
-)
 
 func (c *call) userJSON(u *user, single bool) map[string]any {
 	href := func(path string) map[string]any {
@@ -300,12 +246,9 @@ func (o *Org) userRoutes(handle handleFunc) {
 			c.getUser()
 		}
 	})
-	handle("DELETE /api/v1/users/{user}", manage, changeUsers, (*call).deleteUser)
 	handle("GET /api/v1/users/{user}/groups", read, readUsers, (*call).listUserGroups)
 	handle("GET /api/v1/users/{user}/appLinks", read, readUsers, (*call).listAppLinks)
 	handle("GET /api/v1/users/{user}/factors", read, readUsers, (*call).listFactors)
-	handle("GET /api/v1/users/{user}/factors/{factor}", read, readUsers, (*call).getFactor)
-	handle("DELETE /api/v1/users/{user}/factors/{factor}", manage, changeCredentials, (*call).deleteFactor)
 	handle("DELETE /api/v1/users/{user}/sessions", manage, changeCredentials, (*call).clearSessions)
 	const life = "POST /api/v1/users/{user}/lifecycle/"
 	handle(life+"activate", manage, changeUsers, (*call).activate)
@@ -325,27 +268,12 @@ func (c *call) onlySelf() bool {
 }
 
 func (c *call) listUsers() {
-	q := c.r.URL.Query()
-	keep := func(u *user) bool { return u.status != Deprovisioned }
-	all := c.users
-	switch {
-	case q.Get("q") != "" && q.Has("filter"):
-		c.fail(http.StatusBadRequest, "E0000033", "Bad request. Can't specify a search query and filter in the same request.")
+	if !c.only("search") {
 		return
-	case q.Get("q") != "":
-		want := strings.ToLower(q.Get("q"))
-		keep = func(u *user) bool {
-			return u.status != Deprovisioned && slices.ContainsFunc([]string{u.first, u.last, u.email},
-				func(s string) bool { return strings.HasPrefix(strings.ToLower(s), want) })
-		}
-	case q.Has("filter"):
-		e, ok := c.query("filter", userFilter)
-		if !ok {
-			return
-		}
-		keep = func(u *user) bool { return e.eval(u.values) }
-	case q.Has("search"):
-		e, ok := c.query("search", userList)
+	}
+	keep := func(u *user) bool { return u.status != Deprovisioned }
+	if c.r.URL.Query().Has("search") {
+		e, ok := c.query("search", userSearch)
 		if !ok {
 			return
 		}
@@ -353,20 +281,12 @@ func (c *call) listUsers() {
 			v := c.indexed(u.id, u.values)
 			return v != nil && e.eval(v)
 		}
-		all = sortBy(c, all, func(u *user) values { return u.values })
 	}
 	var found []*user
-	for _, u := range all {
+	for _, u := range c.users {
 		if keep(u) {
 			found = append(found, u)
 		}
-	}
-	if q.Get("q") != "" { // no paging: what does not fit is not there
-		n := 10
-		if q.Has("limit") {
-			n = 200
-		}
-		found = found[:min(n, len(found))]
 	}
 	page(c, found, func(u *user) string { return u.id }, 200, 200, func(u *user) any { return c.userJSON(u, false) })
 }
@@ -378,23 +298,6 @@ func (c *call) getUser() {
 	}
 	c.out.header.Set("ETag", `W/"`+u.id+u.lastUpdated.Format("150405.000")+`"`)
 	c.ok(c.userJSON(u, true))
-}
-
-func (c *call) deleteUser() {
-	u := c.person()
-	if u == nil {
-		return
-	}
-	if u.status != Deprovisioned {
-		c.deprovision(u)
-	} else {
-		c.users = slices.DeleteFunc(c.users, func(v *user) bool { return v == u })
-		for _, g := range c.groups {
-			g.remove(u.id)
-		}
-		c.log("user.lifecycle.delete.initiated", "Delete Okta user", u.target())
-	}
-	c.noContent()
 }
 
 func (c *call) listUserGroups() {
@@ -429,36 +332,6 @@ func (c *call) listFactors() {
 		out = append(out, c.factorJSON(u, f))
 	}
 	c.ok(out)
-}
-
-func (c *call) factor() (*user, int) {
-	u := c.personByID()
-	if u == nil {
-		return nil, 0
-	}
-	id := c.r.PathValue("factor")
-	i := slices.IndexFunc(u.factors, func(f factor) bool { return f.id == id })
-	if i < 0 {
-		c.notFound(id, "UserFactor")
-		return nil, 0
-	}
-	return u, i
-}
-
-func (c *call) getFactor() {
-	if u, i := c.factor(); u != nil {
-		c.ok(c.factorJSON(u, u.factors[i]))
-	}
-}
-
-func (c *call) deleteFactor() {
-	u, i := c.factor()
-	if u == nil {
-		return
-	}
-	u.factors = slices.Delete(u.factors, i, i+1)
-	c.log("user.mfa.factor.deactivate", "Reset factor for user", u.target())
-	c.noContent()
 }
 
 func (c *call) clearSessions() {
