@@ -18,19 +18,14 @@ type GroupID string
 // AppID names an app instance in Okta, 0oa….
 type AppID string
 
-// Every id has 20 letters and digits, and a prefix that says what it names.
-const idLength = 20
+const (
+	idLength      = 20
+	lettersDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
 
+// isID reports whether s is 20 letters and digits with the prefix of one kind of object.
 func isID(s, prefix string) bool {
-	if len(s) != idLength || !strings.HasPrefix(s, prefix) {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return true
+	return len(s) == idLength && strings.HasPrefix(s, prefix) && strings.Trim(s, lettersDigits) == ""
 }
 
 // Valid reports whether the id has the right shape. Only such ids get into a URL.
