@@ -17,6 +17,7 @@ import (
 	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/approval"
 	"github.com/steward-iam/steward/shared/audit"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
@@ -145,6 +146,11 @@ func changes() []change {
 			Approval: approval.Approval{Operation: "unassign_app", Target: salesforce, Member: support}, twice: true, event: "group.application_assignment.remove",
 			shows: func(w *world) bool { return !w.Okta.GroupIsAssigned(oktatest.Salesforce, oktatest.Support) },
 		},
+		{
+			Approval: approval.Approval{Operation: "reactivate", Target: user(oktatest.StagedPerson, "stella.stage")}, event: "user.lifecycle.reactivate",
+			setUp: func(_ testing.TB, w *world) { w.Okta.SetStatus(oktatest.StagedPerson, oktatest.Provisioned) },
+			shows: func(w *world) bool { return w.Okta.MailCount(oktatest.StagedPerson, oktatest.MailActivation) > 0 },
+		},
 	}
 }
 
@@ -173,6 +179,13 @@ func (c change) asked(w *world) approval.Approval {
 func suspend() change { return changes()[3] }
 
 func TestEveryOperationIsCarriedOut(t *testing.T) {
+	for _, f := range catalogue.Functions() {
+		for _, op := range f.Operations {
+			if f.Elevated && !slices.ContainsFunc(changes(), func(c change) bool { return c.Operation == op.ID }) {
+				t.Errorf("%s has no row in changes", op.ID)
+			}
+		}
+	}
 	for _, c := range changes() {
 		t.Run(c.name(), func(t *testing.T) {
 			w := start(t)

@@ -19,7 +19,7 @@ func TestPasswordsAndLinksNeverLeaveOkta(t *testing.T) {
 	seen := 0
 	for _, c := range changes() {
 		switch c.Operation {
-		case "reset_password", "expire_password", "activate":
+		case "reset_password", "expire_password", "activate", "reactivate":
 		default:
 			continue
 		}
@@ -47,7 +47,7 @@ func TestPasswordsAndLinksNeverLeaveOkta(t *testing.T) {
 			}
 		})
 	}
-	if seen != 3 {
-		t.Errorf("%d of the operations were seen that Okta could answer so, want 3", seen)
+	if seen != 4 {
+		t.Errorf("%d of the operations were seen that Okta could answer so, want 4", seen)
 	}
 }

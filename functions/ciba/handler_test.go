@@ -116,6 +116,7 @@ var accepted = []struct {
 	{"manage_user", []string{"action", "suspend", "user", "dave"}, "frank", "Suspend the account of dave@example.com", "Suspend account of dave at example.com"},
 	{"manage_user", []string{"action", "unsuspend", "user", "sid.pend@example.com"}, "frank", "Lift the suspension of sid.pend@example.com", "Lift suspension of sid.pend at example.com"},
 	{"manage_user", []string{"action", "activate", "user", oktatest.StagedPerson}, "frank", "Activate the account of stella.stage@example.com", "Activate account of stella.stage at example.com"},
+	{"manage_user", []string{"action", "reactivate", "user", "rosa.stone18@example.com"}, "frank", "Resend the activation mail of rosa.stone18@example.com", "Resend activation mail of rosa.stone18 at example.com"},
 	{"manage_user", []string{"action", "deactivate", "user", "dave"}, "frank", "Deactivate the account of dave@example.com", "Deactivate account of dave at example.com"},
 	{"change_group_membership", []string{"action", "add", "user", "dave", "group", "engineering"}, "carol frank", `Add dave@example.com to the group "Engineering"`, "Add dave at example.com to group Engineering"},
 	{"change_group_membership", []string{"action", "remove", "user", "alice", "group", "Engineering"}, "carol frank", `Remove alice@example.com from the group "Engineering"`, "Remove alice at example.com from group Engineering"},

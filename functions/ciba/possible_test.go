@@ -27,7 +27,7 @@ var statuses = map[okta.Status]string{
 func TestAPhoneRingsOnlyForWhatTheStatusAllows(t *testing.T) {
 	do := map[string]func(*okta.Client, context.Context, okta.UserID) (okta.Meta, error){
 		"reset_password": (*okta.Client).ResetPassword, "expire_password": (*okta.Client).ExpirePassword, "unlock": (*okta.Client).Unlock,
-		"suspend": (*okta.Client).Suspend, "unsuspend": (*okta.Client).Unsuspend, "activate": (*okta.Client).Activate,
+		"suspend": (*okta.Client).Suspend, "unsuspend": (*okta.Client).Unsuspend, "activate": (*okta.Client).Activate, "reactivate": (*okta.Client).Reactivate,
 		"deactivate": (*okta.Client).Deactivate, "clear_sessions": (*okta.Client).ClearSessions, "reset_factors": (*okta.Client).ResetFactors,
 	}
 	f, _ := catalogue.Lookup("manage_user")
@@ -150,7 +150,7 @@ func TestEveryArgumentAndBothPartiesAreShown(t *testing.T) {
 					w.Env["APPROVALS_API"], w.Env["APPROVALS_DETAIL_TYPE"] = api, kind
 					w.restart()
 					status := okta.Active
-					if needed, ok := map[string]okta.Status{"unlock": okta.LockedOut, "unsuspend": okta.Suspended, "activate": okta.Staged}[op.ID]; ok {
+					if needed, ok := map[string]okta.Status{"unlock": okta.LockedOut, "unsuspend": okta.Suspended, "activate": okta.Staged, "reactivate": okta.Provisioned}[op.ID]; ok {
 						status = needed
 					}
 					said := map[string]string{"user": "pat@example.com", "group": "Team", "app": "Figma", "new_name": "Treasure", "description": "People of the north"}

@@ -146,8 +146,18 @@ func limit() Param {
 	return Param{Name: "limit", Type: TypeInteger, Description: "How many to list, 1 to 50. Default 20.", Max: maxList}
 }
 
-func action(description string, operations []Operation) Param {
-	p := Param{Name: "action", Type: TypeString, Required: true, Description: description}
+// actions lists the actions of operations: "add or remove".
+func actions(operations []Operation) string {
+	var names []string
+	for _, op := range operations {
+		names = append(names, op.Action)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+func action(operations []Operation) Param {
+	p := Param{Name: "action", Type: TypeString, Required: true, Description: actions(operations) + "."}
 	for _, op := range operations {
 		p.Enum = append(p.Enum, op.Action)
 	}
@@ -177,6 +187,7 @@ var (
 		onUser("suspend", "Suspend the account of {target}", "suspended the account of {target}", true),
 		onUser("unsuspend", "Lift the suspension of {target}", "lifted the suspension of {target}", true),
 		onUser("activate", "Activate the account of {target}", "activated the account of {target}", false),
+		onUser("reactivate", "Resend the activation mail of {target}", "resent the activation mail of {target}", false),
 		onUser("deactivate", "Deactivate the account of {target}", "deactivated the account of {target}", true),
 		onUser("clear_sessions", "Sign {target} out of every session", "signed {target} out of every session", true),
 		onUser("reset_factors", "Reset all MFA factors of {target}", "reset all MFA factors of {target}", true),
@@ -280,7 +291,7 @@ var catalogue = []Function{
 		Name: "change_group_membership", Group: GroupCIBA, Elevated: true,
 		Description: "Add a user to an Okta group or remove one from it. The person who is signed in approves it on their phone; it is carried out in the background.",
 		Params: []Param{
-			action("add or remove.", membership),
+			action(membership),
 			user(true, "Login, e-mail address or name of the user to add or remove; me for the person who is signed in."),
 			group("Name or id of the group."),
 			reason(),
@@ -290,10 +301,10 @@ var catalogue = []Function{
 	},
 	{
 		Name: "manage_user", Group: GroupCIBA, Elevated: true,
-		Description: "Change an Okta account: reset_password, expire_password, unlock, suspend, unsuspend, activate, deactivate, clear_sessions or reset_factors. The person who is signed in approves it on their phone; it is carried out in the background.",
+		Description: "Change an Okta account: " + actions(userOperations) + ". The person who is signed in approves it on their phone; it is carried out in the background.",
 		Params: []Param{
 			user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in."),
-			action("reset_password, expire_password, unlock, suspend, unsuspend, activate, deactivate, clear_sessions or reset_factors.", userOperations),
+			action(userOperations),
 			reason(),
 		},
 		Operations: userOperations,
@@ -303,7 +314,7 @@ var catalogue = []Function{
 		Name: "manage_group", Group: GroupCIBA, Elevated: true,
 		Description: "Create, rename or delete an Okta group. The person who is signed in approves it on their phone; it is carried out in the background.",
 		Params: []Param{
-			action("create, rename or delete.", groupOperations),
+			action(groupOperations),
 			group("Name of the group to create, or name or id of the group to rename or delete."),
 			{Name: "new_name", Type: TypeString, Description: "The new name, for rename.", Max: maxName},
 			{Name: "description", Type: TypeString, Description: "Description of the group, for create and rename.", Max: maxText},
@@ -316,7 +327,7 @@ var catalogue = []Function{
 		Name: "change_app_assignment", Group: GroupCIBA, Elevated: true,
 		Description: "Assign an Okta app to a user or to a group, or take it away. Name either the user or the group. The person who is signed in approves it on their phone; it is carried out in the background.",
 		Params: []Param{
-			action("assign or unassign.", appOperations),
+			action(appOperations),
 			{Name: "app", Type: TypeString, Required: true, Description: "Name or id of the app.", Max: maxName},
 			user(false, "Login, e-mail address or name of the user; me for the person who is signed in."),
 			{Name: "group", Type: TypeString, Description: "Name or id of the group.", Max: maxName},

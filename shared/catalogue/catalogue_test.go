@@ -89,7 +89,7 @@ func TestTheCatalogueFitsAnAgent(t *testing.T) {
 			}
 		}
 	}
-	if len(operations) != 6+16+1 {
+	if len(operations) != 6+17+1 {
 		t.Errorf("%d operations", len(operations))
 	}
 	for _, unknown := range []string{"", "List_user_groups", "list_user_groups ", "delete"} {

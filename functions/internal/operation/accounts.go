@@ -57,6 +57,11 @@ var accounts = []account{
 		done: "Okta accepted the activation and mails the link.", explain: lookForMail,
 	},
 	{
+		id: "reactivate", do: (*okta.Client).Reactivate,
+		from: []okta.Status{okta.Provisioned, okta.Recovery}, otherwise: "there is no activation to send again", verify: logged("user.lifecycle.reactivate"),
+		done: "Okta accepted it and mails the link again.", explain: lookForMail,
+	},
+	{
 		id: "deactivate", do: (*okta.Client).Deactivate, locksOut: true,
 		from: allBut(okta.Deprovisioned), otherwise: "there is nothing to deactivate", shows: is(okta.Deprovisioned),
 	},

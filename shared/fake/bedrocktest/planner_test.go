@@ -73,6 +73,7 @@ func TestPlannerPicksFunctionAndArguments(t *testing.T) {
 		"unsuspend dave":                                                "manage_user(user=dave, action=unsuspend)",
 		"Lift the suspension of dave@example.com":                       "manage_user(user=dave@example.com, action=unsuspend)",
 		"deactivate dave@example.com":                                   "manage_user(user=dave@example.com, action=deactivate)",
+		"reactivate dave@example.com":                                   "manage_user(user=dave@example.com, action=reactivate)",
 		"activate the account of dave@example.com":                      "manage_user(user=dave@example.com, action=activate)",
 		"Sign bob@example.com out everywhere":                           "manage_user(user=bob@example.com, action=clear_sessions)",
 		"sign bob out of every session":                                 "manage_user(user=bob, action=clear_sessions)",

@@ -87,7 +87,8 @@ var rules = []rule{
 	{function: "manage_user", action: "unlock", pattern: re(`\bunlock\b|\b(?:am|i'm|is|got)\s+locked out\b`), make: account},
 	{function: "manage_user", action: "suspend", pattern: re(`\b(?:suspend|freeze)\b`), make: account},
 	{function: "manage_user", action: "deactivate", pattern: re(`\b(?:deactivate|disable|offboard)\b`), make: account},
-	{function: "manage_user", action: "activate", pattern: re(`\b(?:activate|reactivate|enable)\b`), make: account},
+	{function: "manage_user", action: "reactivate", pattern: re(`\breactivate\b`), make: account},
+	{function: "manage_user", action: "activate", pattern: re(`\b(?:activate|enable)\b`), make: account},
 	{function: "manage_user", action: "clear_sessions", pattern: re(`\b(?:clear|kill|end|revoke|terminate|close)\b.*\bsessions?\b|\b(?:sign|log)\b.*\bout\b|\blogout\b`), make: account},
 
 	// who is in a group
