@@ -304,24 +304,27 @@ func TestTheExchangeHasItsDocumentedFields(t *testing.T) {
 }
 
 func TestUnusableAnswersAreUpstreamFaults(t *testing.T) {
-	for name, answer := range map[string]func(http.ResponseWriter){
-		"HTML": func(w http.ResponseWriter) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"HTML": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, "<p>")
 		},
-		"half of JSON": func(w http.ResponseWriter) {
+		"half of JSON": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"access_token":"canary`)
 		},
-		"no token": func(w http.ResponseWriter) {
+		"no token": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{}`)
 		},
-		"reset":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
-		"nothing": func(http.ResponseWriter) { time.Sleep(300 * time.Millisecond) },
+		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"nothing": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // the server notices that the client has left only after that
+			<-r.Context().Done()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+			web := httptest.NewServer(answer)
 			defer web.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
