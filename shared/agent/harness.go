@@ -131,14 +131,15 @@ type toolUse struct {
 // One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
 // and a call that was answered within the stream is none of ours.
 func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, said *bool, emit func(Event) bool) ([]*toolUse, error) {
-	out, err := h.client.InvokeHarness(ctx, &bedrockagentcore.InvokeHarnessInput{
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // closes the connection of an answer that is not read to its end
+	stream, err := h.stream(ctx, &bedrockagentcore.InvokeHarnessInput{
 		HarnessArn: &h.arn, RuntimeSessionId: &sessionID,
 		Messages: []types.HarnessMessage{{Role: types.HarnessConversationRoleUser, Content: content}},
 	})
 	if err != nil {
 		return nil, asFault(ctx, "invoke harness", err)
 	}
-	stream := out.GetStream()
 	defer stream.Close()
 
 	var (

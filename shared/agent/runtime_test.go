@@ -100,7 +100,10 @@ func each(t *testing.T, opt bedrocktest.Options, test func(t *testing.T, rt agen
 func over(t *testing.T, name string, h http.Handler, fns *functions) agent.Runtime {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	cfg := awsConfig(server.URL, server.Client())
+	return runtime(name, awsConfig(server.URL, server.Client()), fns)
+}
+
+func runtime(name string, cfg aws.Config, fns *functions) agent.Runtime {
 	if name == "harness" {
 		return agent.NewHarness(cfg, harnessARN, fns)
 	}
@@ -535,6 +538,34 @@ func TestTheSessionIDIsInNoError(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+type noCredentials struct{}
+
+func (noCredentials) Retrieve(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{}, errors.New("there are none")
+}
+
+// TestACallThatIsNeverSentEndsTheTurn: the SDK's client of the harness, left alone, would wait for ever.
+func TestACallThatIsNeverSentEndsTheTurn(t *testing.T) {
+	for _, name := range []string{"classic", "harness"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := awsConfig("http://127.0.0.1:1", http.DefaultClient)
+			cfg.Credentials = noCredentials{}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			h := listen(ctx, runtime(name, cfg, &functions{}), ask("hello"))
+			if fault.KindOf(h.err) != fault.Upstream || ctx.Err() != nil || !strings.Contains(h.err.Error(), "there are none") {
+				t.Errorf("heard %v", h.err)
+			}
+			over, stop := context.WithCancel(t.Context())
+			stop()
+			cfg.Credentials = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
+			if h := listen(over, runtime(name, cfg, &functions{}), ask("hello")); fault.KindOf(h.err) != fault.Upstream {
+				t.Errorf("in a context that has ended: %v", h.err)
+			}
+		})
 	}
 }
 
