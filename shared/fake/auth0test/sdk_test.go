@@ -16,10 +16,10 @@ import (
 
 // Auth0's own Go SDK, over TLS: it fetches the keys when it is made and checks every ID token itself.
 func TestGoAuth0(t *testing.T) {
-	o := options()
-	o.PollInterval = 10 * time.Millisecond
+	o, at := options(), &clock{at: time.Now()}
+	o.PollInterval, o.Now = 10*time.Millisecond, at.Now
 	s := auth0test.StartTLS(t, o)
-	a := &tenant{t: t, Tenant: s.Tenant, url: s.URL}
+	a := &tenant{t: t, Tenant: s.Tenant, url: s.URL, clock: at}
 	a.newBrowser()
 	a.browser.Transport = s.Client().Transport
 	domain := strings.TrimPrefix(s.URL, "https://")
@@ -71,7 +71,7 @@ func TestGoAuth0(t *testing.T) {
 		t.Fatal(err)
 	}
 	poll := func() (*oauth.TokenSet, error) {
-		time.Sleep(20 * time.Millisecond)
+		a.clock.forward(20 * time.Millisecond)
 		return sdk.OAuth.LoginWithGrant(ctx, auth0test.GrantCIBA, url.Values{"auth_req_id": {started.AuthReqID}, "client_id": {clientID}, "client_secret": {secret}}, oauth.IDTokenValidationOptions{})
 	}
 	_, err = poll()

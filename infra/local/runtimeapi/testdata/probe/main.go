@@ -28,7 +28,6 @@ var calls, ticks atomic.Int64
 
 func handle(ctx context.Context, e event) (any, error) {
 	calls.Add(1)
-	pause := time.Duration(e.MS) * time.Millisecond
 	switch e.Do {
 	case "exit":
 		os.Exit(3)
@@ -37,7 +36,7 @@ func handle(ctx context.Context, e event) (any, error) {
 	case "error":
 		return nil, errors.New(e.Text)
 	case "sleep":
-		time.Sleep(pause)
+		time.Sleep(time.Duration(e.MS) * time.Millisecond)
 	case "log":
 		fmt.Println(e.Text)
 		fmt.Fprint(os.Stderr, "no newline")
@@ -56,7 +55,9 @@ func handle(ctx context.Context, e event) (any, error) {
 		return stream(func(w *io.PipeWriter) {
 			for n := range 3 {
 				fmt.Fprintf(w, "chunk %d;", n)
-				time.Sleep(pause)
+				if n == 0 {
+					_, _ = http.Get(e.Text) // answers when the chunk has been read
+				}
 			}
 			_ = w.Close()
 		}), nil
