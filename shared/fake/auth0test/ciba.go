@@ -88,7 +88,7 @@ func (t *Tenant) startBackchannel(r *http.Request) (*backchannel, *oauthError) {
 	if m := form.Get("binding_message"); !bindingMessage.MatchString(m) || t.settings.Guardian.RefuseBlanks && strings.Contains(m, " ") {
 		return nil, refuse(400, "invalid_request", "binding_message must be at most 64 characters of A-Z a-z 0-9 + - _ . , : # and space")
 	}
-	p, fault := t.hinted(form.Get("login_hint"))
+	p, fault := t.personOfHint(form.Get("login_hint"))
 	if fault != nil {
 		return nil, fault
 	}
@@ -135,8 +135,8 @@ func (t *Tenant) startBackchannel(r *http.Request) (*backchannel, *oauthError) {
 	return b, nil
 }
 
-// hinted reads a login_hint of the only format there is: {"format":"iss_sub","iss":…,"sub":…}.
-func (t *Tenant) hinted(hint string) (*Person, *oauthError) {
+// personOfHint reads a login_hint of the only format there is: {"format":"iss_sub","iss":…,"sub":…}.
+func (t *Tenant) personOfHint(hint string) (*Person, *oauthError) {
 	if hint == "" {
 		return nil, missing("login_hint")
 	}

@@ -21,16 +21,16 @@ type apiFault struct {
 	ErrorCode  string `json:"errorCode,omitempty"`
 }
 
-func misuse(status int, code, message string) *apiFault {
+func newAPIFault(status int, code, message string) *apiFault {
 	return &apiFault{status, http.StatusText(status), message, code}
 }
 
 func invalidBody(message string) *apiFault {
-	return misuse(400, "invalid_body", "Payload validation error: '"+message+"'.")
+	return newAPIFault(400, "invalid_body", "Payload validation error: '"+message+"'.")
 }
 
 func unknown(what string) *apiFault {
-	return misuse(404, "inexistent_"+strings.ReplaceAll(what, " ", "_"), "The "+what+" does not exist")
+	return newAPIFault(404, "inexistent_"+strings.ReplaceAll(what, " ", "_"), "The "+what+" does not exist")
 }
 
 // call is one request to the Management API: its body by field, and the scopes of its token.
@@ -114,24 +114,24 @@ func (t *Tenant) manage(scope string, serve func(*call) (result, *apiFault)) htt
 func (t *Tenant) managed(r *http.Request, scope string, serve func(*call) (result, *apiFault)) (result, *apiFault) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return result{}, misuse(401, "", "Missing authentication")
+		return result{}, newAPIFault(401, "", "Missing authentication")
 	}
 	claims, ok := t.verify(token)
 	if !ok {
-		return result{}, misuse(401, "", "Invalid token")
+		return result{}, newAPIFault(401, "", "Invalid token")
 	}
 	if !hasAudience(claims, t.absolute(ManagementAPI)) {
-		return result{}, misuse(401, "", "Bad audience: "+t.absolute(ManagementAPI))
+		return result{}, newAPIFault(401, "", "Bad audience: "+t.absolute(ManagementAPI))
 	}
 	granted, _ := claims["scope"].(string)
 	c := &call{Request: r, scope: strings.Fields(granted)}
 	if !slices.Contains(c.scope, scope) {
-		return result{}, misuse(403, "insufficient_scope", "Insufficient scope, expected any of: "+scope)
+		return result{}, newAPIFault(403, "insufficient_scope", "Insufficient scope, expected any of: "+scope)
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodPatch || r.Method == http.MethodPut {
 		var err error
 		if c.raw, err = io.ReadAll(r.Body); err != nil || (len(c.raw) > 0 && !json.Valid(c.raw)) {
-			return result{}, misuse(400, "invalid_body", "Invalid request payload JSON format")
+			return result{}, newAPIFault(400, "invalid_body", "Invalid request payload JSON format")
 		}
 		_ = json.Unmarshal(c.raw, &c.body) // some bodies are arrays, and read from raw
 	}
@@ -195,7 +195,7 @@ func (c *call) list(name string, all []map[string]any) (result, *apiFault) {
 	page, err1 := strconv.Atoi(cmp.Or(q.Get("page"), "0"))
 	size, err2 := strconv.Atoi(cmp.Or(q.Get("per_page"), q.Get("take"), "50"))
 	if err1 != nil || err2 != nil || page < 0 || size < 0 || size > 100 {
-		return result{}, misuse(400, "invalid_query_string", "Query validation error: 'page and per_page are out of range'.")
+		return result{}, newAPIFault(400, "invalid_query_string", "Query validation error: 'page and per_page are out of range'.")
 	}
 	start := min(page*size, len(all))
 	part := append([]map[string]any{}, all[start:min(start+size, len(all))]...)
@@ -357,7 +357,7 @@ func (t *Tenant) createConnection(c *call) (result, *apiFault) {
 	case !connectionName.MatchString(conn.Name):
 		return result{}, invalidBody("String does not match pattern on property name")
 	case t.settings.Connections[conn.Name] != nil:
-		return result{}, misuse(409, "conflict", "A connection with the same name already exists")
+		return result{}, newAPIFault(409, "conflict", "A connection with the same name already exists")
 	}
 	t.settings.Connections[conn.Name] = conn
 	return result{201, showConnection(conn)}, nil
@@ -464,9 +464,9 @@ func (t *Tenant) createGrant(c *call) (result, *apiFault) {
 	case api == nil:
 		return result{}, unknown("resource server")
 	case len(intersect(g.Scope, api.values())) != len(g.Scope):
-		return result{}, misuse(400, "", "One or more scopes do not exist on the resource server")
+		return result{}, newAPIFault(400, "", "One or more scopes do not exist on the resource server")
 	case t.settings.grant(g.ClientID, g.Audience, g.SubjectType) != nil:
-		return result{}, misuse(409, "", "A resource with the specified client_id and audience already exists")
+		return result{}, newAPIFault(409, "", "A resource with the specified client_id and audience already exists")
 	}
 	t.settings.Grants = append(t.settings.Grants, g)
 	return result{201, render(g, nil)}, nil
@@ -538,7 +538,7 @@ func (t *Tenant) user(c *call) (*Person, *apiFault) {
 	if p := t.settings.People[c.PathValue("id")]; p != nil {
 		return p, nil
 	}
-	return nil, misuse(404, "inexistent_user", "The user does not exist.")
+	return nil, newAPIFault(404, "inexistent_user", "The user does not exist.")
 }
 
 func (t *Tenant) usersByEmail(c *call) (result, *apiFault) {

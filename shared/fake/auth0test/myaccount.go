@@ -56,14 +56,14 @@ func (p *problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p) // the caller went away: nobody left to tell
 }
 
-func trouble(status int, code, detail string) *problem {
+func newProblem(status int, code, detail string) *problem {
 	return &problem{
 		Type: "https://auth0.com/api-errors/" + code, Status: status, Title: http.StatusText(status), Detail: detail,
 	}
 }
 
-func unfit(field, detail string) *problem {
-	p := trouble(400, "A0E-400-0003", "Validation errors")
+func invalidField(field, detail string) *problem {
+	p := newProblem(400, "A0E-400-0003", "Validation errors")
 	p.Validation = []fieldFault{{Detail: detail, Field: field, Pointer: "/" + field, Source: "body"}}
 	return p
 }
@@ -71,9 +71,9 @@ func unfit(field, detail string) *problem {
 // me lets a request through whose bearer token is for the My Account API and has the scope.
 func (t *Tenant) me(scope string, next func(http.ResponseWriter, *http.Request, caller) *problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		who, fault := t.myAccountCaller(r, scope)
+		c, fault := t.myAccountCaller(r, scope)
 		if fault == nil {
-			fault = next(w, r, who)
+			fault = next(w, r, c)
 		}
 		if fault != nil {
 			fault.write(w)
@@ -84,41 +84,41 @@ func (t *Tenant) me(scope string, next func(http.ResponseWriter, *http.Request, 
 func (t *Tenant) myAccountCaller(r *http.Request, scope string) (caller, *problem) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return caller{}, trouble(401, "A0E-401-0001", "Missing or malformed bearer token")
+		return caller{}, newProblem(401, "A0E-401-0001", "Missing or malformed bearer token")
 	}
 	claims, ok := t.verify(token)
 	if !ok || !hasAudience(claims, t.absolute(MyAccount)) {
-		return caller{}, trouble(401, "A0E-401-0003", "Invalid Token")
+		return caller{}, newProblem(401, "A0E-401-0003", "Invalid Token")
 	}
 	sub, _ := claims["sub"].(string)
 	azp, _ := claims["azp"].(string)
 	granted, _ := claims["scope"].(string)
-	who := caller{t.settings.People[sub], t.settings.Clients[azp]}
-	if who.person == nil || who.client == nil {
-		return caller{}, trouble(401, "A0E-401-0003", "Invalid Token")
+	c := caller{t.settings.People[sub], t.settings.Clients[azp]}
+	if c.person == nil || c.client == nil {
+		return caller{}, newProblem(401, "A0E-401-0003", "Invalid Token")
 	}
 	if !slices.Contains(strings.Fields(granted), scope) {
-		return caller{}, trouble(403, "A0E-403-0001", "Insufficient scope; expected "+scope)
+		return caller{}, newProblem(403, "A0E-403-0001", "Insufficient scope; expected "+scope)
 	}
-	return who, nil
+	return c, nil
 }
 
 // strictJSON decodes a body and refuses properties nobody documented.
 func strictJSON(r *http.Request, v any) *problem {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return trouble(400, "A0E-400-0001", "Invalid request content-type")
+		return newProblem(400, "A0E-400-0001", "Invalid request content-type")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return trouble(400, "A0E-400-0003", "The body is not what the API documents")
+		return newProblem(400, "A0E-400-0003", "The body is not what the API documents")
 	}
 	return nil
 }
 
 // connect is step 1 of the Connected Accounts flow.
-func (t *Tenant) connect(w http.ResponseWriter, r *http.Request, who caller) *problem {
+func (t *Tenant) connect(w http.ResponseWriter, r *http.Request, c caller) *problem {
 	var in struct {
 		Connection  string         `json:"connection"`
 		RedirectURI string         `json:"redirect_uri"`
@@ -133,33 +133,33 @@ func (t *Tenant) connect(w http.ResponseWriter, r *http.Request, who caller) *pr
 	}
 	switch {
 	case in.Connection == "" || len(in.Connection) > 128:
-		return unfit("connection", "must be 1 to 128 characters")
+		return invalidField("connection", "must be 1 to 128 characters")
 	case in.RedirectURI == "" || len(in.RedirectURI) > 2048:
-		return unfit("redirect_uri", "must be 1 to 2048 characters")
-	case !slices.Contains(who.client.Callbacks, in.RedirectURI):
-		return unfit("redirect_uri", "is not an allowed callback URL")
+		return invalidField("redirect_uri", "must be 1 to 2048 characters")
+	case !slices.Contains(c.client.Callbacks, in.RedirectURI):
+		return invalidField("redirect_uri", "is not an allowed callback URL")
 	case in.State != nil && (*in.State == "" || len(*in.State) > 4096):
-		return unfit("state", "must be 1 to 4096 characters")
+		return invalidField("state", "must be 1 to 4096 characters")
 	case in.Scopes != nil && (len(in.Scopes) == 0 || len(in.Scopes) > 100):
-		return unfit("scopes", "must be 1 to 100 items")
+		return invalidField("scopes", "must be 1 to 100 items")
 	case slices.ContainsFunc(in.Scopes, func(s string) bool { return s == "" || len(s) > 255 }):
-		return unfit("scopes", "must be 1 to 255 characters each")
+		return invalidField("scopes", "must be 1 to 255 characters each")
 	case in.Challenge != "" && (len(in.Challenge) < 43 || len(in.Challenge) > 128):
-		return unfit("code_challenge", "must be 43 to 128 characters")
+		return invalidField("code_challenge", "must be 43 to 128 characters")
 	case in.Challenge != "" && in.Method != "S256":
-		return unfit("code_challenge_method", "must be S256")
+		return invalidField("code_challenge_method", "must be S256")
 	}
 	for name := range in.Params {
 		if !slices.Contains([]string{"acr_values", "audience", "resource", "display", "id_token_hint", "login_hint", "max_age", "prompt", "ui_locales"}, name) {
-			return unfit("authorization_params", "has the unknown property "+name)
+			return invalidField("authorization_params", "has the unknown property "+name)
 		}
 	}
-	conn := t.settings.enabled(in.Connection, who.client)
+	conn := t.settings.enabled(in.Connection, c.client)
 	if conn == nil || !conn.ConnectedAccounts.Active {
-		return trouble(404, "A0E-404-0001", "Connection not found")
+		return newProblem(404, "A0E-404-0001", "Connection not found")
 	}
 	l := &link{
-		authSession: opaque(32), ticket: opaque(24), client: who.client.ID, sub: who.person.Sub, conn: conn, scopes: conn.Scopes(),
+		authSession: opaque(32), ticket: opaque(24), client: c.client.ID, sub: c.person.Sub, conn: conn, scopes: conn.Scopes(),
 		redirectURI: in.RedirectURI, challenge: in.Challenge, expires: t.now().Add(linkLife),
 	}
 	if in.State != nil {
@@ -242,7 +242,7 @@ func (t *Tenant) consent(w http.ResponseWriter, r *http.Request) {
 }
 
 // complete is step 3: only the person who began may finish, with the code from the browser.
-func (t *Tenant) complete(w http.ResponseWriter, r *http.Request, who caller) *problem {
+func (t *Tenant) complete(w http.ResponseWriter, r *http.Request, c caller) *problem {
 	var in struct {
 		AuthSession string `json:"auth_session"`
 		ConnectCode string `json:"connect_code"`
@@ -254,28 +254,28 @@ func (t *Tenant) complete(w http.ResponseWriter, r *http.Request, who caller) *p
 	}
 	switch {
 	case in.AuthSession == "":
-		return unfit("auth_session", "is required")
+		return invalidField("auth_session", "is required")
 	case in.ConnectCode == "":
-		return unfit("connect_code", "is required")
+		return invalidField("connect_code", "is required")
 	case in.RedirectURI == "":
-		return unfit("redirect_uri", "is required")
+		return invalidField("redirect_uri", "is required")
 	}
 	at := slices.IndexFunc(t.state.links, func(l *link) bool { return l.authSession == in.AuthSession })
 	if at < 0 {
-		return trouble(400, "A0E-400-0004", "Invalid auth_session")
+		return newProblem(400, "A0E-400-0004", "Invalid auth_session")
 	}
 	l := t.state.links[at]
 	switch {
 	case l.done:
-		return trouble(409, "A0E-409-0001", "The auth_session was already completed")
-	case l.sub != who.person.Sub || l.client != who.client.ID || !t.now().Before(l.expires):
-		return trouble(400, "A0E-400-0004", "Invalid auth_session")
+		return newProblem(409, "A0E-409-0001", "The auth_session was already completed")
+	case l.sub != c.person.Sub || l.client != c.client.ID || !t.now().Before(l.expires):
+		return newProblem(400, "A0E-400-0004", "Invalid auth_session")
 	case l.connectCode == "" || l.connectCode != in.ConnectCode:
-		return trouble(400, "A0E-400-0005", "Invalid connect_code")
+		return newProblem(400, "A0E-400-0005", "Invalid connect_code")
 	case l.redirectURI != in.RedirectURI:
-		return unfit("redirect_uri", "is not the one the flow began with")
+		return invalidField("redirect_uri", "is not the one the flow began with")
 	case l.challenge != "" && !proves(in.Verifier, l.challenge):
-		return unfit("code_verifier", "does not match the code_challenge")
+		return invalidField("code_verifier", "does not match the code_challenge")
 	}
 	l.done = true
 	a := t.store(l.sub, l.conn, l.provider, l.scopes)
@@ -294,17 +294,17 @@ func (a *account) wire() map[string]any {
 	}
 }
 
-func (t *Tenant) listAccounts(w http.ResponseWriter, r *http.Request, who caller) *problem {
+func (t *Tenant) listAccounts(w http.ResponseWriter, r *http.Request, c caller) *problem {
 	q := r.URL.Query()
 	take, err := strconv.Atoi(cmp.Or(q.Get("take"), "10"))
 	if err != nil || take < 1 || take > 20 {
-		p := unfit("take", "must be 1 to 20")
+		p := invalidField("take", "must be 1 to 20")
 		p.Validation[0].Source, p.Validation[0].Pointer = "query", ""
 		return p
 	}
 	answer := map[string]any{}
 	listed, from := []map[string]any{}, q.Get("from")
-	for _, a := range t.state.vault[who.person.Sub] {
+	for _, a := range t.state.vault[c.person.Sub] {
 		if from != "" && a.ID != from {
 			continue
 		}
@@ -323,11 +323,11 @@ func (t *Tenant) listAccounts(w http.ResponseWriter, r *http.Request, who caller
 	return nil
 }
 
-func (t *Tenant) deleteAccount(w http.ResponseWriter, r *http.Request, who caller) *problem {
-	before := len(t.state.vault[who.person.Sub])
-	t.state.vault[who.person.Sub] = slices.DeleteFunc(t.state.vault[who.person.Sub], func(a *account) bool { return a.ID == r.PathValue("id") })
-	if len(t.state.vault[who.person.Sub]) == before {
-		return trouble(404, "A0E-404-0001", "Connected account not found")
+func (t *Tenant) deleteAccount(w http.ResponseWriter, r *http.Request, c caller) *problem {
+	before := len(t.state.vault[c.person.Sub])
+	t.state.vault[c.person.Sub] = slices.DeleteFunc(t.state.vault[c.person.Sub], func(a *account) bool { return a.ID == r.PathValue("id") })
+	if len(t.state.vault[c.person.Sub]) == before {
+		return newProblem(404, "A0E-404-0001", "Connected account not found")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -103,7 +103,7 @@ func (v *value) decode(k kind, raw []byte) error {
 		}
 		return nil
 	case "NS", "BS":
-		return notPlayed("sets of numbers and binaries")
+		return notImplemented("sets of numbers and binaries")
 	default:
 		return validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	}

@@ -12,7 +12,7 @@
 // consistent reads are stale for a while, messages arrive twice.
 // [Options.NoChaos] turns that off.
 //
-// A [Poller] plays Lambda's event source mapping: it takes messages from a
+// A [Poller] stands for Lambda's event source mapping: it takes messages from a
 // queue in batches and hands them to a function, partial batch answers included.
 //
 // Sources: Amazon DynamoDB Developer Guide and API Reference, Amazon SQS API
@@ -21,11 +21,11 @@
 // pass against moto as well; see .ci/moto.
 //
 // It does not check signatures, permissions or quotas of throughput, and keeps
-// nothing on disk. It plays what our code and the clients under test call and no
+// nothing on disk. It implements what our code and the clients under test call and no
 // more: of expressions whole attributes, comparisons with values, AND, OR,
 // attribute_exists, attribute_not_exists and begins_with, SET (with +), REMOVE
 // and ADD; indexes that project all; messages without attributes; synchronous
-// invocations. A parameter, function or value it does not play is refused with
+// invocations. A parameter, function or value it does not implement is refused with
 // 501, an operation as unknown; none is ever ignored.
 package awstest
 
@@ -186,14 +186,14 @@ func op[In any](f func(context.Context, *In) (any, error)) operation {
 	}
 }
 
-// decodeError tells a parameter we do not play from a malformed request.
+// decodeError tells a parameter that is not implemented from a malformed request.
 func decodeError(err error) error {
 	var refused *apiError
 	if errors.As(err, &refused) {
 		return refused
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return notPlayed("parameter " + field)
+		return notImplemented("parameter " + field)
 	}
 	return &apiError{
 		status: http.StatusBadRequest, code: "SerializationException",
@@ -201,10 +201,10 @@ func decodeError(err error) error {
 	}
 }
 
-func notPlayed(what string) error {
+func notImplemented(what string) error {
 	return &apiError{
 		status: http.StatusNotImplemented, code: "NotImplementedException",
-		message: "awstest does not play " + what,
+		message: "awstest does not implement " + what,
 	}
 }
 
@@ -267,7 +267,7 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, c *call, targ
 	case r.Method != http.MethodPost || !known:
 		err = &apiError{
 			status: http.StatusBadRequest, namespace: "com.amazon.coral.service",
-			code: "UnknownOperationException", message: "awstest does not play " + target,
+			code: "UnknownOperationException", message: "awstest does not implement " + target,
 		}
 	case c.first && s.chaos.OneIn(oneInThrottled):
 		err = throttle(c.service)
@@ -339,7 +339,7 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, c *call, err er
 	return e.status, body
 }
 
-// operations is every operation we play.
+// operations is every operation there is.
 func (s *Server) operations() map[string]operation {
 	ops := map[string]operation{}
 	s.dynamodbOperations(ops)

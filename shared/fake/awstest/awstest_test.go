@@ -106,7 +106,7 @@ var sessions = awstest.Table{
 }
 
 // What no code of ours and no client under test asks for is refused and never ignored.
-func TestWhatIsNotPlayedIsRefused(t *testing.T) {
+func TestUnsupportedRequestsAreRefused(t *testing.T) {
 	_, c := start(t, awstest.Options{NoChaos: true, Tables: []awstest.Table{sessions}, Queues: []awstest.Queue{{Name: "q"}}})
 	table, ctx := aws.String("sessions"), t.Context()
 	key := item(attrs{"session_id": "s", "item": "i"})

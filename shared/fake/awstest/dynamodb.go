@@ -343,7 +343,7 @@ func (db *database) createTable(in *createTableInput) (any, error) {
 			return nil, err
 		}
 		if x.Projection.ProjectionType != "ALL" {
-			return nil, notPlayed("ProjectionType " + x.Projection.ProjectionType)
+			return nil, notImplemented("ProjectionType " + x.Projection.ProjectionType)
 		}
 		t.Indexes = append(t.Indexes, index)
 	}

@@ -181,7 +181,7 @@ func (db *database) query(in *readInput) (any, error) {
 
 func (db *database) scan(in *readInput) (any, error) {
 	if in.KeyConditionExpression != nil || in.ScanIndexForward != nil {
-		return nil, notPlayed("KeyConditionExpression or ScanIndexForward in Scan")
+		return nil, notImplemented("KeyConditionExpression or ScanIndexForward in Scan")
 	}
 	return db.page(in)
 }
@@ -197,7 +197,7 @@ func (db *database) page(in *readInput) (any, error) {
 	}
 	switch {
 	case in.Select != "" && in.Select != "SPECIFIC_ATTRIBUTES":
-		return nil, notPlayed("Select " + in.Select)
+		return nil, notImplemented("Select " + in.Select)
 	case in.Select != "" && in.ProjectionExpression == nil:
 		return nil, validation("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
 	case in.Limit != nil && *in.Limit < 1:

@@ -43,7 +43,7 @@ func (db *database) prepare(kind string, in *writeInput) (*write, error) {
 		return nil, validation(fmt.Sprintf("1 validation error detected: Value '%s' at 'returnValuesOnConditionCheckFailure' failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, NONE]", on))
 	}
 	if (in.Item != nil) != (kind == "Put") || (in.Key != nil) == (kind == "Put") || (in.UpdateExpression != nil) != (kind == "Update") {
-		return nil, notPlayed(kind + " with or without Item, Key or UpdateExpression")
+		return nil, notImplemented(kind + " with or without Item, Key or UpdateExpression")
 	}
 	if err := placeholders(in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.ConditionExpression, in.UpdateExpression); err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 )
 
 // An expression names whole attributes and compares them with values. What else DynamoDB knows (nested paths, NOT, BETWEEN, IN,
-// contains, size, if_not_exists, list_append, DELETE …) is not played.
+// contains, size, if_not_exists, list_append, DELETE …) is refused.
 
 // tokenKind is what a token of an expression is.
 type tokenKind int
@@ -301,9 +301,9 @@ func (p *parser) unexpected() {
 	from, to := p.tokens[max(p.at-1, 0)].start, p.tokens[min(p.at+1, len(p.tokens)-1)].end
 	switch t := p.peek(); {
 	case t.text == "." || t.text == "[":
-		p.stop(notPlayed("a path into an attribute"))
+		p.stop(notImplemented("a path into an attribute"))
 	case t.text == "-" || t.kind == tokenWord && slices.Contains([]string{"BETWEEN", "IN", "NOT", "DELETE"}, strings.ToUpper(t.text)):
-		p.stop(notPlayed(t.text + " in an expression"))
+		p.stop(notImplemented(t.text + " in an expression"))
 	default:
 		p.fail(fmt.Sprintf(`Syntax error; token: "%s", near: "%s"`, t.text, p.source[from:to]))
 	}
@@ -389,7 +389,7 @@ func (p *parser) test() condition {
 	}
 	p.at++
 	if p.err == nil && p.peek().kind != tokenValue && (p.peek().kind == tokenName || p.peek().kind == tokenWord) {
-		p.stop(notPlayed("a comparison of two attributes"))
+		p.stop(notImplemented("a comparison of two attributes"))
 	}
 	c.value = p.value()
 	if k := c.value.kind; p.err == nil && c.op != "=" && c.op != "<>" && k != kindS && k != kindN && k != kindB {
@@ -419,7 +419,7 @@ func (p *parser) function() condition {
 	switch c.op {
 	case "attribute_exists", "attribute_not_exists", "begins_with":
 	case "attribute_type", "contains", "size":
-		p.stop(notPlayed("the function " + c.op))
+		p.stop(notImplemented("the function " + c.op))
 	case "if_not_exists", "list_append":
 		p.fail("The function is not allowed in a condition expression; function: " + c.op)
 	default:
@@ -570,7 +570,7 @@ func (p *parser) operand() operand {
 	case t.kind == tokenWord && p.opens():
 		switch t.text {
 		case "if_not_exists", "list_append":
-			p.stop(notPlayed("the function " + t.text))
+			p.stop(notImplemented("the function " + t.text))
 		case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
 			p.fail("The function is not allowed in an update expression; function: " + t.text)
 		default:

@@ -67,7 +67,7 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, c *call) {
 		payload = []byte("{}")
 	}
 	if kind != "" && kind != "RequestResponse" {
-		s.answer(w, r, c, nil, notPlayed("the invocation type "+kind))
+		s.answer(w, r, c, nil, notImplemented("the invocation type "+kind))
 		return
 	}
 	s.invoke(w, r, c, name, payload)

@@ -11,7 +11,7 @@ import (
 	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
-// Poller plays Lambda's event source mapping of a queue to a function: it
+// Poller stands for Lambda's event source mapping of a queue to a function: it
 // receives messages in batches, invokes the function with them, deletes those
 // the function dealt with and leaves the others to come back when their
 // visibility timeout is over.
@@ -79,7 +79,7 @@ func (s *Server) pollOnce(ctx context.Context, p Poller) {
 	if len(batch) == 0 {
 		return
 	}
-	failed, err := s.deal(ctx, p, q, qu, batch)
+	failed, err := s.process(ctx, p, q, qu, batch)
 	if err != nil {
 		s.opts.Log.InfoContext(ctx, "batch failed", "queue", p.Queue, "function", p.Function, "messages", len(batch), "err", err)
 	}
@@ -92,8 +92,8 @@ func (s *Server) pollOnce(ctx context.Context, p Poller) {
 	}
 }
 
-// deal invokes the function and says which messages failed, or that all did.
-func (s *Server) deal(ctx context.Context, p Poller, q *queues, qu *queue, batch []*message) (failed map[string]bool, err error) {
+// process invokes the function and says which messages failed, or that all did.
+func (s *Server) process(ctx context.Context, p Poller, q *queues, qu *queue, batch []*message) (failed map[string]bool, err error) {
 	event := sqsEvent{}
 	for _, m := range batch {
 		event.Records = append(event.Records, q.sqsRecord(qu, m))

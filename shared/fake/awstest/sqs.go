@@ -145,10 +145,10 @@ func (q *queues) take(qu *queue, n int, visibility time.Duration) []*message {
 		if m.visible.After(now) {
 			continue
 		}
-		if grave := q.byName[qu.DeadLetter]; grave != nil && m.receives >= qu.MaxReceiveCount {
+		if dead := q.byName[qu.DeadLetter]; dead != nil && m.receives >= qu.MaxReceiveCount {
 			qu.drop(m)
 			m.from, m.visible, m.receipt = q.arn(qu.Name), now, 0
-			grave.add(m)
+			dead.add(m)
 			continue
 		}
 		m.receives++
@@ -161,9 +161,9 @@ func (q *queues) take(qu *queue, n int, visibility time.Duration) []*message {
 		received := *m // what the receiver sees stays as it is
 		taken = append(taken, &received)
 		if q.chaos.OneIn(10) { // at least once: another server kept a copy
-			twin := *m
-			twin.visible = now.Add(time.Second)
-			qu.add(&twin)
+			duplicate := *m
+			duplicate.visible = now.Add(time.Second)
+			qu.add(&duplicate)
 		}
 	}
 	return taken
@@ -261,7 +261,7 @@ func onQueues[In any](s *Server, f func(*queues, *In) (any, error)) operation {
 
 type none struct{}
 
-// getQueueAttributes says that a queue is there; the attributes themselves are not played.
+// getQueueAttributes says that a queue is there; the attributes themselves are not implemented.
 func (q *queues) getQueueAttributes(in *struct {
 	QueueURL string `json:"QueueUrl"`
 },

@@ -205,8 +205,8 @@ type session struct {
 	results      []Result          // of the harness: results of that reply so far
 }
 
-// enter takes the session for one call, made new if there is none or if it idled too long; nil if it is busy.
-func (s *Server) enter(key string) *session {
+// acquire takes the session for one call, made new if there is none or if it idled too long; nil if it is busy.
+func (s *Server) acquire(key string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opt.Now()
@@ -227,8 +227,8 @@ func (s *Server) enter(key string) *session {
 	return sess
 }
 
-// leaving ends the call's hold on the session, once. It must happen before the client can know that the answer is over.
-func (s *Server) leaving(sess *session) func() {
+// releaser returns what ends the call's hold on the session, once. It must happen before the client can know that the answer is over.
+func (s *Server) releaser(sess *session) func() {
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -300,21 +300,21 @@ func refuse(w http.ResponseWriter, e *Exception) {
 
 // stream writes an event stream, every event flushed on its own. After the first error it writes nothing more.
 type stream struct {
-	s     *Server
-	w     http.ResponseWriter
-	r     *http.Request
-	enc   *eventstream.Encoder
-	leave func()       // ends the hold on the session
-	fault faults.Fault // within the stream, if its Chunk is set
-	texts int          // pieces of text written
-	err   error
-	ended bool // by an exception
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	enc     *eventstream.Encoder
+	release func()       // ends the hold on the session
+	fault   faults.Fault // within the stream, if its Chunk is set
+	texts   int          // pieces of text written
+	err     error
+	ended   bool // by an exception
 }
 
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, leave func()) *stream {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, release func()) *stream {
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
-	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), leave: leave}
+	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), release: release}
 	st.fault, _ = faults.InStream(r.Context())
 	st.flush()
 	return st
@@ -346,7 +346,7 @@ func (st *stream) write(kind, typeHeader, name string, payload []byte) {
 
 // event writes one event.
 func (st *stream) event(name string, payload any) {
-	st.strike()
+	st.applyFault()
 	st.write(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, name, encode(payload))
 }
 
@@ -359,8 +359,8 @@ func (st *stream) text(name string, payload any) {
 	st.texts++
 }
 
-// strike lets the fault happen when its piece is due.
-func (st *stream) strike() {
+// applyFault lets the fault happen when its piece is due.
+func (st *stream) applyFault() {
 	if f := st.fault; f.Chunk > 0 && st.texts+1 >= f.Chunk && st.err == nil && !st.ended {
 		if f.Reset {
 			panic(http.ErrAbortHandler)
@@ -376,7 +376,7 @@ func (st *stream) exception(e *Exception) {
 }
 
 func (st *stream) end(code string, payload []byte) {
-	st.leave()
+	st.release()
 	st.write(eventstreamapi.ExceptionMessageType, eventstreamapi.ExceptionTypeHeader, strings.ToLower(code[:1])+code[1:], payload)
 	st.ended = true
 }
@@ -385,7 +385,7 @@ func (st *stream) end(code string, payload []byte) {
 func (st *stream) complete() bool {
 	if st.fault.Chunk > 0 { // the answer was shorter than that
 		st.fault.Chunk = 1
-		st.strike()
+		st.applyFault()
 	}
 	return st.err == nil && !st.ended
 }

@@ -92,16 +92,16 @@ func (s *Server) invokeAgent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := "classic\x00" + t.agentID + "\x00" + t.aliasID + "\x00" + t.sessionID
-	if t.sess = s.enter(key); t.sess == nil {
+	if t.sess = s.acquire(key); t.sess == nil {
 		refuse(w, invalid("Session is already in use: wait for the answer to the previous request of this session."))
 		return
 	}
-	leave := s.leaving(t.sess)
-	defer leave()
+	release := s.releaser(t.sess)
+	defer release()
 
 	w.Header().Set("x-amzn-bedrock-agent-content-type", "application/json")
 	w.Header().Set("x-amz-bedrock-agent-session-id", t.sessionID)
-	t.out = s.stream(w, r, leave)
+	t.out = s.stream(w, r, release)
 	if t.req.EndSession {
 		s.forget(key)
 		t.out.event("chunk", map[string]any{"bytes": []byte("Session is terminated as 'endSession' flag is set in request.")})
@@ -145,7 +145,7 @@ func (t *classicTurn) answer(ctx context.Context) *Exception {
 		t.conversation = append(t.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 		if len(reply.Calls) == 0 {
 			t.trace("observation", map[string]any{"type": "FINISH", "finalResponse": map[string]any{"text": reply.Text, "metadata": metadata(started, ended, nil)}})
-			t.say(reply.Text)
+			t.emitText(reply.Text)
 			return nil
 		}
 		var results []Result
@@ -158,12 +158,12 @@ func (t *classicTurn) answer(ctx context.Context) *Exception {
 		}
 		t.conversation = append(t.conversation, Message{Role: User, Results: results})
 	}
-	t.say("Sorry, I am unable to assist you with this request.")
+	t.emitText("Sorry, I am unable to assist you with this request.")
 	return nil
 }
 
-// say streams the final answer, or sends it as the one chunk it is without streamFinalResponse.
-func (t *classicTurn) say(text string) {
+// emitText streams the final answer, or sends it as the one chunk it is without streamFinalResponse.
+func (t *classicTurn) emitText(text string) {
 	if !t.req.StreamingConfigurations.StreamFinalResponse {
 		t.out.text("chunk", map[string]any{"bytes": []byte(text)})
 		return

@@ -71,13 +71,13 @@ func (s *Server) invokeHarness(w http.ResponseWriter, r *http.Request) {
 		refuse(w, bad)
 		return
 	}
-	sess := s.enter(harnessKey(arn, sessionID))
+	sess := s.acquire(harnessKey(arn, sessionID))
 	if sess == nil {
 		refuse(w, invalid("The session is processing another request."))
 		return
 	}
-	leave := s.leaving(sess)
-	defer leave()
+	release := s.releaser(sess)
+	defer release()
 
 	next := *sess // what the session becomes if all of the answer is delivered
 	if bad := next.take(text, results); bad != nil {
@@ -85,7 +85,7 @@ func (s *Server) invokeHarness(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set(sessionHeader, sessionID)
-	t := &harnessTurn{s: s, out: s.stream(w, r, leave), sess: &next}
+	t := &harnessTurn{s: s, out: s.stream(w, r, release), sess: &next}
 	if bad := t.answer(r.Context()); bad != nil {
 		t.out.exception(bad)
 	}
@@ -162,7 +162,7 @@ type harnessTurn struct {
 
 func (t *harnessTurn) answer(ctx context.Context) *Exception {
 	if len(t.sess.queue) > 0 {
-		t.hand("")
+		t.emitCall("")
 		return nil
 	}
 	started := t.s.opt.Now()
@@ -178,10 +178,10 @@ func (t *harnessTurn) answer(ctx context.Context) *Exception {
 	t.sess.conversation = append(t.sess.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 	t.sess.queue = reply.Calls
 	if len(reply.Calls) > 0 {
-		t.hand(reply.Text)
+		t.emitCall(reply.Text)
 	} else {
 		t.out.event("messageStart", map[string]any{"role": "assistant"})
-		t.say(0, reply.Text)
+		t.emitText(0, reply.Text)
 		t.out.event("messageStop", map[string]any{"stopReason": "end_turn"})
 	}
 	t.out.event("metadata", map[string]any{
@@ -191,14 +191,14 @@ func (t *harnessTurn) answer(ctx context.Context) *Exception {
 	return nil
 }
 
-// hand gives out the next call of the reply.
-func (t *harnessTurn) hand(text string) {
+// emitCall gives out the next call of the reply.
+func (t *harnessTurn) emitCall(text string) {
 	call := t.sess.queue[0]
 	t.sess.queue, t.sess.open = t.sess.queue[1:], &call
 	t.out.event("messageStart", map[string]any{"role": "assistant"})
 	block := 0
 	if text != "" {
-		t.say(block, text)
+		t.emitText(block, text)
 		block++
 	}
 	t.out.event("contentBlockStart", map[string]any{"contentBlockIndex": block, "start": map[string]any{
@@ -211,7 +211,7 @@ func (t *harnessTurn) hand(text string) {
 	t.out.event("messageStop", map[string]any{"stopReason": "tool_use"})
 }
 
-func (t *harnessTurn) say(block int, text string) {
+func (t *harnessTurn) emitText(block int, text string) {
 	for _, piece := range wholePieces(text, t.s.opt.ChunkBytes) {
 		t.out.text("contentBlockDelta", map[string]any{"contentBlockIndex": block, "delta": map[string]any{"text": piece}})
 	}

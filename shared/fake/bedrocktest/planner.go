@@ -24,9 +24,9 @@ func (Planner) Next(_ context.Context, conversation []Message) (Reply, error) {
 		words += len(strings.Fields(msg.Text))
 		switch {
 		case msg.Role == User && len(msg.Results) > 0:
-			reply = m.told(msg.Results)
+			reply = m.relay(msg.Results)
 		case msg.Role == User:
-			reply = m.hear(msg.Text)
+			reply = m.respond(msg.Text)
 		}
 	}
 	reply.InputTokens = 400 + words*4/3
@@ -90,8 +90,8 @@ func (in *intent) call() Call {
 	return c
 }
 
-// hear replies to what the person says.
-func (m *memory) hear(text string) Reply {
+// respond replies to what the person says.
+func (m *memory) respond(text string) Reply {
 	text = plain(text)
 	in := m.understand(text)
 	if in == nil {
@@ -161,7 +161,7 @@ func (in *intent) with(name, answer string) *intent {
 			}
 		}
 	case name == "user" && in.f.Name == "change_app_assignment":
-		next.give(answer)
+		next.assignTo(answer)
 	case name == "user":
 		next.args[name] = person(answer)
 	case name == "group":
@@ -182,25 +182,25 @@ func isGroup(s string) bool {
 	return groupWord.MatchString(s) || strings.HasSuffix(strings.ToLower(s), " group")
 }
 
-// give names the person or the group that an app is assigned to.
-func (in *intent) give(who string) {
-	if isGroup(who) {
-		in.args["group"] = thing(who, "group")
+// assignTo names the person or the group that an app is assigned to.
+func (in *intent) assignTo(assignee string) {
+	if isGroup(assignee) {
+		in.args["group"] = thing(assignee, "group")
 		return
 	}
-	in.args["user"] = person(who)
+	in.args["user"] = person(assignee)
 }
 
 // resolve replaces "him" and "it" by whom or what was spoken of.
 func (m *memory) resolve(in *intent) {
-	if in.args["user"] == they {
+	if in.args["user"] == thatUser {
 		in.args["user"] = m.user
 	}
-	if in.args["group"] == it {
+	if in.args["group"] == thatThing {
 		in.args["group"] = m.group
 	}
 	for name, value := range in.args {
-		if value == they || value == it {
+		if value == thatUser || value == thatThing {
 			in.args[name] = ""
 		}
 	}
@@ -209,8 +209,8 @@ func (m *memory) resolve(in *intent) {
 	}
 }
 
-// told passes on what the tools answered.
-func (m *memory) told(results []Result) Reply {
+// relay passes on what the tools answered.
+func (m *memory) relay(results []Result) Reply {
 	var texts []string
 	m.refused = false
 	for _, r := range results {
@@ -271,9 +271,9 @@ func smallTalk(text string) string {
 
 // Marks in arguments until they are resolved.
 const (
-	me   = "me"
-	they = "\x00they"
-	it   = "\x00it"
+	me        = "me"
+	thatUser  = "\x00user"
+	thatThing = "\x00thing"
 )
 
 func re(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)` + pattern) }
@@ -295,12 +295,12 @@ var (
 	limits    = re(`[,\s]*\b(?:(?:the )?first|top|limit(?: of| to)?|at most|max(?:imum)?|up to|only)\s+(\d{1,4})\b`)
 	extras    = re(`\s*,?\s*(?:with|including|include|plus|and)\s+(?:also\s+)?(?:(?:the|his|her|their|my|all|recent)\s+)*(?:mfa|factors?|authenticators?|groups?|apps?|applications?|activity|log-?ins?|sign-?ins?|events?)\b.*$`)
 
-	meWords   = re(`^(?:me|my|myself|i|mine|us|my ?self|my own(?: account)?|my (?:okta )?(?:account|user|profile|password))$`)
-	theyWords = re(`^(?:him|her|them|his|hers|their|theirs|he|she|they|(?:that|this|the same) (?:user|person|account|one)|the user|the person)$`)
-	nobody    = re(`^(?:an?|the|some|any|another|which|what|okta|my)?\s*(?:okta )?(?:users?|persons?|people|colleagues?|accounts?|someone|somebody|anyone|one|passwords?|else)?(?: else| account)?$`)
-	lead      = re(`^(?:(?:the|an?|okta|user|person|colleague|account|accounts|login|employee|member|named|called|of|for|-|–|:)\s+)+`)
-	tail      = re(`(?:['’]s?)?\s+(?:okta )?(?:user|account|profile|login|password|sessions?|everywhere|too|as well)$|['’]s?$`)
-	itWords   = re(`^(?:it|that|this|there|(?:that|this|the same|the) (?:group|one|team))$`)
+	meWords        = re(`^(?:me|my|myself|i|mine|us|my ?self|my own(?: account)?|my (?:okta )?(?:account|user|profile|password))$`)
+	thatUserWords  = re(`^(?:him|her|them|his|hers|their|theirs|he|she|they|(?:that|this|the same) (?:user|person|account|one)|the user|the person)$`)
+	nobody         = re(`^(?:an?|the|some|any|another|which|what|okta|my)?\s*(?:okta )?(?:users?|persons?|people|colleagues?|accounts?|someone|somebody|anyone|one|passwords?|else)?(?: else| account)?$`)
+	lead           = re(`^(?:(?:the|an?|okta|user|person|colleague|account|accounts|login|employee|member|named|called|of|for|-|–|:)\s+)+`)
+	tail           = re(`(?:['’]s?)?\s+(?:okta )?(?:user|account|profile|login|password|sessions?|everywhere|too|as well)$|['’]s?$`)
+	thatThingWords = re(`^(?:it|that|this|there|(?:that|this|the same|the) (?:group|one|team))$`)
 )
 
 // plain is the text without the line of verified facts, politeness and closing marks.
@@ -325,7 +325,7 @@ func unquote(s string) string {
 	return strings.Trim(s, ` "'“”‘’.,;:!?`)
 }
 
-// person is who is meant: an address, a name, [me], [they], or "" for nobody in particular.
+// person is who is meant: an address, a name, [me], [thatUser], or "" for nobody in particular.
 func person(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), ".,;:!?")
 	if m := email.FindString(s); m != "" {
@@ -338,8 +338,8 @@ func person(s string) string {
 		switch {
 		case meWords.MatchString(s):
 			return me
-		case theyWords.MatchString(s):
-			return they
+		case thatUserWords.MatchString(s):
+			return thatUser
 		case nobody.MatchString(s):
 			return ""
 		}
@@ -354,14 +354,14 @@ var nouns = map[string][2]*regexp.Regexp{
 	"app":   {re(`^(?:(?:the|an?|my|our|new|okta|some|any|another|apps?|application|called|named|-|:)(?:\s+|$))+`), re(`(?:^|\s+)(?:apps?|application)$`)},
 }
 
-// thing is the name of a group or an app: a name, [it], or "" for none in particular.
+// thing is the name of a group or an app: a name, [thatThing], or "" for none in particular.
 func thing(s, kind string) string {
 	s = strings.Trim(strings.TrimSpace(s), ".,;:!?")
 	if quoted.MatchString(s) {
 		return unquote(s)
 	}
-	if itWords.MatchString(s) {
-		return it
+	if thatThingWords.MatchString(s) {
+		return thatThing
 	}
 	noun := nouns[kind]
 	return strings.Trim(noun[1].ReplaceAllString(noun[0].ReplaceAllString(s, ""), ""), ` .,;:!?"'`)

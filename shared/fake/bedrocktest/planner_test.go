@@ -88,7 +88,7 @@ func TestPlannerPicksFunctionAndArguments(t *testing.T) {
 		"Remove dave from Engineering":                                  "change_group_membership(action=remove, user=dave, group=Engineering)",
 		"take dave@example.com out of the Support group":                "change_group_membership(action=remove, user=dave@example.com, group=Support)",
 		"Remove dave from the group Support":                            "change_group_membership(action=remove, user=dave, group=Support)",
-		"leave Contractors":                                             "change_group_membership(action=remove, user=me, group=Contractors)",
+		"release Contractors":                                           "change_group_membership(action=remove, user=me, group=Contractors)",
 		"Who is in Engineering?":                                        "list_group_members(group=Engineering)",
 		"who's in the Support group":                                    "list_group_members(group=Support)",
 		"List the members of HR Directory":                              "list_group_members(group=HR Directory)",

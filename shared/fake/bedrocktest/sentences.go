@@ -44,17 +44,17 @@ var rules = []rule{
 	{function: "list_my_permissions", pattern: re(`\b(?:my|which|what)\s+(?:permissions?|rights|privileges|entitlements)\b|\b(?:am i|i am|i'm)\s+(?:allowed|permitted|entitled|an?\s+admin\w*|(?:in\s+)?(?:the\s+)?helpdesk)\b|\bwhat\s+(?:can|may)\s+i\b|^(?:list|show)\s+(?:me\s+)?permissions?$`)},
 
 	// apps
-	{function: "change_app_assignment", action: "assign", pattern: re(`^(?:give|grant)\s+(?P<who>.+?)\s+access\s+to\s+(?P<app>.+)$`), make: access},
-	{function: "change_app_assignment", action: "assign", pattern: re(`^(?:give|grant)\s+access\s+to\s+(?P<app>.+?)\s+to\s+(?P<who>.+)$`), make: access},
-	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:revoke|remove|take away|withdraw)\s+access\s+to\s+(?P<app>.+?)\s+(?:from|for|of)\s+(?P<who>.+)$`), make: access},
-	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:revoke|remove|take away|withdraw)\s+(?P<who>.+?)(?:['’]s)?\s+access\s+to\s+(?P<app>.+)$`), make: access},
+	{function: "change_app_assignment", action: "assign", pattern: re(`^(?:give|grant)\s+(?P<assignee>.+?)\s+access\s+to\s+(?P<app>.+)$`), make: access},
+	{function: "change_app_assignment", action: "assign", pattern: re(`^(?:give|grant)\s+access\s+to\s+(?P<app>.+?)\s+to\s+(?P<assignee>.+)$`), make: access},
+	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:revoke|remove|take away|withdraw)\s+access\s+to\s+(?P<app>.+?)\s+(?:from|for|of)\s+(?P<assignee>.+)$`), make: access},
+	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:revoke|remove|take away|withdraw)\s+(?P<assignee>.+?)(?:['’]s)?\s+access\s+to\s+(?P<app>.+)$`), make: access},
 	{function: "change_app_assignment", action: "assign", pattern: re(`^assign\s+(?P<a>.+?)\s+to\s+(?P<b>.+)$`), make: eitherWay},
 	{function: "change_app_assignment", action: "unassign", pattern: re(`^unassign\s+(?P<a>.+?)\s+from\s+(?P<b>.+)$`), make: eitherWay},
 	{function: "change_app_assignment", action: "assign", pattern: re(`^assign\b\s*(?P<app>.*)$`), make: access},
 	{function: "change_app_assignment", action: "unassign", pattern: re(`^unassign\b\s*(?P<app>.*)$`), make: access},
-	{function: "change_app_assignment", action: "unassign", pattern: re(`^take\s+(?P<app>.+?)\s+away\s+from\s+(?P<who>.+)$`), make: access},
-	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:remove|revoke|take)\s+(?P<app>.+?)\s+(?:from|away from)\s+(?P<who>.+)$`), make: appFromPerson},
-	{function: "change_app_assignment", action: "assign", pattern: re(`^add\s+(?P<app>.+?)\s+to\s+(?P<who>.+)$`), make: appFromPerson},
+	{function: "change_app_assignment", action: "unassign", pattern: re(`^take\s+(?P<app>.+?)\s+away\s+from\s+(?P<assignee>.+)$`), make: access},
+	{function: "change_app_assignment", action: "unassign", pattern: re(`^(?:remove|revoke|take)\s+(?P<app>.+?)\s+(?:from|away from)\s+(?P<assignee>.+)$`), make: appFromPerson},
+	{function: "change_app_assignment", action: "assign", pattern: re(`^add\s+(?P<app>.+?)\s+to\s+(?P<assignee>.+)$`), make: appFromPerson},
 
 	// groups themselves
 	{function: "manage_group", action: "create", pattern: re(`^(?:create|make|set up|open|add)\s+(?:me\s+)?(?:an?\s+|the\s+)?(?:new\s+)?(?:okta\s+)?group\b\s*(?P<group>.*)$`), make: describedGroup},
@@ -70,7 +70,7 @@ var rules = []rule{
 	{function: "change_group_membership", action: "add", pattern: re(`^make\s+(?P<user>.+?)\s+(?:an?\s+)?(?:member|part)\s+of\s+(?P<group>.+)$`)},
 	{function: "change_group_membership", action: "add", pattern: re(`^(?:let me\s+)?join\s+(?P<group>.+)$`), make: forMe},
 	{function: "change_group_membership", action: "remove", pattern: re(`^(?:remove|take|kick|drop|delete|throw|get)\s+(?P<user>.+?)\s+(?:from|out of|off)\s+(?P<group>.+)$`)},
-	{function: "change_group_membership", action: "remove", pattern: re(`^leave\s+(?P<group>.+)$`), make: forMe},
+	{function: "change_group_membership", action: "remove", pattern: re(`^release\s+(?P<group>.+)$`), make: forMe},
 	{function: "change_group_membership", action: "add", pattern: re(`^add\b\s*(?P<user>.*)$`)},
 	{function: "change_group_membership", action: "remove", pattern: re(`^remove\b\s*(?P<user>.*)$`)},
 
@@ -242,23 +242,23 @@ func unlessFrom(r rule, s sentence) *intent {
 // access is an app and whom it is for.
 func access(r rule, s sentence) *intent {
 	if r.action == "assign" && isGroup(s.part["app"]) { // access to a group is membership
-		return newIntent("change_group_membership", map[string]string{"action": "add", "user": person(s.part["who"]), "group": thing(s.part["app"], "group")})
+		return newIntent("change_group_membership", map[string]string{"action": "add", "user": person(s.part["assignee"]), "group": thing(s.part["app"], "group")})
 	}
 	in := newIntent(r.function, map[string]string{"action": r.action, "app": thing(s.part["app"], "app")})
-	if who := s.part["who"]; who != "" {
-		in.give(who)
+	if assignee := s.part["assignee"]; assignee != "" {
+		in.assignTo(assignee)
 	}
 	return in
 }
 
 // eitherWay tells "assign Figma to erin" from "assign erin to Figma".
 func eitherWay(r rule, s sentence) *intent {
-	app, who := s.part["a"], s.part["b"]
-	if looksLikePerson(app) || isGroup(app) || appWord.MatchString(who) {
-		app, who = who, app
+	app, assignee := s.part["a"], s.part["b"]
+	if looksLikePerson(app) || isGroup(app) || appWord.MatchString(assignee) {
+		app, assignee = assignee, app
 	}
 	in := newIntent(r.function, map[string]string{"action": r.action, "app": thing(app, "app")})
-	in.give(who)
+	in.assignTo(assignee)
 	return in
 }
 
@@ -266,14 +266,14 @@ func eitherWay(r rule, s sentence) *intent {
 // because it says so.
 func appFromPerson(r rule, s sentence) *intent {
 	isApp := appWord.MatchString(s.part["app"])
-	if !isApp && (looksLikePerson(s.part["app"]) || !looksLikePerson(s.part["who"])) {
+	if !isApp && (looksLikePerson(s.part["app"]) || !looksLikePerson(s.part["assignee"])) {
 		return nil
 	}
 	return access(r, s)
 }
 
 func looksLikePerson(s string) bool {
-	return email.MatchString(s) || meWords.MatchString(s) || theyWords.MatchString(s) || userWord.MatchString(s)
+	return email.MatchString(s) || meWords.MatchString(s) || thatUserWords.MatchString(s) || userWord.MatchString(s)
 }
 
 var (
@@ -304,7 +304,7 @@ func account(r rule, s sentence) *intent {
 	case accountOwn.MatchString(text):
 		user = me
 	case accountTheir.MatchString(text):
-		user = they
+		user = thatUser
 	}
 	if user == "" {
 		rest := text

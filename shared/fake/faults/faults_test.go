@@ -47,7 +47,7 @@ func send(t *testing.T, method, url, body string, header ...string) (status int,
 	return res.StatusCode, string(got), err
 }
 
-func TestKeepsWhatWasReceivedWithoutSecrets(t *testing.T) {
+func TestJournalHoldsNoSecret(t *testing.T) {
 	const canary = "c4nary-secret"
 	var e faults.Engine
 	auth0, _ := serve(t, &e, faults.Auth0)
@@ -124,7 +124,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFaultHitsSoManyTimes(t *testing.T) {
+func TestFaultTimes(t *testing.T) {
 	var e faults.Engine
 	url, _ := serve(t, &e, faults.FGA)
 	e.Add(faults.Fault{Service: faults.FGA, Status: 429, Times: 2})
@@ -157,7 +157,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func TestFaultsThatMakeNoSense(t *testing.T) {
+func TestFaultCheck(t *testing.T) {
 	for _, f := range []faults.Fault{
 		{Service: "mail", Status: 500},
 		{Service: faults.AWS},
@@ -171,7 +171,7 @@ func TestFaultsThatMakeNoSense(t *testing.T) {
 }
 
 // Faults are used in order; one that does nothing lets a request pass, and what a stream meets travels with the request.
-func TestFaultsTakeTurns(t *testing.T) {
+func TestFaultsAreUsedInOrder(t *testing.T) {
 	var e faults.Engine
 	var streamed []int
 	h := e.Wrap(faults.AWS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -80,7 +80,7 @@ func (f *Fake) Calls() []Call {
 	return all
 }
 
-// Invoke plays the fga-authorizer function, for tests of its callers. A fault with a status or a reset ends it with
+// Invoke stands for the fga-authorizer function, for tests of its callers. A fault with a status or a reset ends it with
 // a function error.
 func (f *Fake) Invoke(ctx context.Context, functionName string, payload []byte) (answer []byte, functionError string, err error) {
 	r, invalid := fga.DecodeRequest(payload)

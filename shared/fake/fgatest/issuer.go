@@ -15,7 +15,7 @@ import (
 // TokenPath is where an [Issuer] is served.
 const TokenPath = "/oauth/token" //nolint:gosec // a path
 
-// Issuer plays the token endpoint of Auth0 FGA: client credentials, the client id and secret in HTTP Basic, in a form
+// Issuer stands for the token endpoint of Auth0 FGA: client credentials, the client id and secret in HTTP Basic, in a form
 // or in JSON, the audience compared to the letter. It refuses a wrong client with 401 access_denied and a wrong
 // audience with 403, as Auth0 does. Its tokens are opaque and end when they say.
 type Issuer struct {

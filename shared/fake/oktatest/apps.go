@@ -42,8 +42,8 @@ func (o *Org) appRoutes(handle handleFunc) {
 	handle("DELETE /api/v1/apps/{app}/groups/{group}", manage, changeApps, (*call).unassignGroup)
 }
 
-// instance finds {app}, or answers the 404.
-func (c *call) instance() *app {
+// pathApp finds {app}, or answers the 404.
+func (c *call) pathApp() *app {
 	a := c.app(c.r.PathValue("app"))
 	if a == nil {
 		c.notFound(c.r.PathValue("app"), "AppInstance")
@@ -66,7 +66,7 @@ func (c *call) listApps() {
 }
 
 func (c *call) getApp() {
-	if a := c.instance(); a != nil {
+	if a := c.pathApp(); a != nil {
 		c.ok(c.appJSON(a))
 	}
 }
@@ -102,7 +102,7 @@ func (c *call) appUserJSON(a *app, u *user) any {
 }
 
 func (c *call) getAppUser() {
-	a := c.instance()
+	a := c.pathApp()
 	if a == nil {
 		return
 	}
@@ -115,7 +115,7 @@ func (c *call) getAppUser() {
 }
 
 func (c *call) assignUser() {
-	a := c.instance()
+	a := c.pathApp()
 	if a == nil {
 		return
 	}
@@ -147,7 +147,7 @@ func (c *call) assignUser() {
 }
 
 func (c *call) unassignUser() {
-	a := c.instance()
+	a := c.pathApp()
 	if a == nil {
 		return
 	}
@@ -172,13 +172,13 @@ func (c *call) appGroupJSON(a *app, g *group) any {
 	}
 }
 
-// grant finds the app and the group of an assignment, or answers the 404.
-func (c *call) grant() (*app, *group) {
-	a := c.instance()
+// pathAssignment finds the app and the group of an assignment, or answers the 404.
+func (c *call) pathAssignment() (*app, *group) {
+	a := c.pathApp()
 	if a == nil {
 		return nil, nil
 	}
-	g := c.named()
+	g := c.pathGroup()
 	if g == nil {
 		return nil, nil
 	}
@@ -186,7 +186,7 @@ func (c *call) grant() (*app, *group) {
 }
 
 func (c *call) getAppGroup() {
-	a, g := c.grant()
+	a, g := c.pathAssignment()
 	if a == nil {
 		return
 	}
@@ -198,7 +198,7 @@ func (c *call) getAppGroup() {
 }
 
 func (c *call) assignGroup() {
-	a, g := c.grant()
+	a, g := c.pathAssignment()
 	if a == nil {
 		return
 	}
@@ -210,7 +210,7 @@ func (c *call) assignGroup() {
 }
 
 func (c *call) unassignGroup() {
-	a, g := c.grant()
+	a, g := c.pathAssignment()
 	if a == nil {
 		return
 	}
@@ -224,7 +224,7 @@ func (c *call) unassignGroup() {
 }
 
 func (c *call) listAppLinks() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}

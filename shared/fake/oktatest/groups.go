@@ -120,8 +120,8 @@ func (o *Org) groupRoutes(handle handleFunc) {
 	handle("DELETE /api/v1/groups/{group}/users/{user}", manage, changeMembers, (*call).removeMember)
 }
 
-// named finds {group}, or answers the 404.
-func (c *call) named() *group {
+// pathGroup finds {group}, or answers the 404.
+func (c *call) pathGroup() *group {
 	g := c.group(c.r.PathValue("group"))
 	if g == nil {
 		c.notFound(c.r.PathValue("group"), "UserGroup")
@@ -154,7 +154,7 @@ func (c *call) listGroups() {
 }
 
 func (c *call) getGroup() {
-	if g := c.named(); g != nil {
+	if g := c.pathGroup(); g != nil {
 		c.ok(c.groupJSON(g))
 	}
 }
@@ -214,7 +214,7 @@ func (c *call) createGroup() {
 }
 
 func (c *call) replaceGroup() {
-	g := c.named()
+	g := c.pathGroup()
 	if g == nil {
 		return
 	}
@@ -235,7 +235,7 @@ func (c *call) replaceGroup() {
 }
 
 func (c *call) deleteGroup() {
-	g := c.named()
+	g := c.pathGroup()
 	if g == nil {
 		return
 	}
@@ -252,18 +252,18 @@ func (c *call) deleteGroup() {
 }
 
 func (c *call) listMembers() {
-	if g := c.named(); g != nil {
+	if g := c.pathGroup(); g != nil {
 		page(c, c.members(g), func(u *user) string { return u.id }, 1000, 1000, func(u *user) any { return c.userJSON(u, false) })
 	}
 }
 
-// pair finds the group and the user of a membership, or answers the 404.
-func (c *call) pair() (*group, *user) {
-	g := c.named()
+// pathMembership finds the group and the user of a membership, or answers the 404.
+func (c *call) pathMembership() (*group, *user) {
+	g := c.pathGroup()
 	if g == nil {
 		return nil, nil
 	}
-	u := c.personByID()
+	u := c.pathUserID()
 	if u == nil {
 		return nil, nil
 	}
@@ -271,7 +271,7 @@ func (c *call) pair() (*group, *user) {
 }
 
 func (c *call) addMember() {
-	g, u := c.pair()
+	g, u := c.pathMembership()
 	if g == nil {
 		return
 	}
@@ -293,7 +293,7 @@ func (c *call) addMember() {
 }
 
 func (c *call) removeMember() {
-	g, u := c.pair()
+	g, u := c.pathMembership()
 	if g == nil {
 		return
 	}

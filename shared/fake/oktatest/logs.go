@@ -79,7 +79,7 @@ var logFilter = grammar{attributes: []string{"actor.id", "target.id"}, operators
 
 const retention = 180 * 24 * time.Hour
 
-// listEvents answers a bounded query, newest first; polling is not played.
+// listEvents answers a bounded query, newest first; polling is not implemented.
 func (c *call) listEvents() {
 	if !c.only("since", "until", "filter", "sortOrder") {
 		return
@@ -89,7 +89,7 @@ func (c *call) listEvents() {
 	until, err2 := time.Parse(time.RFC3339, q.Get("until"))
 	switch {
 	case !q.Has("since") || !q.Has("until") || q.Get("sortOrder") != "DESCENDING":
-		c.notPlayed("a log without since, until and sortOrder=DESCENDING")
+		c.notImplemented("a log without since, until and sortOrder=DESCENDING")
 		return
 	case err1 != nil || err2 != nil:
 		c.invalid("since", "since: The value is not a date")

@@ -91,7 +91,7 @@ func (w *wire) frank(method, path string, body ...string) reply {
 	return w.send(w.MintToken(oktatest.Frank, allScopes, time.Hour), method, "/api/v1"+path, strings.Join(body, ""))
 }
 
-func TestWhoMayAsk(t *testing.T) {
+func TestTokensScopesAndRoles(t *testing.T) {
 	w := start(t, oktatest.Options{Roles: map[string]oktatest.Role{
 		oktatest.Bob: oktatest.HelpDeskAdmin, oktatest.Carol: oktatest.GroupAdmin, oktatest.Dave: oktatest.NoRole,
 	}})
@@ -415,7 +415,7 @@ func TestGroupsByType(t *testing.T) {
 	}
 }
 
-func TestAppsAndTheRest(t *testing.T) {
+func TestAppsFactorsAndSessions(t *testing.T) {
 	w := start(t, oktatest.Options{})
 	figma := "/apps/" + oktatest.Figma
 	for _, c := range []struct {

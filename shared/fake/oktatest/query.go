@@ -214,17 +214,17 @@ func (c *call) query(name string, g grammar) (expr, bool) {
 	return e, err == nil
 }
 
-// only refuses parameters of a list that are not played, beside those of its pages.
+// only refuses parameters of a list that are not implemented, beside those of its pages.
 func (c *call) only(names ...string) bool {
 	for name := range c.r.URL.Query() {
 		if name != "limit" && name != "after" && !slices.Contains(names, name) {
-			c.notPlayed("the parameter " + name)
+			c.notImplemented("the parameter " + name)
 			return false
 		}
 	}
 	return true
 }
 
-func (c *call) notPlayed(what string) {
-	c.fail(http.StatusNotImplemented, "E0000060", "Unsupported operation: oktatest does not play "+what)
+func (c *call) notImplemented(what string) {
+	c.fail(http.StatusNotImplemented, "E0000060", "Unsupported operation: oktatest does not implement "+what)
 }

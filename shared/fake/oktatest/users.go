@@ -90,9 +90,9 @@ func (o *Org) user(id string) *user {
 	return o.users[i]
 }
 
-// person finds who {user} in a path is: an id, a login, an unambiguous short
+// pathUser finds who {user} in a path is: an id, a login, an unambiguous short
 // login, or me. It answers the 404 itself.
-func (c *call) person() *user {
+func (c *call) pathUser() *user {
 	name := c.r.PathValue("user")
 	if name == "me" {
 		return c.actor
@@ -116,8 +116,8 @@ func (c *call) person() *user {
 	return nil
 }
 
-// personByID is person for the paths that are documented with an id only.
-func (c *call) personByID() *user {
+// pathUserID is pathUser for the paths that are documented with an id only.
+func (c *call) pathUserID() *user {
 	u := c.user(c.r.PathValue("user"))
 	if u == nil {
 		c.notFound(c.r.PathValue("user"), "User")
@@ -292,7 +292,7 @@ func (c *call) listUsers() {
 }
 
 func (c *call) getUser() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -301,7 +301,7 @@ func (c *call) getUser() {
 }
 
 func (c *call) listUserGroups() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -323,7 +323,7 @@ func (c *call) factorJSON(u *user, f factor) map[string]any {
 }
 
 func (c *call) listFactors() {
-	u := c.personByID()
+	u := c.pathUserID()
 	if u == nil {
 		return
 	}
@@ -335,7 +335,7 @@ func (c *call) listFactors() {
 }
 
 func (c *call) clearSessions() {
-	u := c.personByID()
+	u := c.pathUserID()
 	if u == nil {
 		return
 	}
@@ -382,7 +382,7 @@ func (c *call) invite(u *user, sendEmail bool) {
 }
 
 func (c *call) activate() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -405,7 +405,7 @@ func (c *call) activate() {
 }
 
 func (c *call) reactivate() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -428,7 +428,7 @@ func (c *call) deprovision(u *user) {
 }
 
 func (c *call) deactivate() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -441,7 +441,7 @@ func (c *call) deactivate() {
 }
 
 func (c *call) suspend() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -456,7 +456,7 @@ func (c *call) suspend() {
 }
 
 func (c *call) unsuspend() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -470,7 +470,7 @@ func (c *call) unsuspend() {
 }
 
 func (c *call) unlock() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -484,7 +484,7 @@ func (c *call) unlock() {
 }
 
 func (c *call) resetPassword() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -515,7 +515,7 @@ func (c *call) resetPassword() {
 }
 
 func (c *call) expirePassword() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
@@ -529,7 +529,7 @@ func (c *call) expirePassword() {
 }
 
 func (c *call) resetFactors() {
-	u := c.person()
+	u := c.pathUser()
 	if u == nil {
 		return
 	}
