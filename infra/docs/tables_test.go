@@ -185,7 +185,7 @@ func environment(*testing.T) string {
 			if e.Optional {
 				optional = ", optional"
 			}
-			fmt.Fprintf(&b, "| `%s`%s | %s%s |\n", e.Key, only(e.Only), e.Source, optional)
+			fmt.Fprintf(&b, "| `%s`%s | %s%s |\n", e.Key, only(e.Only), e.Value, optional)
 		}
 		b.WriteString("\nIts role may, besides writing its own log and traces:\n\n")
 		for _, a := range fn.Access {

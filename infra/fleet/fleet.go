@@ -12,51 +12,10 @@ const (
 	ApprovalWorker = "approval-worker"
 )
 
-// Source says where the value of an environment key comes from.
-type Source string
-
-// The sources. The stack resolves each to a CloudFormation value, the laptop to an address of its own.
-const (
-	SessionTable     Source = "session table name"
-	AuditTable       Source = "audit table name"
-	IssuerURL        Source = "Auth0 issuer URL"
-	Auth0Client      Source = "Auth0 client id"
-	Auth0Secret      Source = "Auth0 client secret ARN" //nolint:gosec // the words for it, not the thing
-	Auth0Connection  Source = "Auth0 connection name"
-	OktaOrg          Source = "Okta org URL"
-	AuthorizerName   Source = "name of fga-authorizer"
-	OktaGroupsName   Source = "name of okta-groups"
-	CIBAName         Source = "name of ciba"
-	FGAURL           Source = "FGA API URL"
-	FGAStore         Source = "FGA store id"
-	FGAModel         Source = "FGA model id"
-	FGATokenIssuer   Source = "FGA token issuer URL" //nolint:gosec // the words for it, not the thing
-	FGAAudience      Source = "FGA audience"
-	FGAClient        Source = "FGA client id"
-	FGASecret        Source = "FGA client secret ARN" //nolint:gosec // the words for it, not the thing
-	FGAUserClaim     Source = "claim that names the FGA user"
-	TokenKey         Source = "token key secret ARN"
-	ApprovalKey      Source = "approval key secret ARN"
-	AuditKey         Source = "audit key secret ARN"
-	ApprovalQueue    Source = "approval queue URL"
-	AgentRuntime     Source = "agent runtime"
-	AgentID          Source = "Bedrock agent id"
-	AgentAlias       Source = "Bedrock agent alias id"
-	Harness          Source = "harness ARN"
-	BaseURL          Source = "base URL of the app"
-	BaseURLParameter Source = "name of the parameter that holds the base URL"
-	ConsoleLinking   Source = "whether console sessions may be linked"
-	HeapGrowth       Source = "percent by which the heap grows between two garbage collections"
-
-	ApprovalsAPI        Source = "identifier of the API for rich authorization requests"
-	ApprovalsMessage    Source = "how a push is written: `sentence` or `token`"
-	ApprovalsDetailType Source = "type of their authorization details"
-)
-
-// Env is one environment key and its source.
+// Env is one environment key. What its value is, the stack resolves to a CloudFormation value and the laptop to one of its own.
 type Env struct {
-	Key    string
-	Source Source
+	Key   string
+	Value string // the value in words, for the documents
 	// Only names the agent runtime ("classic" or "harness") that needs the key; "" for both.
 	Only string
 	// Optional keys may be left out.
@@ -140,26 +99,26 @@ type Fleet struct {
 	Signals   []Signal
 }
 
-// GCPercent is the value of [HeapGrowth]. At Go's own 100 the first collection falls into the start of a process, where the
+// GCPercent is the value of GOGC. At Go's own 100 the first collection falls into the start of a process, where the
 // AWS clients build their tables, and costs a third of it. ADR 13 has the figures.
 const GCPercent = "200"
 
 var (
-	process  = []Env{{Key: "GOGC", Source: HeapGrowth, Optional: true}} // Go's runtime reads it
+	process  = []Env{{Key: "GOGC", Value: "percent by which the heap grows between two garbage collections", Optional: true}} // Go's runtime reads it
 	identity = []Env{
-		{Key: "SESSION_TABLE_NAME", Source: SessionTable},
-		{Key: "AUDIT_TABLE_NAME", Source: AuditTable},
-		{Key: "AUTH0_ISSUER_URL", Source: IssuerURL},
-		{Key: "AUTH0_CLIENT_ID", Source: Auth0Client},
-		{Key: "AUTH0_CLIENT_SECRET_ARN", Source: Auth0Secret},
-		{Key: "AUTH0_CONNECTION_NAME", Source: Auth0Connection},
-		{Key: "TOKEN_KEY_SECRET_ARN", Source: TokenKey},
-		{Key: "AUDIT_KEY_SECRET_ARN", Source: AuditKey},
-		{Key: "OKTA_ORG_URL", Source: OktaOrg},
+		{Key: "SESSION_TABLE_NAME", Value: "session table name"},
+		{Key: "AUDIT_TABLE_NAME", Value: "audit table name"},
+		{Key: "AUTH0_ISSUER_URL", Value: "Auth0 issuer URL"},
+		{Key: "AUTH0_CLIENT_ID", Value: "Auth0 client id"},
+		{Key: "AUTH0_CLIENT_SECRET_ARN", Value: "Auth0 client secret ARN"},
+		{Key: "AUTH0_CONNECTION_NAME", Value: "Auth0 connection name"},
+		{Key: "TOKEN_KEY_SECRET_ARN", Value: "token key secret ARN"},
+		{Key: "AUDIT_KEY_SECRET_ARN", Value: "audit key secret ARN"},
+		{Key: "OKTA_ORG_URL", Value: "Okta org URL"},
 	}
 	acting = []Env{
-		{Key: "FGA_AUTHORIZER_FUNCTION_NAME", Source: AuthorizerName},
-		{Key: "FGA_USER_CLAIM", Source: FGAUserClaim},
+		{Key: "FGA_AUTHORIZER_FUNCTION_NAME", Value: "name of fga-authorizer"},
+		{Key: "FGA_USER_CLAIM", Value: "claim that names the FGA user"},
 	}
 	secrets = []Access{
 		{Resource: ResourceAuth0Secret, Actions: []string{"secretsmanager:GetSecretValue"}},
@@ -175,11 +134,11 @@ var (
 
 // phone is for the functions that ask it, and alone say what was approved.
 var phone = []Env{
-	{Key: "APPROVAL_KEY_SECRET_ARN", Source: ApprovalKey},
-	{Key: "APPROVAL_QUEUE_URL", Source: ApprovalQueue},
-	{Key: "APPROVALS_MESSAGE", Source: ApprovalsMessage, Optional: true},
-	{Key: "APPROVALS_API", Source: ApprovalsAPI, Optional: true},
-	{Key: "APPROVALS_DETAIL_TYPE", Source: ApprovalsDetailType, Optional: true},
+	{Key: "APPROVAL_KEY_SECRET_ARN", Value: "approval key secret ARN"},
+	{Key: "APPROVAL_QUEUE_URL", Value: "approval queue URL"},
+	{Key: "APPROVALS_MESSAGE", Value: "how a push is written: `sentence` or `token`", Optional: true},
+	{Key: "APPROVALS_API", Value: "identifier of the API for rich authorization requests", Optional: true},
+	{Key: "APPROVALS_DETAIL_TYPE", Value: "type of their authorization details", Optional: true},
 }
 
 func env(parts ...[]Env) (all []Env) {
@@ -224,7 +183,7 @@ func Steward() Fleet {
 			{
 				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(process, identity, acting, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Env: env(process, identity, acting, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: groupsUpdates},
@@ -234,7 +193,7 @@ func Steward() Fleet {
 			{
 				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(process, identity, acting, phone, []Env{{Key: "APP_BASE_URL", Source: BaseURL, Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true}, {Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true}}),
+				Env: env(process, identity, acting, phone, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newApproval},
@@ -248,13 +207,13 @@ func Steward() Fleet {
 				Name: FGAAuthorizer, Description: "May this user do this to that? Asks OpenFGA / Auth0 FGA.",
 				MemoryMB: 256, Timeout: 8 * time.Second,
 				Env: []Env{
-					{Key: "FGA_API_URL", Source: FGAURL},
-					{Key: "FGA_STORE_ID", Source: FGAStore},
-					{Key: "FGA_MODEL_ID", Source: FGAModel},
-					{Key: "FGA_TOKEN_ISSUER_URL", Source: FGATokenIssuer},
-					{Key: "FGA_AUDIENCE", Source: FGAAudience},
-					{Key: "FGA_CLIENT_ID", Source: FGAClient},
-					{Key: "FGA_CLIENT_SECRET_ARN", Source: FGASecret},
+					{Key: "FGA_API_URL", Value: "FGA API URL"},
+					{Key: "FGA_STORE_ID", Value: "FGA store id"},
+					{Key: "FGA_MODEL_ID", Value: "FGA model id"},
+					{Key: "FGA_TOKEN_ISSUER_URL", Value: "FGA token issuer URL"},
+					{Key: "FGA_AUDIENCE", Value: "FGA audience"},
+					{Key: "FGA_CLIENT_ID", Value: "FGA client id"},
+					{Key: "FGA_CLIENT_SECRET_ARN", Value: "FGA client secret ARN"},
 				},
 				Access: []Access{{Resource: ResourceFGASecret, Actions: []string{"secretsmanager:GetSecretValue"}}},
 			},
@@ -262,15 +221,15 @@ func Steward() Fleet {
 				Name: Chat, Description: "The web app: sign in, chat, approvals, activity.",
 				MemoryMB: 512, Timeout: 120 * time.Second, Web: true,
 				Env: env(process, identity, []Env{
-					{Key: "AGENT_RUNTIME", Source: AgentRuntime},
-					{Key: "BEDROCK_AGENT_ID", Source: AgentID, Only: "classic"},
-					{Key: "BEDROCK_AGENT_ALIAS_ID", Source: AgentAlias, Only: "classic"},
-					{Key: "HARNESS_ARN", Source: Harness, Only: "harness"},
-					{Key: "OKTA_GROUPS_FUNCTION_NAME", Source: OktaGroupsName, Only: "harness"},
-					{Key: "CIBA_FUNCTION_NAME", Source: CIBAName, Only: "harness"},
-					{Key: "APP_BASE_URL", Source: BaseURL, Optional: true},
-					{Key: "APP_BASE_URL_PARAMETER", Source: BaseURLParameter, Optional: true},
-					{Key: "CONSOLE_LINKING", Source: ConsoleLinking, Optional: true},
+					{Key: "AGENT_RUNTIME", Value: "agent runtime"},
+					{Key: "BEDROCK_AGENT_ID", Value: "Bedrock agent id", Only: "classic"},
+					{Key: "BEDROCK_AGENT_ALIAS_ID", Value: "Bedrock agent alias id", Only: "classic"},
+					{Key: "HARNESS_ARN", Value: "harness ARN", Only: "harness"},
+					{Key: "OKTA_GROUPS_FUNCTION_NAME", Value: "name of okta-groups", Only: "harness"},
+					{Key: "CIBA_FUNCTION_NAME", Value: "name of ciba", Only: "harness"},
+					{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true},
+					{Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true},
+					{Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true},
 				}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},

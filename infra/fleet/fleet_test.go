@@ -85,7 +85,7 @@ func TestFleetIsConsistent(t *testing.T) {
 		names[fn.Name] = true
 		keys := map[string]bool{}
 		for _, e := range fn.Env {
-			if keys[e.Key] || e.Source == "" || e.Only != "" && e.Only != "classic" && e.Only != "harness" {
+			if keys[e.Key] || e.Value == "" || e.Only != "" && e.Only != "classic" && e.Only != "harness" {
 				t.Errorf("%s: %+v", fn.Name, e)
 			}
 			keys[e.Key] = true

@@ -97,97 +97,64 @@ func (b *builder) web(fn fleet.Function) {
 func (b *builder) environment(fn fleet.Function) *map[string]*string {
 	variables := map[string]*string{}
 	for _, e := range fn.Keys(string(b.Agent)) {
-		if v := b.value(e.Source); v != nil {
+		if v := b.value(e.Key); v != nil {
 			variables[e.Key] = v
 		}
 	}
 	return &variables
 }
 
-// value resolves a source; nil where the deployment has none and the key is left out.
-func (b *builder) value(s fleet.Source) *string {
-	switch s {
-	case fleet.SessionTable:
-		return ref(sessionTable)
-	case fleet.AuditTable:
-		return ref(auditTable)
-	case fleet.IssuerURL:
-		return text(b.Auth0Issuer.String())
-	case fleet.Auth0Client:
-		return text(b.Auth0ClientID)
-	case fleet.Auth0Secret:
-		return ref(auth0Secret)
-	case fleet.Auth0Connection:
-		return text(b.Auth0Connection)
-	case fleet.OktaOrg:
-		return text(b.OktaOrg.String())
-	case fleet.AuthorizerName:
-		return ref(functionID(fleet.FGAAuthorizer))
-	case fleet.OktaGroupsName:
-		return ref(functionID(fleet.OktaGroups))
-	case fleet.CIBAName:
-		return ref(functionID(fleet.CIBA))
-	case fleet.FGAURL:
-		return text(b.FGA.String())
-	case fleet.FGAStore:
-		return text(b.FGAStore)
-	case fleet.FGAModel:
-		return text(b.FGAModel)
-	case fleet.FGATokenIssuer:
-		return text(b.FGAIssuer.String())
-	case fleet.FGAAudience:
-		return text(b.FGAAudience)
-	case fleet.FGAClient:
-		return text(b.FGAClientID)
-	case fleet.FGASecret:
-		return ref(fgaSecret)
-	case fleet.FGAUserClaim:
-		return text(b.FGAUserClaim)
-	case fleet.TokenKey:
-		return ref(tokenKey)
-	case fleet.ApprovalKey:
-		return ref(approvalKey)
-	case fleet.AuditKey:
-		return ref(auditKey)
-	case fleet.ApprovalQueue:
-		return ref(queue)
-	case fleet.AgentRuntime:
-		return text(string(b.Agent))
-	case fleet.AgentID:
-		return ref(agent)
-	case fleet.AgentAlias:
-		return att(agentAlias, "AgentAliasId")
-	case fleet.Harness:
-		return att(harness, "Arn")
-	case fleet.BaseURL:
-		if b.BaseURL != nil {
-			return b.baseURL()
-		}
-		return nil
-	case fleet.BaseURLParameter:
-		if b.BaseURL == nil {
-			return text(b.baseURLParameter())
-		}
-		return nil
-	case fleet.HeapGrowth:
-		return text(fleet.GCPercent)
-	case fleet.ConsoleLinking:
-		if b.ConsoleLinking {
-			return text("on")
-		}
-		return nil
-	case fleet.ApprovalsAPI:
-		if b.ApprovalsAPI != "" {
-			return text(b.ApprovalsAPI)
-		}
-		return nil
-	case fleet.ApprovalsMessage:
-		return text(b.ApprovalsMessage)
-	case fleet.ApprovalsDetailType:
-		if b.ApprovalsDetailType != "" {
-			return text(b.ApprovalsDetailType)
-		}
-		return nil
+// value resolves a key of the environment; nil where the deployment has no value and the key is left out.
+func (b *builder) value(key string) *string {
+	values := map[string]*string{
+		"SESSION_TABLE_NAME":           ref(sessionTable),
+		"AUDIT_TABLE_NAME":             ref(auditTable),
+		"AUTH0_ISSUER_URL":             text(b.Auth0Issuer.String()),
+		"AUTH0_CLIENT_ID":              text(b.Auth0ClientID),
+		"AUTH0_CLIENT_SECRET_ARN":      ref(auth0Secret),
+		"AUTH0_CONNECTION_NAME":        text(b.Auth0Connection),
+		"OKTA_ORG_URL":                 text(b.OktaOrg.String()),
+		"FGA_AUTHORIZER_FUNCTION_NAME": ref(functionID(fleet.FGAAuthorizer)),
+		"OKTA_GROUPS_FUNCTION_NAME":    ref(functionID(fleet.OktaGroups)),
+		"CIBA_FUNCTION_NAME":           ref(functionID(fleet.CIBA)),
+		"FGA_API_URL":                  text(b.FGA.String()),
+		"FGA_STORE_ID":                 text(b.FGAStore),
+		"FGA_MODEL_ID":                 text(b.FGAModel),
+		"FGA_TOKEN_ISSUER_URL":         text(b.FGAIssuer.String()),
+		"FGA_AUDIENCE":                 text(b.FGAAudience),
+		"FGA_CLIENT_ID":                text(b.FGAClientID),
+		"FGA_CLIENT_SECRET_ARN":        ref(fgaSecret),
+		"FGA_USER_CLAIM":               text(b.FGAUserClaim),
+		"TOKEN_KEY_SECRET_ARN":         ref(tokenKey),
+		"APPROVAL_KEY_SECRET_ARN":      ref(approvalKey),
+		"AUDIT_KEY_SECRET_ARN":         ref(auditKey),
+		"APPROVAL_QUEUE_URL":           ref(queue),
+		"APPROVALS_MESSAGE":            text(b.ApprovalsMessage),
+		"AGENT_RUNTIME":                text(string(b.Agent)),
+		"BEDROCK_AGENT_ID":             ref(agent),
+		"BEDROCK_AGENT_ALIAS_ID":       att(agentAlias, "AgentAliasId"),
+		"HARNESS_ARN":                  att(harness, "Arn"),
+		"GOGC":                         text(fleet.GCPercent),
+		"APP_BASE_URL":                 nil,
+		"APP_BASE_URL_PARAMETER":       nil,
+		"CONSOLE_LINKING":              nil,
+		"APPROVALS_API":                nil,
+		"APPROVALS_DETAIL_TYPE":        nil,
 	}
-	panic("stack: no such source: " + string(s)) // the fleet named what the stack does not know
+	if b.BaseURL != nil {
+		values["APP_BASE_URL"] = b.baseURL()
+	} else {
+		values["APP_BASE_URL_PARAMETER"] = text(b.baseURLParameter())
+	}
+	if b.ConsoleLinking {
+		values["CONSOLE_LINKING"] = text("on")
+	}
+	if b.ApprovalsAPI != "" {
+		values["APPROVALS_API"], values["APPROVALS_DETAIL_TYPE"] = text(b.ApprovalsAPI), text(b.ApprovalsDetailType)
+	}
+	v, ok := values[key]
+	if !ok {
+		panic("stack: no value for " + key) // the fleet named what the stack does not know
+	}
+	return v
 }

@@ -74,39 +74,27 @@ func encryptedOnly(action string, resource *string) statement {
 
 // arn is where a resource of the fleet is found in this stack.
 func (b *builder) arn(r fleet.Resource) *string {
-	switch r {
-	case fleet.ResourceSessions:
-		return att(sessionTable, "Arn")
-	case fleet.ResourceSessionsIndex:
-		return sub("${" + sessionTable + ".Arn}/index/" + dynamo.OwnerIndex)
-	case fleet.ResourceAudit:
-		return att(auditTable, "Arn")
-	case fleet.ResourceAuth0Secret:
-		return ref(auth0Secret)
-	case fleet.ResourceFGASecret:
-		return ref(fgaSecret)
-	case fleet.ResourceTokenKey:
-		return ref(tokenKey)
-	case fleet.ResourceApprovalKey:
-		return ref(approvalKey)
-	case fleet.ResourceAuditKey:
-		return ref(auditKey)
-	case fleet.ResourceQueue:
-		return att(queue, "Arn")
-	case fleet.ResourceAuthorizer:
-		return functionARN(fleet.FGAAuthorizer)
-	case fleet.ResourceOktaGroups:
-		return functionARN(fleet.OktaGroups)
-	case fleet.ResourceCIBA:
-		return functionARN(fleet.CIBA)
-	case fleet.ResourceAgentAlias:
-		return att(agentAlias, "AgentAliasArn")
-	case fleet.ResourceHarness:
-		return att(harness, "Arn")
-	case fleet.ResourceBaseURL:
-		return sub("arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter" + b.baseURLParameter())
+	arn, ok := map[fleet.Resource]*string{
+		fleet.ResourceSessions:      att(sessionTable, "Arn"),
+		fleet.ResourceSessionsIndex: sub("${" + sessionTable + ".Arn}/index/" + dynamo.OwnerIndex),
+		fleet.ResourceAudit:         att(auditTable, "Arn"),
+		fleet.ResourceAuth0Secret:   ref(auth0Secret),
+		fleet.ResourceFGASecret:     ref(fgaSecret),
+		fleet.ResourceTokenKey:      ref(tokenKey),
+		fleet.ResourceApprovalKey:   ref(approvalKey),
+		fleet.ResourceAuditKey:      ref(auditKey),
+		fleet.ResourceQueue:         att(queue, "Arn"),
+		fleet.ResourceAuthorizer:    functionARN(fleet.FGAAuthorizer),
+		fleet.ResourceOktaGroups:    functionARN(fleet.OktaGroups),
+		fleet.ResourceCIBA:          functionARN(fleet.CIBA),
+		fleet.ResourceAgentAlias:    att(agentAlias, "AgentAliasArn"),
+		fleet.ResourceHarness:       att(harness, "Arn"),
+		fleet.ResourceBaseURL:       sub("arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter" + b.baseURLParameter()),
+	}[r]
+	if !ok {
+		panic("stack: no such resource: " + string(r)) // the fleet named what the stack does not make
 	}
-	panic("stack: no such resource: " + string(r)) // the fleet named what the stack does not make
+	return arn
 }
 
 // grants are the statements of a function's role: what the fleet lets it do, the key beneath that, its own log, traces.

@@ -356,7 +356,7 @@ func changeFleet(f *fleet.Fleet) {
 	fn := &f.Functions[0]
 	fn.Timeout += time.Second
 	fn.MemoryMB *= 2
-	fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "CIBA_FUNCTION_NAME", Source: fleet.CIBAName})
+	fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "CIBA_FUNCTION_NAME"})
 	fn.Access = append(slices.Clone(fn.Access), fleet.Access{Resource: fleet.ResourceCIBA, Actions: []string{"lambda:InvokeFunction"}})
 	f.Queue.VisibilityTimeout += time.Minute
 }
@@ -392,10 +392,10 @@ func environment(t *testing.T, s settings.Settings, fn fleet.Function, p map[str
 	var want []string
 	for _, e := range fn.Keys(string(s.Agent)) {
 		switch {
-		case e.Source == fleet.BaseURL && s.BaseURL == nil,
-			e.Source == fleet.BaseURLParameter && s.BaseURL != nil,
-			e.Source == fleet.ConsoleLinking && !s.ConsoleLinking,
-			(e.Source == fleet.ApprovalsAPI || e.Source == fleet.ApprovalsDetailType) && s.ApprovalsAPI == "":
+		case e.Key == "APP_BASE_URL" && s.BaseURL == nil,
+			e.Key == "APP_BASE_URL_PARAMETER" && s.BaseURL != nil,
+			e.Key == "CONSOLE_LINKING" && !s.ConsoleLinking,
+			(e.Key == "APPROVALS_API" || e.Key == "APPROVALS_DETAIL_TYPE") && s.ApprovalsAPI == "":
 			if !e.Optional {
 				t.Errorf("%s may be missing, so it must be optional", e.Key)
 			}

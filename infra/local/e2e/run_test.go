@@ -51,19 +51,19 @@ func TestFleetDrivesTheRun(t *testing.T) {
 	})
 	t.Run("environment", func(t *testing.T) {
 		f := start(t, run.Options{Fleet: with(func(fn *fleet.Function) {
-			fn.Env = slices.DeleteFunc(slices.Clone(fn.Env), func(e fleet.Env) bool { return e.Source == fleet.OktaOrg })
+			fn.Env = slices.DeleteFunc(slices.Clone(fn.Env), func(e fleet.Env) bool { return e.Key == "OKTA_ORG_URL" })
 		})})
 		_, _ = signIn(t, f, "alice@example.com").Say(t.Context(), "What are my Okta groups?")
 		if text := f.Lambda.Logs().String(); !strings.Contains(text, "OKTA_ORG_URL") {
 			t.Errorf("the function did not miss OKTA_ORG_URL; it text:\n%s", text)
 		}
 	})
-	t.Run("unknown source", func(t *testing.T) {
+	t.Run("unknown key", func(t *testing.T) {
 		changed := with(func(fn *fleet.Function) {
-			fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "MORE", Source: "something new"})
+			fn.Env = append(slices.Clone(fn.Env), fleet.Env{Key: "SOMETHING_NEW"})
 		})
-		if _, err := run.Start(t.Context(), run.Options{Fleet: changed, Bin: bin}); err == nil || !strings.Contains(err.Error(), "something new") {
-			t.Errorf("got %v, want to hear which source is unknown", err)
+		if _, err := run.Start(t.Context(), run.Options{Fleet: changed, Bin: bin}); err == nil || !strings.Contains(err.Error(), "SOMETHING_NEW") {
+			t.Errorf("got %v, want to hear which key is unknown", err)
 		}
 	})
 }

@@ -41,45 +41,45 @@ const (
 	account = "000000000000"
 )
 
-// values are what each source of the fleet is on this computer. A source that is missing is not there, such as the parameter
-// that holds a base URL nobody knows before a deployment.
-func (f *Fleet) values() map[fleet.Source]string {
-	v := map[fleet.Source]string{
-		fleet.SessionTable:     SessionTable,
-		fleet.AuditTable:       auditTable,
-		fleet.IssuerURL:        f.Auth0URL + "/",
-		fleet.Auth0Client:      auth0Client,
-		fleet.Auth0Secret:      f.AWS.SecretARN(auth0Secret),
-		fleet.Auth0Connection:  connection,
-		fleet.OktaOrg:          f.OktaURL,
-		fleet.AuthorizerName:   fleet.FGAAuthorizer,
-		fleet.OktaGroupsName:   fleet.OktaGroups,
-		fleet.CIBAName:         fleet.CIBA,
-		fleet.FGAURL:           f.FGAURL,
-		fleet.FGAStore:         f.OpenFGA.StoreID,
-		fleet.FGAModel:         f.OpenFGA.ModelID,
-		fleet.FGATokenIssuer:   f.FGAURL,
-		fleet.FGAAudience:      f.FGAURL + "/",
-		fleet.FGAClient:        fgaClient,
-		fleet.FGASecret:        f.AWS.SecretARN(fgaSecret),
-		fleet.FGAUserClaim:     f.opts.FGAUserClaim,
-		fleet.ApprovalsMessage: string(ciba.StyleSentence),
-		fleet.TokenKey:         f.AWS.SecretARN(tokenKey),
-		fleet.ApprovalKey:      f.AWS.SecretARN(approvalKey),
-		fleet.AuditKey:         f.AWS.SecretARN(auditKey),
-		fleet.ApprovalQueue:    f.AWS.QueueURL(f.AWSURL, queueName),
-		fleet.AgentRuntime:     f.opts.AgentRuntime,
-		fleet.AgentID:          agentID,
-		fleet.AgentAlias:       agentAlias,
-		fleet.Harness:          harnessARN,
-		fleet.BaseURL:          f.ChatURL,
-		fleet.HeapGrowth:       fleet.GCPercent,
+// values are those of the environment on this computer, by key. A key that is missing has none, such as that of the parameter that
+// holds a base URL nobody knows before a deployment.
+func (f *Fleet) values() map[string]string {
+	v := map[string]string{
+		"SESSION_TABLE_NAME":           SessionTable,
+		"AUDIT_TABLE_NAME":             auditTable,
+		"AUTH0_ISSUER_URL":             f.Auth0URL + "/",
+		"AUTH0_CLIENT_ID":              auth0Client,
+		"AUTH0_CLIENT_SECRET_ARN":      f.AWS.SecretARN(auth0Secret),
+		"AUTH0_CONNECTION_NAME":        connection,
+		"OKTA_ORG_URL":                 f.OktaURL,
+		"FGA_AUTHORIZER_FUNCTION_NAME": fleet.FGAAuthorizer,
+		"OKTA_GROUPS_FUNCTION_NAME":    fleet.OktaGroups,
+		"CIBA_FUNCTION_NAME":           fleet.CIBA,
+		"FGA_API_URL":                  f.FGAURL,
+		"FGA_STORE_ID":                 f.OpenFGA.StoreID,
+		"FGA_MODEL_ID":                 f.OpenFGA.ModelID,
+		"FGA_TOKEN_ISSUER_URL":         f.FGAURL,
+		"FGA_AUDIENCE":                 f.FGAURL + "/",
+		"FGA_CLIENT_ID":                fgaClient,
+		"FGA_CLIENT_SECRET_ARN":        f.AWS.SecretARN(fgaSecret),
+		"FGA_USER_CLAIM":               f.opts.FGAUserClaim,
+		"APPROVALS_MESSAGE":            string(ciba.StyleSentence),
+		"TOKEN_KEY_SECRET_ARN":         f.AWS.SecretARN(tokenKey),
+		"APPROVAL_KEY_SECRET_ARN":      f.AWS.SecretARN(approvalKey),
+		"AUDIT_KEY_SECRET_ARN":         f.AWS.SecretARN(auditKey),
+		"APPROVAL_QUEUE_URL":           f.AWS.QueueURL(f.AWSURL, queueName),
+		"AGENT_RUNTIME":                f.opts.AgentRuntime,
+		"BEDROCK_AGENT_ID":             agentID,
+		"BEDROCK_AGENT_ALIAS_ID":       agentAlias,
+		"HARNESS_ARN":                  harnessARN,
+		"APP_BASE_URL":                 f.ChatURL,
+		"GOGC":                         fleet.GCPercent,
 	}
 	if f.opts.ConsoleLinking {
-		v[fleet.ConsoleLinking] = "on"
+		v["CONSOLE_LINKING"] = "on"
 	}
 	if f.opts.RichApprovals {
-		v[fleet.ApprovalsAPI], v[fleet.ApprovalsDetailType] = approvalsAPI, detailType
+		v["APPROVALS_API"], v["APPROVALS_DETAIL_TYPE"] = approvalsAPI, detailType
 	}
 	return v
 }
@@ -88,12 +88,12 @@ func (f *Fleet) values() map[fleet.Source]string {
 func (f *Fleet) environment(fn fleet.Function) (map[string]string, error) {
 	values, env := f.values(), map[string]string{}
 	for _, e := range fn.Keys(f.opts.AgentRuntime) {
-		value, ok := values[e.Source]
+		value, ok := values[e.Key]
 		switch {
 		case ok:
 			env[e.Key] = value
 		case !e.Optional:
-			return nil, fmt.Errorf("%s of %s: the laptop run has no %s", e.Key, fn.Name, e.Source)
+			return nil, fmt.Errorf("%s of %s: the laptop run has no value", e.Key, fn.Name)
 		}
 	}
 	return env, nil
