@@ -9,7 +9,7 @@ import (
 
 // There is no default key. Where none is named the function does not start, and under one that is no key no phone rings:
 // the fault is ours, and says so.
-func TestWithoutAKeyNoPhoneRings(t *testing.T) {
+func TestNoPushWithoutAKey(t *testing.T) {
 	for key, says := range pipelinetest.BadKeys {
 		t.Run(key, func(t *testing.T) {
 			w := start(t)

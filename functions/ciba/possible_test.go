@@ -24,7 +24,7 @@ var statuses = map[okta.Status]string{
 }
 
 // An operation on an account is asked for exactly where Okta carries it out, in every status.
-func TestAPhoneRingsOnlyForWhatTheStatusAllows(t *testing.T) {
+func TestPushesOnlyForWhatTheStatusAllows(t *testing.T) {
 	do := map[string]func(*okta.Client, context.Context, okta.UserID) (okta.Meta, error){
 		"reset_password": (*okta.Client).ResetPassword, "expire_password": (*okta.Client).ExpirePassword, "unlock": (*okta.Client).Unlock,
 		"suspend": (*okta.Client).Suspend, "unsuspend": (*okta.Client).Unsuspend, "activate": (*okta.Client).Activate, "reactivate": (*okta.Client).Reactivate,
@@ -55,7 +55,7 @@ func TestAPhoneRingsOnlyForWhatTheStatusAllows(t *testing.T) {
 	}
 }
 
-func TestWhatWouldChangeNothingRingsNoPhone(t *testing.T) {
+func TestNoPushForAChangeThatCannotWork(t *testing.T) {
 	for name, tc := range map[string]struct {
 		function string
 		args     []string
@@ -91,13 +91,13 @@ func TestWhatWouldChangeNothingRingsNoPhone(t *testing.T) {
 }
 
 // How things stand is told only to those who may change them.
-func TestHowThingsStandIsNotToldToTheDenied(t *testing.T) {
+func TestTheDeniedLearnNothingOfTheState(t *testing.T) {
 	w := start(t)
 	wants(t, w.ask(w.SignIn("carol"), "change_group_membership", "action", "remove", "user", "dave", "group", "Finance"), "denied", denied)
 }
 
 // The search behind a name lags: a refusal rests on the account as it is now.
-func TestALaggingSearchRefusesNothing(t *testing.T) {
+func TestRefusalsRestOnTheAccountItself(t *testing.T) {
 	w := start(t)
 	frank := w.SignIn("frank")
 	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "conflict") // from here on one's own id is known
@@ -112,7 +112,7 @@ func TestALaggingSearchRefusesNothing(t *testing.T) {
 	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "", "Sent to the phone")
 }
 
-func TestANewNameIsSeenAsItIs(t *testing.T) {
+func TestNewNamesHaveNoInvisibleCharacters(t *testing.T) {
 	const invisible = "A name may not hold invisible characters"
 	for name, tc := range map[string]struct {
 		args []string

@@ -23,7 +23,7 @@ func TestRotation(t *testing.T) {
 
 // There is no default key. Where none is named the function does not start, and under one that is no key nothing is
 // exchanged and nothing read: the fault is ours, and says so.
-func TestWithoutAKeyNothingIsRead(t *testing.T) {
+func TestNoReadWithoutAKey(t *testing.T) {
 	for key, says := range pipelinetest.BadKeys {
 		t.Run(key, func(t *testing.T) {
 			w := start(t)

@@ -158,7 +158,7 @@ var (
 	bare  = regexp.MustCompile(`^(?:Test|Fuzz)[A-Z][A-Za-z0-9]+$`)
 )
 
-// cited are the tests a text names: `functions/ciba TestNothingIsPushedInDoubt`.
+// cited are the tests a text names: `functions/ciba TestNoPushWhereACheckFails`.
 func cited(text string) (tests []string) {
 	for _, m := range span.FindAllStringSubmatch(text, -1) {
 		if named.MatchString(m[1]) {

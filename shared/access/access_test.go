@@ -164,7 +164,7 @@ func TestRequirementOfEachCall(t *testing.T) {
 	}
 }
 
-func TestOneOfSeveralMayDoOrNone(t *testing.T) {
+func TestOneCheckOfAGroupMustBeAllowed(t *testing.T) {
 	may := func(relations ...string) func(fga.Check) fga.Decision {
 		return func(c fga.Check) fga.Decision {
 			for _, r := range relations {
@@ -220,7 +220,7 @@ func TestOneOfSeveralMayDoOrNone(t *testing.T) {
 	}
 }
 
-func TestTheRowDecidesWhoItIs(t *testing.T) {
+func TestThePrincipalIsReadFromTheSession(t *testing.T) {
 	e := begin(t)
 	alice, bob := e.signIn("alice", ""), e.signIn("bob", "")
 	for id, want := range map[session.ID]string{alice: "user:alice@example.com", bob: "user:bob@example.com"} {

@@ -485,18 +485,15 @@ func (j *journal) mark() {
 	j.at = j.b.Len()
 }
 
-// kind is that of the first answered fault since the mark; "panic" for a panic.
+// kind is that of the first answered fault since the mark.
 func (j *journal) kind() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for line := range bytes.Lines(j.b.Bytes()[j.at:]) {
 		var l struct{ Msg, Kind string }
 		_ = json.Unmarshal(line, &l)
-		switch l.Msg {
-		case "answered with a fault":
+		if l.Msg == "answered with a fault" {
 			return l.Kind
-		case "panic":
-			return "panic"
 		}
 	}
 	return ""
