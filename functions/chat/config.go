@@ -29,17 +29,17 @@ type settings struct {
 	Runtime    string
 	AgentID    string // classic
 	AgentAlias string
-	HarnessARN string // harness, and the functions its tools are
+	HarnessARN string // harness, as are the names of the functions behind its tools
 	OktaGroups string
 	CIBA       string
 
 	BaseURL          *url.URL // this, or
-	BaseURLParameter string   // the Systems Manager parameter that holds it, known only after the function URL is
+	BaseURLParameter string   // the Systems Manager parameter with the URL, which exists only after the function URL does
 
-	Linking bool // console sessions may be linked; not for production
+	Linking bool // whether console sessions can be linked; not for production
 }
 
-// parseConfig reads the environment and names all its faults.
+// parseConfig reads the environment. The error names every fault.
 func parseConfig(lookup config.Lookup) (settings, error) {
 	r := config.Read(lookup)
 	s := settings{

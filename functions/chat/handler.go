@@ -20,7 +20,7 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// runtime is where the agent runs.
+// runtime returns the client of the agent runtime.
 func runtime(cfg settings, from aws.Config) agent.Runtime {
 	if cfg.Runtime == runtimeClassic {
 		return agent.NewClassic(bedrockagentruntime.NewFromConfig(from), cfg.AgentID, cfg.AgentAlias)
@@ -31,14 +31,14 @@ func runtime(cfg settings, from aws.Config) agent.Runtime {
 	})
 }
 
-// tools runs what a harness asks for: the function of the action group, with the event that Classic would send. The
-// event's session id is the one the turn was started with, whatever the model says.
+// tools runs the tool calls of a harness: it invokes the function of the action group with the event that Classic would send. The session id
+// of the event is that of the turn, not one from the model.
 type tools struct {
 	invoke    func(ctx context.Context, function string, payload []byte) (answer []byte, functionError string, err error)
 	functions map[string]string // action group to function name
 }
 
-// Run is agent.ToolRunner.
+// Run implements agent.ToolRunner.
 func (t tools) Run(ctx context.Context, call actiongroup.Event) (actiongroup.Response, error) {
 	name, ok := t.functions[call.ActionGroup]
 	if !ok {
@@ -62,10 +62,10 @@ func (t tools) Run(ctx context.Context, call actiongroup.Event) (actiongroup.Res
 	return out, nil
 }
 
-// limits counts in the table.
+// limits implements web.Limits with the table.
 type limits struct{ table *dynamo.Limits }
 
-// OfOwner is web.Limits.
+// OfOwner adds one and returns how long the owner has to wait.
 func (l limits) OfOwner(ctx context.Context, owner session.Subject, limit web.Limit, now time.Time) (time.Duration, error) {
 	return l.table.OfOwner(ctx, owner, dynamo.Limit(limit), now)
 }
