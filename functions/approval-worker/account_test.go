@@ -68,6 +68,6 @@ func TestAnApprovalOfTheVersionBeforeIsEnded(t *testing.T) {
 	a := suspend().asked(w)
 	w.Remove(a, "asked_mac", "front")
 	w.Decide("frank", "approve")
-	w.ends(a, approval.Failed, "You asked for this before Steward was updated. Nothing was changed.")
+	w.ends(a, approval.Failed, "You asked for this before Steward was updated. Nothing has changed.")
 	w.nothingHappens()
 }

@@ -262,7 +262,7 @@ func (h *handler) poll(ctx context.Context, j *job) (next, error) {
 	}
 	request, err := sealer.Open(a.AuthReqID, a.SealPurpose()...)
 	if err != nil {
-		return h.stop(a, "Your approval could not be read.", "")
+		return h.stop(a, "I could not read your approval.", "")
 	}
 	answer, err := h.phone.Poll(ctx, request, pipeline.Question(a, h.now()), a.CreatedAt, a.Interval)
 	now := h.now()
@@ -407,7 +407,7 @@ func (h *handler) executing(ctx context.Context, j *job) (next, error) {
 func (h *handler) failed(ctx context.Context, a approval.Approval, op catalogue.Operation, requestID string, err error) (next, error) {
 	say := h.report(ctx, a, okta.Fault(err))
 	if !okta.Unknown(err) {
-		return h.finish(a, approval.Failed, say+" Nothing was changed.", requestID)
+		return h.finish(a, approval.Failed, say+" Nothing has changed.", requestID)
 	}
 	if shows, err := h.okta.Effective(ctx, a); err == nil && shows {
 		return h.finish(a, approval.Done, shownByOkta, requestID)
@@ -429,7 +429,7 @@ func (h *handler) stop(a approval.Approval, why string, permission audit.Permiss
 	if a.Status == approval.Executing {
 		return transition(a.Finish(h.now(), approval.Unknown, approval.Outcome{Result: why + " " + operation.Unknown(a), Permission: permission}))
 	}
-	return transition(a.Fail(h.now(), approval.Outcome{Result: why + " Nothing was changed.", Permission: permission}))
+	return transition(a.Fail(h.now(), approval.Outcome{Result: why + " Nothing has changed.", Permission: permission}))
 }
 
 // postpone looks again after a delay, because err may pass; but not for ever at a change that was begun.

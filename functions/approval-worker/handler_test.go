@@ -245,7 +245,7 @@ func TestAKilledWorkerMakesOneChange(t *testing.T) {
 					where := fmt.Sprintf("killed at call %d (%s), after: %t", n, made[len(made)-1], after)
 					switch {
 					case a.Status == approval.Done && c.shows(w) && (c.times(w) == 1 || c.twice):
-					case a.Status == approval.Unknown && !c.twice && c.times(w) <= 1 && strings.Contains(a.Result, "not known"):
+					case a.Status == approval.Unknown && !c.twice && c.times(w) <= 1 && strings.Contains(a.Result, "do not know"):
 					default:
 						t.Errorf("%s: ended as %s (%s), shows: %t, %d times", where, a.Status, a.Result, c.shows(w), c.times(w))
 					}
@@ -506,14 +506,14 @@ func TestOnlyTheOwnersOwnTokenApproves(t *testing.T) {
 			proof := token(w)
 			a := suspend().asked(w)
 			w.ToAuth0.Fail(pipelinetest.Fault{Match: "/oauth/token", Status: 200, Body: `{"access_token":"at","id_token":"` + proof + `"}`})
-			w.ends(a, approval.Failed, "The approval did not come from you. Nothing was changed.")
+			w.ends(a, approval.Failed, "The approval did not come from you. Nothing has changed.")
 			w.nothingHappens()
 		})
 	}
 }
 
 func TestAChangeMeanwhileIsNoticed(t *testing.T) {
-	const notAllowed = "You are not allowed to do this any more. Nothing was changed."
+	const notAllowed = "You are not allowed to do this any more. Nothing has changed."
 	fgaDown := faults.Fault{Status: 500}
 	for name, tc := range map[string]struct {
 		meanwhile func(*world, approval.Approval)
@@ -528,10 +528,10 @@ func TestAChangeMeanwhileIsNoticed(t *testing.T) {
 		"signed out":             {func(w *world, a approval.Approval) { w.SignOut(a.SessionID) }, approval.Cancelled, "You signed out before I began", true},
 		"permission removed":     {func(w *world, _ approval.Approval) { w.Revoke("frank", "admin", "okta:main") }, approval.Failed, notAllowed, true},
 		"FGA down for good":      {func(w *world, _ approval.Approval) { w.FGA.Fail(fgaDown) }, approval.Failed, "could not do it in time", true},
-		"refresh token revoked":  {func(w *world, a approval.Approval) { w.Auth0.RevokeRefreshTokens(string(a.Owner)) }, approval.Failed, "Your sign-in has ended. Please sign in again. Nothing was changed.", true},
-		"Okta role removed":      {func(w *world, _ approval.Approval) { w.Okta.SetRole(oktatest.Frank, oktatest.NoRole) }, approval.Failed, "your own Okta role does not allow this. Nothing was changed.", false},
+		"refresh token revoked":  {func(w *world, a approval.Approval) { w.Auth0.RevokeRefreshTokens(string(a.Owner)) }, approval.Failed, "Your sign-in has ended. Please sign in again. Nothing has changed.", true},
+		"Okta role removed":      {func(w *world, _ approval.Approval) { w.Okta.SetRole(oktatest.Frank, oktatest.NoRole) }, approval.Failed, "your own Okta role does not allow this. Nothing has changed.", false},
 		"Okta tokens revoked":    {func(w *world, _ approval.Approval) { w.Okta.RevokeTokens(oktatest.Frank) }, approval.Failed, "Okta does not accept your connection any more.", false},
-		"done by somebody":       {func(w *world, _ approval.Approval) { w.Okta.SetStatus(oktatest.Dave, oktatest.Deprovisioned) }, approval.Failed, "Okta refused: the current status does not allow this. Nothing was changed.", false},
+		"done by somebody":       {func(w *world, _ approval.Approval) { w.Okta.SetStatus(oktatest.Dave, oktatest.Deprovisioned) }, approval.Failed, "Okta refused: the current status does not allow this. Nothing has changed.", false},
 		"Okta sends others away": {func(w *world, _ approval.Approval) { w.Okta.Fail(faults.Fault{Match: "POST", Status: 429}) }, approval.Failed, "too many requests", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -619,7 +619,7 @@ func TestALostAnswerOfOktaIsNotASuccess(t *testing.T) {
 	}{
 		"suspend, done":         {suspend(), once(afterwards), approval.Done, "Okta shows that it took effect.", 1},
 		"suspend, not done":     {suspend(), once(before), approval.Done, "Okta confirmed the change.", 1},
-		"suspend, never":        {suspend(), before, approval.Unknown, "whether it took effect is not known", 0},
+		"suspend, never":        {suspend(), before, approval.Unknown, "I do not know whether it took effect", 0},
 		"reset, done":           {reset, once(afterwards), approval.Done, "Okta shows that it took effect.", 1},
 		"reset, not done":       {reset, once(before), approval.Unknown, "See whether dave@example.com got an e-mail", 0},
 		"activate, done":        {activate, once(afterwards), approval.Done, "Okta shows that it took effect.", 1},

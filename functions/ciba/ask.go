@@ -98,13 +98,13 @@ func (h *approver) Ask(ctx context.Context, p access.Principal, in operation.Inp
 		return "", err
 	}
 	if !fresh {
-		return fmt.Sprintf("%s is already waiting for approval on the phone, code %s. Nothing new was sent.", a.Summary, a.Code), nil
+		return fmt.Sprintf("%s already waits for your approval, code %s. I sent nothing new to your phone.", a.Summary, a.Code), nil
 	}
 	if err := h.send(ctx, a); err != nil {
 		return "", h.abandon(ctx, a, err)
 	}
 	h.log.InfoContext(ctx, "approval asked", "approval_id", a.ID, "operation", a.Operation, "target", a.Target.ID)
-	return fmt.Sprintf("Sent to the phone for approval, code %s: %s. It is carried out by itself once approved, within %d minutes; it has not been done yet. The outcome shows in the chat.",
+	return fmt.Sprintf("Please approve it on your phone, code %s: %s. I'll do it as soon as you approve, within %d minutes. It is not done yet; the chat shows the outcome.",
 		a.Code, a.Summary, int(ciba.Expiry/time.Minute)), nil
 }
 
@@ -143,7 +143,7 @@ func (h *approver) send(ctx context.Context, a approval.Approval) error {
 func (h *approver) abandon(ctx context.Context, a approval.Approval, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pipeline.Margin/2)
 	defer cancel()
-	failed, err := a.Fail(h.now(), approval.Outcome{Result: "It could not be sent to the phone; nothing was changed."})
+	failed, err := a.Fail(h.now(), approval.Outcome{Result: "I could not send it to your phone. Nothing has changed."})
 	if err == nil {
 		a, err = h.approvals.Transition(ctx, failed)
 	}

@@ -27,7 +27,7 @@ func (h *approver) check(ctx context.Context, p access.Principal, call actiongro
 	if code != "" {
 		all = named(all, code)
 		if len(all) == 0 {
-			return "", fault.New(fault.NotFound, "You have no approval of that code. Leave the code out to hear of the latest ones.", nil)
+			return "", fault.New(fault.NotFound, "You have no approval with that code. Leave out the code to see the latest ones.", nil)
 		}
 	}
 	if call.Arg("action") == "cancel" {
@@ -69,15 +69,15 @@ func named(all []approval.Approval, code string) (found []approval.Approval) {
 
 func (h *approver) describe(a approval.Approval) string {
 	status := map[approval.Status]string{
-		approval.Pending:   "waiting for approval on the phone; not done yet",
-		approval.Approved:  "approved; about to be carried out",
-		approval.Executing: "approved; being carried out now",
+		approval.Pending:   "waiting for your approval on the phone; not done yet",
+		approval.Approved:  "approved; I'm about to do it",
+		approval.Executing: "approved; I'm doing it now",
 		approval.Done:      "done",
 		approval.Failed:    "failed",
 		approval.Unknown:   "outcome unknown",
-		approval.Denied:    "denied on the phone; nothing was changed",
-		approval.Expired:   "expired without an answer; nothing was changed",
-		approval.Cancelled: "cancelled; nothing was changed",
+		approval.Denied:    "denied on your phone; nothing has changed",
+		approval.Expired:   "expired without an answer; nothing has changed",
+		approval.Cancelled: "cancelled; nothing has changed",
 	}[a.Shown(h.now())]
 	text := fmt.Sprintf("- %s, code %s: %s.", a.Brief(), a.Code, status)
 	if a.Result != "" {
@@ -95,15 +95,15 @@ func (h *approver) cancel(ctx context.Context, all []approval.Approval, byName b
 	}
 	switch {
 	case len(waiting) == 0 && byName:
-		return "", fault.New(fault.Conflict, "It is too late to cancel this: it is not waiting for approval any more.", nil)
+		return "", fault.New(fault.Conflict, "It is too late to cancel this: it does not wait for approval any more.", nil)
 	case len(waiting) == 0:
-		return "", fault.New(fault.NotFound, "Nothing is waiting for approval, so there is nothing to cancel.", nil)
+		return "", fault.New(fault.NotFound, "Nothing waits for your approval, so there is nothing to cancel.", nil)
 	case len(waiting) > 1 && !byName:
-		return "", fault.New(fault.Conflict, "Several changes are waiting. Say the code of the one to cancel.", nil)
+		return "", fault.New(fault.Conflict, "Several changes wait for your approval. Please say the code of the one to cancel.", nil)
 	}
 	a, err := approval.Cancel(ctx, h.approvals, h.recorder, waiting[0], approval.ByHand, h.now())
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Cancelled: %s. Approving it on the phone has no effect any more.", a.Brief()), nil
+	return fmt.Sprintf("Cancelled: %s. Approving it on your phone has no effect any more.", a.Brief()), nil
 }

@@ -89,7 +89,7 @@ const (
 	notAsked = "could not check"
 )
 
-var sent = regexp.MustCompile(`^Sent to the phone for approval, code ([A-Z0-9]{4}): (.+)\. It is carried out by itself once approved, within 5 minutes; it has not been done yet\.`)
+var sent = regexp.MustCompile(`^Please approve it on your phone, code ([A-Z0-9]{4}): (.+)\. I'll do it as soon as you approve, within 5 minutes\. It is not done yet;`)
 
 // accepted are all calls that can be made, with who may make them, and how phone and chat name the change.
 var accepted = []struct {
@@ -186,7 +186,7 @@ func TestNoPushForWhatCannotBeChanged(t *testing.T) {
 		"by one's short name":    {"manage_user", []string{"action", "suspend", "user", "Frank"}, "conflict", "lock you out of your own account"},
 		"by one's full name":     {"manage_user", []string{"action", "deactivate", "user", "Frank Foster"}, "conflict", "lock you out of your own account"},
 		"by one's id":            {"manage_user", []string{"action", "deactivate", "user", oktatest.Frank}, "conflict", "lock you out of your own account"},
-		"a name that is taken":   {"manage_group", []string{"action", "create", "group", "finance"}, "conflict", "There is an Okta group of that name already."},
+		"a name that is taken":   {"manage_group", []string{"action", "create", "group", "finance"}, "conflict", "An Okta group with that name exists already."},
 		"rename to nothing":      {"manage_group", []string{"action", "rename", "group", "Finance"}, "invalid", "The parameter new_name is missing."},
 		"nobody of that name":    {"manage_user", []string{"action", "unlock", "user", "Nobody Atall"}, "not_found", "There is no Okta user"},
 		"two of that name":       {"manage_user", []string{"action", "unlock", "user", "Sam Taylor"}, "conflict", "Which one do you mean?"},
@@ -288,7 +288,7 @@ func TestThePhoneCannotBeAsked(t *testing.T) {
 			r := w.ask(frank, "manage_user", "action", "suspend", "user", "dave")
 			wants(t, r, tc.kind, tc.says)
 			all := w.Approvals("frank")
-			if len(all) != 1 || all[0].Status != approval.Failed || all[0].Result != "It could not be sent to the phone; nothing was changed." {
+			if len(all) != 1 || all[0].Status != approval.Failed || all[0].Result != "I could not send it to your phone. Nothing has changed." {
 				t.Errorf("approvals: %+v", all)
 			}
 			if strings.Contains(r.Text, "canary") {
@@ -297,7 +297,7 @@ func TestThePhoneCannotBeAsked(t *testing.T) {
 			// What failed is not in flight: it can be asked for again.
 			w.ToAuth0.Fail()
 			if strings.HasPrefix(name, "429") {
-				wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
+				wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Please approve it on your phone")
 			}
 		})
 	}
@@ -322,11 +322,11 @@ func TestTheSameChangeIsAskedForOnce(t *testing.T) {
 	code := w.Approvals("frank")[0].Code
 	// Also by another name, in another session.
 	other := w.SignIn("frank")
-	wants(t, w.ask(other, "manage_user", "action", "suspend", "user", oktatest.Dave), "", "is already waiting for approval on the phone, code "+code)
+	wants(t, w.ask(other, "manage_user", "action", "suspend", "user", oktatest.Dave), "", "already waits for your approval, code "+code)
 	// Another change is another, and once it has expired it can be asked for again.
-	wants(t, w.ask(other, "manage_user", "action", "deactivate", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(other, "manage_user", "action", "deactivate", "user", "dave"), "", "Please approve it on your phone")
 	w.Forward(5*time.Minute + time.Second)
-	wants(t, w.ask(other, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(other, "manage_user", "action", "suspend", "user", "dave"), "", "Please approve it on your phone")
 }
 
 func TestPushesOfAPersonAreLimited(t *testing.T) {
@@ -335,7 +335,7 @@ func TestPushesOfAPersonAreLimited(t *testing.T) {
 	for i, action := range []string{"suspend", "expire_password", "clear_sessions", "reset_password", "reset_factors", "deactivate"} {
 		r := w.ask(frank, "manage_user", "action", action, "user", "dave")
 		if i < 4 {
-			wants(t, r, "", "Sent to the phone")
+			wants(t, r, "", "Please approve it on your phone")
 		} else {
 			wants(t, r, "conflict", "Your phone got several requests within a minute.")
 		}
@@ -343,9 +343,9 @@ func TestPushesOfAPersonAreLimited(t *testing.T) {
 	if n := len(w.Pushes("frank")); n != 4 {
 		t.Errorf("%d pushes", n)
 	}
-	wants(t, w.ask(bob, "manage_user", "action", "expire_password", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(bob, "manage_user", "action", "expire_password", "user", "dave"), "", "Please approve it on your phone")
 	w.Forward(time.Minute + time.Second)
-	wants(t, w.ask(frank, "manage_user", "action", "deactivate", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(frank, "manage_user", "action", "deactivate", "user", "dave"), "", "Please approve it on your phone")
 }
 
 func TestTheRecordSaysWhatWasAsked(t *testing.T) {
@@ -376,33 +376,33 @@ func TestCheckApproval(t *testing.T) {
 	w := start(t)
 	frank, bob, dave := w.SignIn("frank"), w.SignIn("bob"), w.SignIn("dave")
 	wants(t, w.ask(dave, "check_approval"), "", "You have not asked for any change that needs approval.")
-	wants(t, w.ask(dave, "check_approval", "action", "cancel"), "not_found", "Nothing is waiting for approval")
+	wants(t, w.ask(dave, "check_approval", "action", "cancel"), "not_found", "Nothing waits for your approval")
 	wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "")
 	w.Forward(time.Second)
 	wants(t, w.ask(frank, "manage_group", "action", "delete", "group", "Finance"), "")
 	all := w.Approvals("frank")
 	deletion, suspension := all[0], all[1]
 
-	const waiting = "waiting for approval on the phone; not done yet."
+	const waiting = "waiting for your approval on the phone; not done yet."
 	r := w.ask(frank, "check_approval")
 	wants(t, r, "", `- Delete the group "Finance", code `+deletion.Code+": "+waiting+"\n- Suspend the account of dave@example.com, code "+suspension.Code+": "+waiting)
 	r = w.ask(frank, "check_approval", "approval", "#"+strings.ToLower(suspension.Code))
 	if wants(t, r, "", "Suspend"); strings.Contains(r.Text, "Finance") {
 		t.Errorf("by code: %s", r.Text)
 	}
-	wants(t, w.ask(frank, "check_approval", "approval", "0000"), "not_found", "You have no approval of that code.")
+	wants(t, w.ask(frank, "check_approval", "approval", "0000"), "not_found", "You have no approval with that code.")
 
 	// Those of others do not exist.
 	wants(t, w.ask(bob, "check_approval"), "", "You have not asked for any change")
 	for _, named := range []string{suspension.Code, suspension.ID} {
-		wants(t, w.ask(bob, "check_approval", "approval", named), "not_found", "You have no approval of that code.")
-		wants(t, w.ask(bob, "check_approval", "approval", named, "action", "cancel"), "not_found", "You have no approval of that code.")
+		wants(t, w.ask(bob, "check_approval", "approval", named), "not_found", "You have no approval with that code.")
+		wants(t, w.ask(bob, "check_approval", "approval", named, "action", "cancel"), "not_found", "You have no approval with that code.")
 	}
 
-	wants(t, w.ask(frank, "check_approval", "action", "cancel"), "conflict", "Several changes are waiting.")
-	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "", `Cancelled: Suspend the account of dave@example.com. Approving it on the phone has no effect any more.`)
+	wants(t, w.ask(frank, "check_approval", "action", "cancel"), "conflict", "Several changes wait for your approval.")
+	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "", `Cancelled: Suspend the account of dave@example.com. Approving it on your phone has no effect any more.`)
 	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", suspension.Code), "conflict", "It is too late to cancel this")
-	wants(t, w.ask(frank, "check_approval", "approval", suspension.Code), "", "cancelled; nothing was changed")
+	wants(t, w.ask(frank, "check_approval", "approval", suspension.Code), "", "cancelled; nothing has changed")
 	if got := w.Approval(suspension); got.Status != approval.Cancelled || len(got.AuthReqID) != 0 {
 		t.Errorf("cancelled: %+v", got)
 	}
@@ -415,7 +415,7 @@ func TestCheckApproval(t *testing.T) {
 	// An answer that nobody gave has expired, whether or not it is written down.
 	wants(t, w.ask(frank, "manage_user", "action", "expire_password", "user", "dave"), "")
 	w.Forward(5 * time.Minute)
-	wants(t, w.ask(frank, "check_approval"), "", "expired without an answer; nothing was changed")
+	wants(t, w.ask(frank, "check_approval"), "", "expired without an answer; nothing has changed")
 	wants(t, w.ask(frank, "check_approval", "action", "cancel", "approval", w.Approvals("frank")[0].Code), "conflict", "It is too late to cancel this")
 
 	// Every end is told in words of its own.
@@ -487,6 +487,6 @@ func TestAKilledFunction(t *testing.T) {
 		}
 		w.restart()
 		w.Forward(5*time.Minute + time.Second)
-		wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Sent to the phone")
+		wants(t, w.ask(frank, "manage_user", "action", "suspend", "user", "dave"), "", "Please approve it on your phone")
 	}
 }

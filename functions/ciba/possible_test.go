@@ -73,8 +73,8 @@ func TestNoPushForAChangeThatCannotWork(t *testing.T) {
 		"an app for somebody gone":    {"change_app_assignment", []string{"action", "assign", "app", "Figma", "user", "dora.gone@example.com"}, "dora.gone@example.com is deactivated, so no app can be assigned."},
 		"an app before activation":    {"change_app_assignment", []string{"action", "assign", "app", "Figma", "user", "stella.stage@example.com"}, "stella.stage@example.com is not activated yet, so no app can be assigned."},
 		"the name it has":             {"manage_group", []string{"action", "rename", "group", "finance", "new_name", "Finance"}, `The group "Finance" is called that already.`},
-		"the name of another":         {"manage_group", []string{"action", "rename", "group", "Finance", "new_name", "support"}, "There is an Okta group of that name already."},
-		"a name of two":               {"manage_group", []string{"action", "create", "group", "Twins"}, "There is an Okta group of that name already."},
+		"the name of another":         {"manage_group", []string{"action", "rename", "group", "Finance", "new_name", "support"}, "An Okta group with that name exists already."},
+		"a name of two":               {"manage_group", []string{"action", "create", "group", "Twins"}, "An Okta group with that name exists already."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -107,13 +107,13 @@ func TestRefusalsRestOnTheAccountItself(t *testing.T) {
 		Body: `[{"id":"` + oktatest.Dave + `","status":"ACTIVE","profile":{"login":"dave@example.com","email":"dave@example.com"}}]`,
 	})
 	w.ToOkta.Forget()
-	wants(t, w.ask(frank, "manage_user", "action", "unsuspend", "user", "dave"), "", "Sent to the phone")
+	wants(t, w.ask(frank, "manage_user", "action", "unsuspend", "user", "dave"), "", "Please approve it on your phone")
 	w.Okta.SetStatus(oktatest.Frank, oktatest.LockedOut)
-	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "", "Sent to the phone")
+	wants(t, w.ask(frank, "manage_user", "action", "unlock"), "", "Please approve it on your phone")
 }
 
 func TestNewNamesHaveNoInvisibleCharacters(t *testing.T) {
-	const invisible = "A name may not hold invisible characters"
+	const invisible = "A name must not contain invisible characters"
 	for name, tc := range map[string]struct {
 		args []string
 		says string
@@ -124,7 +124,7 @@ func TestNewNamesHaveNoInvisibleCharacters(t *testing.T) {
 		"two blanks":          {[]string{"action", "create", "group", "Design  Team"}, invisible},
 		"a blank of its own":  {[]string{"action", "rename", "group", "Finance", "new_name", "Design\u00a0Team"}, invisible},
 		"a soft hyphen":       {[]string{"action", "rename", "group", "Finance", "new_name", "Trea\u00adsure"}, invisible},
-		"an emoji":            {[]string{"action", "create", "group", "Member", "description", "\U0001F389"}, "Okta does not take emoji"},
+		"an emoji":            {[]string{"action", "create", "group", "Member", "description", "\U0001F389"}, "Okta does not accept emoji"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
@@ -173,7 +173,7 @@ func TestEveryArgumentAndBothPartiesAreShown(t *testing.T) {
 							args = append(args, p.Name, said[p.Name])
 						}
 					}
-					wants(t, w.ask(w.SignIn("frank"), f.Name, args...), "", "Sent to the phone")
+					wants(t, w.ask(w.SignIn("frank"), f.Name, args...), "", "Please approve it on your phone")
 					a, push := w.Approvals("frank")[0], w.Pushes("frank")[0]
 					shown := slices.Collect(func(yield func(string) bool) {
 						_ = yield(a.Target.Label) && (a.Member.ID == "" || yield(a.Member.Label))

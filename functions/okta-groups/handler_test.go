@@ -188,7 +188,7 @@ func TestInvalidCallsAreExplained(t *testing.T) {
 		"blank parameter":        {pipelinetest.Event(alice, "find_groups", "query", "  "), "invalid", "The parameter query is missing"},
 		"text for a number":      {pipelinetest.Event(alice, "find_groups", "query", "a", "limit", "many"), "invalid", "a whole number from 1 to 50"},
 		"number out of range":    {pipelinetest.Event(alice, "find_groups", "query", "a", "limit", "51"), "invalid", "a whole number from 1 to 50"},
-		"unknown include":        {pipelinetest.Event(alice, "get_user", "include", "passwords"), "invalid", "include takes groups, apps, factors and activity"},
+		"unknown include":        {pipelinetest.Event(alice, "get_user", "include", "passwords"), "invalid", "include accepts groups, apps, factors and activity"},
 		"newline":                {pipelinetest.Event(alice, "find_groups", "query", "a\nX-Evil: 1"), "invalid", "invalid characters"},
 		"too long":               {pipelinetest.Event(alice, "find_groups", "query", strings.Repeat("a", 121)), "invalid", "longer than 120"},
 		"100 KB of prompt":       {with(func(e *actiongroup.Event) { e.InputText = strings.Repeat("please ", 15000); e.Parameters = nil }), "", "Your Okta groups"},

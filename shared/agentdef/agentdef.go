@@ -70,7 +70,7 @@ type Tool struct {
 
 var groupDescriptions = map[string]string{
 	catalogue.GroupOkta: "Reads Okta for the person who is signed in: groups, members, users, permissions.",
-	catalogue.GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and how they stand.",
+	catalogue.GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and their state.",
 }
 
 // ActionGroups is the whole catalogue as action groups, in the catalogue's order.

@@ -135,7 +135,7 @@ func (e *Error) clientRefused() bool {
 const (
 	sayAuth0Down   = "Auth0 did not answer. Please try again in a minute."
 	sayAuth0Busy   = "Auth0 is busy. Please try again in a minute."
-	sayMisconfig   = "Steward's connection to Auth0 is not set up correctly. Nothing has changed. Please tell your administrator."
+	sayMisconfig   = "Steward's connection to Auth0 is not set up correctly. Please tell your administrator."
 	saySignInAgain = "Your sign-in has ended. Please sign in again."
 )
 

@@ -289,7 +289,7 @@ var catalogue = []Function{
 	},
 	{
 		Name: "change_group_membership", Group: GroupCIBA, Elevated: true,
-		Description: "Add a user to an Okta group or remove one from it. The person who is signed in approves it on their phone; it is carried out in the background.",
+		Description: "Add a user to an Okta group or remove one from it. The person who is signed in approves it on their phone; Steward does it as soon as they approve.",
 		Params: []Param{
 			action(membership),
 			user(true, "Login, e-mail address or name of the user to add or remove; me for the person who is signed in."),
@@ -301,7 +301,7 @@ var catalogue = []Function{
 	},
 	{
 		Name: "manage_user", Group: GroupCIBA, Elevated: true,
-		Description: "Change an Okta account: " + actions(userOperations) + ". The person who is signed in approves it on their phone; it is carried out in the background.",
+		Description: "Change an Okta account: " + actions(userOperations) + ". The person who is signed in approves it on their phone; Steward does it as soon as they approve.",
 		Params: []Param{
 			user(false, "Login, e-mail address or name of the user. Leave out for the person who is signed in."),
 			action(userOperations),
@@ -312,7 +312,7 @@ var catalogue = []Function{
 	},
 	{
 		Name: "manage_group", Group: GroupCIBA, Elevated: true,
-		Description: "Create, rename or delete an Okta group. The person who is signed in approves it on their phone; it is carried out in the background.",
+		Description: "Create, rename or delete an Okta group. The person who is signed in approves it on their phone; Steward does it as soon as they approve.",
 		Params: []Param{
 			action(groupOperations),
 			group("Name of the group to create, or name or id of the group to rename or delete."),
@@ -325,7 +325,7 @@ var catalogue = []Function{
 	},
 	{
 		Name: "change_app_assignment", Group: GroupCIBA, Elevated: true,
-		Description: "Assign an Okta app to a user or to a group, or take it away. Name either the user or the group. The person who is signed in approves it on their phone; it is carried out in the background.",
+		Description: "Assign an Okta app to a user or to a group, or take it away. Name either the user or the group. The person who is signed in approves it on their phone; Steward does it as soon as they approve.",
 		Params: []Param{
 			action(appOperations),
 			{Name: "app", Type: TypeString, Required: true, Description: "Name or id of the app.", Max: maxName},
@@ -337,7 +337,7 @@ var catalogue = []Function{
 	},
 	{
 		Name: "check_approval", Group: GroupCIBA,
-		Description: "Tell how the changes that wait for approval on the phone stand, or cancel one. Without an approval it tells of the latest ones.",
+		Description: "Show the state of changes that wait for approval on the phone, or cancel one. Without an approval it shows the latest ones.",
 		Params: []Param{
 			{Name: "approval", Type: TypeString, Description: "The code of the approval, such as K7Q2.", Max: 64},
 			{Name: "action", Type: TypeString, Description: "status (default) or cancel.", Enum: []string{"status", "cancel"}},

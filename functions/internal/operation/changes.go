@@ -167,7 +167,7 @@ var deleteGroup = Row{
 // groupArgs are the arguments of a group to be written: its name, under key, and its description.
 func groupArgs(call actiongroup.Call, key, name string) (map[string]string, error) {
 	if _, changed := label.Clean(name); changed {
-		return nil, fault.New(fault.Invalid, "A name may not hold invisible characters, or other blanks than single ordinary ones: it could pass for another. Please ask the person to type it anew.", nil)
+		return nil, fault.New(fault.Invalid, "A name must not contain invisible characters or special blanks, as it could look like another name. Please ask the person to type it again.", nil)
 	}
 	args := map[string]string{key: name}
 	if description, _ := label.Clean(call.Arg("description")); description != "" {
@@ -175,7 +175,7 @@ func groupArgs(call actiongroup.Call, key, name string) (map[string]string, erro
 	}
 	for _, text := range args {
 		if !okta.Fits(text) {
-			return nil, fault.New(fault.Invalid, "Okta does not take emoji and other rare characters in names and descriptions. Please ask the person for other words.", nil)
+			return nil, fault.New(fault.Invalid, "Okta does not accept emoji and other rare characters in names and descriptions. Please ask the person for other words.", nil)
 		}
 	}
 	return args, nil
@@ -190,7 +190,7 @@ func nameIsFree(ctx context.Context, client *okta.Client, name string, self okta
 	if slices.ContainsFunc(append(candidates, g), func(g okta.Group) bool {
 		return g.ID != "" && g.ID != self && strings.EqualFold(g.Name, name)
 	}) {
-		return impossible("There is an Okta group of that name already.")
+		return impossible("An Okta group with that name exists already.")
 	}
 	return nil
 }

@@ -46,5 +46,5 @@ func Unknown(a approval.Approval) string {
 	if row, err := change(a); err == nil {
 		where = row.Explain(a)
 	}
-	return "It was begun, but whether it took effect is not known. " + where + " before asking again."
+	return "I began it, but I do not know whether it took effect. " + where + " before you ask again."
 }

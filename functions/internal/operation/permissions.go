@@ -65,7 +65,7 @@ func Permissions(decide func(context.Context, []fga.Check) ([]fga.Decision, erro
 
 func permissionText(forAll, forOneself []string) string {
 	if len(forAll)+len(forOneself) == 0 {
-		return "You have no permissions here yet. Ask your administrator. Permissions on single groups are not listed."
+		return "You have no permissions here yet. Please ask your administrator. Permissions on single groups are not listed."
 	}
 	var b strings.Builder
 	write := func(title string, names []string) {
@@ -75,6 +75,6 @@ func permissionText(forAll, forOneself []string) string {
 	}
 	write("You may, for everybody and everything", forAll)
 	write("You may, for your own account", forOneself)
-	b.WriteString("Protected people and groups are excepted. Permissions on single groups, such as a group you own, come on top. Changes are approved on your phone.")
+	b.WriteString("This does not include protected people and groups. You may have more permissions on single groups, such as a group you own. You approve each change on your phone.")
 	return b.String()
 }

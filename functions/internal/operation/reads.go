@@ -151,7 +151,7 @@ func included(call actiongroup.Call) (wanted []part, unknown []string) {
 // withParts is byName for a call that may name parts.
 func withParts(ctx context.Context, client *okta.Client, p access.Principal, call actiongroup.Call) (Input, error) {
 	if _, unknown := included(call); len(unknown) > 0 {
-		return Input{}, fault.New(fault.Invalid, "The parameter include takes groups, apps, factors and activity.", nil)
+		return Input{}, fault.New(fault.Invalid, "The parameter include accepts groups, apps, factors and activity.", nil)
 	}
 	return byName(ctx, client, p, call)
 }

@@ -51,7 +51,7 @@ func changes(ctx context.Context, f *run.Fleet, t sessions, r *Report) error {
 		}
 		var taken []time.Duration
 		for i := range asks + 1 {
-			d, err := timed(ctx, f, fleet.CIBA, call, "Sent to the phone")
+			d, err := timed(ctx, f, fleet.CIBA, call, "Please approve it on your phone")
 			if err != nil {
 				return err
 			}
