@@ -98,7 +98,7 @@ var meaning = map[string]string{
 	"consoleLinking":      "`true` lets a signed-in person bind a session of the Bedrock console to themselves; refused in prod",
 	"reservedConcurrency": "object: function name → reserved concurrency, what is kept for it and the most it may use; default `{\"chat\": 50}` in prod, `{}` in dev, as a new account has ten in all. An account must keep 100 unreserved",
 	"queueConcurrency":    "how many workers the approval queue calls at once, 2 to 1000, or 0 for no maximum; default 10 in prod, 0 in dev",
-	"alarmEmail":          "address that is documented of alarms; it must confirm a mail from SNS",
+	"alarmEmail":          "address that alarms are mailed to; it must confirm a mail from SNS",
 	"logRetentionDays":    "days logs are kept; default 30 in dev, 365 in prod",
 }
 
@@ -146,7 +146,7 @@ func functionsTable(*testing.T) string {
 	var b strings.Builder
 	b.WriteString("| Function | What it does | Called by | Memory | Time-out |\n|---|---|---|---|---|\n")
 	for _, fn := range fleet.Steward().Functions {
-		by := "the acting functions"
+		by := "okta-groups, ciba and approval-worker"
 		switch {
 		case fn.ActionGroup:
 			by = "the agent (classic), the chat on its behalf (harness)"

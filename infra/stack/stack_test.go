@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -346,7 +345,6 @@ func TestFunctionsAreAsTheFleetSays(t *testing.T) {
 			if got := tpl.Resources[logGroupID(fn.Name)].Properties["RetentionInDays"]; got != float64(s.LogRetentionDays) {
 				t.Errorf("%s keeps its log for %v days, want %d", fn.Name, got, s.LogRetentionDays)
 			}
-			environment(t, s, fn, p)
 		}
 	})
 }
@@ -383,30 +381,6 @@ func TestFleetIsTheOnlyDescription(t *testing.T) {
 		if id != functionID(fn.Name) && id != roleID(fn.Name) && id != queue && !cmp.Equal(before.Resources[id], after.Resources[id]) {
 			t.Errorf("%s changes too", id)
 		}
-	}
-}
-
-// environment compares keys: those of the fleet, without what this deployment has no value for.
-func environment(t *testing.T, s settings.Settings, fn fleet.Function, p map[string]any) {
-	t.Helper()
-	var want []string
-	for _, e := range fn.Keys(string(s.Agent)) {
-		switch {
-		case e.Key == "APP_BASE_URL" && s.BaseURL == nil,
-			e.Key == "APP_BASE_URL_PARAMETER" && s.BaseURL != nil,
-			e.Key == "CONSOLE_LINKING" && !s.ConsoleLinking,
-			(e.Key == "APPROVALS_API" || e.Key == "APPROVALS_DETAIL_TYPE") && s.ApprovalsAPI == "":
-			if !e.Optional {
-				t.Errorf("%s may be missing, so it must be optional", e.Key)
-			}
-			continue
-		}
-		want = append(want, e.Key)
-	}
-	slices.Sort(want)
-	variables := p["Environment"].(map[string]any)["Variables"].(map[string]any)
-	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(variables))); diff != "" {
-		t.Errorf("environment of %s, -fleet +template:\n%s", fn.Name, diff)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestWalkthrough(t *testing.T) {
 			refusal := b.ask("What are my Okta groups?")
 			contains(t, "refusal", refusal, "not allowed")
 			if strings.Contains(refusal, "Engineering") {
-				t.Errorf("refused, but recorded: %q", refusal)
+				t.Errorf("refused, but the groups are shown: %q", refusal)
 			}
 			if n := len(f.Org.Requests()) - before; n != 0 {
 				t.Errorf("Okta was asked %d times for somebody who may not", n)

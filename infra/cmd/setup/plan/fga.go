@@ -234,17 +234,8 @@ func prune(v any) any {
 }
 
 func empty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case string:
-		return v == ""
-	case map[string]any:
-		return len(v) == 0
-	case []any:
-		return len(v) == 0
-	}
-	return false
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || (r.Kind() == reflect.String || r.Kind() == reflect.Map || r.Kind() == reflect.Slice) && r.Len() == 0
 }
 
 // planTuples adds the file's tuples. It deletes none: others may have written theirs.
