@@ -348,30 +348,6 @@ func TestPushesOfAPersonAreLimited(t *testing.T) {
 	wants(t, w.ask(frank, "manage_user", "action", "deactivate", "user", "dave"), "", "Please approve it on your phone")
 }
 
-func TestTheRecordSaysWhatWasAsked(t *testing.T) {
-	w := start(t)
-	carol := w.SignIn("carol")
-	w.ask(carol, "change_group_membership", "action", "add", "user", "dave", "group", "Engineering")
-	w.Forward(time.Second)
-	w.ask(carol, "change_group_membership", "action", "add", "user", "dave", "group", "Finance")
-	w.Forward(time.Second)
-	w.FGA.Fail(faults.Fault{Status: 500})
-	w.ask(carol, "manage_user", "action", "unlock", "user", "dave")
-	dave := audit.Ref{Type: "okta_user", ID: oktatest.Dave, Label: "dave@example.com"}
-	a := w.Approvals("carol")[0]
-	pipelinetest.WantTrail(t, w.Trail("carol"),
-		audit.Entry{
-			Kind: audit.Decision, Permission: audit.Allowed, Operation: "add_to_group", ApprovalID: a.ID,
-			Object: audit.Ref{Type: "okta_group", ID: oktatest.Engineering, Label: "Engineering"}, Member: dave,
-		},
-		audit.Entry{
-			Kind: audit.Decision, Permission: audit.Denied, Result: "denied", Operation: "add_to_group",
-			Object: audit.Ref{Type: "okta_group", ID: oktatest.Finance, Label: "Finance"}, Member: dave,
-		},
-		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "upstream", Operation: "unlock", Object: audit.Ref{Type: "okta_user", Label: "dave"}},
-	)
-}
-
 func TestCheckApproval(t *testing.T) {
 	w := start(t)
 	frank, bob, dave := w.SignIn("frank"), w.SignIn("bob"), w.SignIn("dave")

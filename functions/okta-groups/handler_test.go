@@ -14,7 +14,6 @@ import (
 	"github.com/steward-iam/steward/functions/internal/pipelinetest"
 	"github.com/steward-iam/steward/shared/access"
 	"github.com/steward-iam/steward/shared/actiongroup"
-	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/fake/faults"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
 	"github.com/steward-iam/steward/shared/fault"
@@ -279,36 +278,6 @@ func TestARepeatedReadWaitsForTheLongestChainOnly(t *testing.T) {
 	if took := time.Since(begun); took < 2*slow || took > 3*slow {
 		t.Errorf("it took %s, want two of %s", took, slow)
 	}
-}
-
-func TestTheRecordSaysWhoDidWhat(t *testing.T) {
-	w := start(t)
-	carol := w.SignIn("carol")
-	ask := func(kind, function string, args ...string) {
-		w.Forward(time.Second) // records of one moment have no order
-		wants(t, w.ask(carol, function, args...), kind)
-	}
-	ask("", "list_group_members", "group", "engineering")
-	ask("", "find_groups", "query", "eng")
-	w.Revoke("carol", "read_okta", "okta:users")
-	ask("denied", "find_users", "query", "Taylor")
-	w.FGA.Fail(faults.Fault{Status: 500})
-	ask("upstream", "find_users", "query", "Taylor")
-	w.FGA.Fail()
-	w.Okta.Fail(faults.Fault{Status: 500})
-	ask("upstream", "find_groups", "query", "eng")
-	groups := audit.Ref{Type: "okta", ID: "groups", Label: "groups"}
-	users := audit.Ref{Type: "okta", ID: "users", Label: "users"}
-	taylor, eng := map[string]string{"query": "Taylor"}, map[string]string{"query": "eng"}
-	trail := w.Trail("carol")
-	pipelinetest.WantTrail(t, trail,
-		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "list_group_members", Object: audit.Ref{Type: "okta_group", ID: oktatest.Engineering, Label: "Engineering"}},
-		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "find_groups", Object: groups, Args: eng},
-		audit.Entry{Kind: audit.Decision, Permission: audit.Denied, Result: "denied", Operation: "find_users", Object: users, Args: taylor},
-		audit.Entry{Kind: audit.Decision, Permission: audit.Unchecked, Result: "upstream", Operation: "find_users", Object: users, Args: taylor},
-		audit.Entry{Kind: audit.Decision, Permission: audit.Allowed, Operation: "find_groups", Object: groups, Args: eng}, // written beside the call
-		audit.Entry{Kind: audit.Outcome, Permission: audit.Allowed, Result: "upstream", Operation: "find_groups", Object: groups, Args: eng, DecisionID: trail[len(trail)-2].ID},
-	)
 }
 
 func TestFaultsOfOkta(t *testing.T) {
