@@ -99,12 +99,7 @@ type Fleet struct {
 	Signals   []Signal
 }
 
-// GCPercent is the value of GOGC. At Go's own 100 the first collection falls into the start of a process, where the
-// AWS clients build their tables, and costs a third of it. ADR 13 has the figures.
-const GCPercent = "200"
-
 var (
-	process  = []Env{{Key: "GOGC", Value: "percent by which the heap grows between two garbage collections", Optional: true}} // Go's runtime reads it
 	identity = []Env{
 		{Key: "SESSION_TABLE_NAME", Value: "session table name"},
 		{Key: "AUDIT_TABLE_NAME", Value: "audit table name"},
@@ -183,7 +178,7 @@ func Steward() Fleet {
 			{
 				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(process, identity, acting, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
+				Env: env(identity, acting, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: groupsUpdates},
@@ -193,7 +188,7 @@ func Steward() Fleet {
 			{
 				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(process, identity, acting, phone, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
+				Env: env(identity, acting, phone, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newApproval},
@@ -220,7 +215,7 @@ func Steward() Fleet {
 			{
 				Name: Chat, Description: "The web app: sign in, chat, approvals, activity.",
 				MemoryMB: 512, Timeout: 120 * time.Second, Web: true,
-				Env: env(process, identity, []Env{
+				Env: env(identity, []Env{
 					{Key: "AGENT_RUNTIME", Value: "agent runtime"},
 					{Key: "BEDROCK_AGENT_ID", Value: "Bedrock agent id", Only: "classic"},
 					{Key: "BEDROCK_AGENT_ALIAS_ID", Value: "Bedrock agent alias id", Only: "classic"},
@@ -249,7 +244,7 @@ func Steward() Fleet {
 			{
 				Name: ApprovalWorker, Description: "In the background: waits for approvals, then carries out what was approved.",
 				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
-				Env: env(process, identity, acting, phone),
+				Env: env(identity, acting, phone),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: workerUpdates},

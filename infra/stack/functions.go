@@ -134,7 +134,6 @@ func (b *builder) value(key string) *string {
 		"BEDROCK_AGENT_ID":             ref(agent),
 		"BEDROCK_AGENT_ALIAS_ID":       att(agentAlias, "AgentAliasId"),
 		"HARNESS_ARN":                  att(harness, "Arn"),
-		"GOGC":                         text(fleet.GCPercent),
 		"APP_BASE_URL":                 nil,
 		"APP_BASE_URL_PARAMETER":       nil,
 		"CONSOLE_LINKING":              nil,

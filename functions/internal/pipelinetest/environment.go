@@ -11,13 +11,13 @@ import (
 )
 
 // optional are the keys that a stack sets and a function can do without.
-var optional = []string{"APP_BASE_URL", "APP_BASE_URL_PARAMETER", "CONSOLE_LINKING", "APPROVALS_MESSAGE", "GOGC"}
+var optional = []string{"APP_BASE_URL", "APP_BASE_URL_PARAMETER", "CONSOLE_LINKING", "APPROVALS_MESSAGE"}
 
 // CheckEnvironment holds a function's configuration against every synthesized template: the key it names when it is
 // missing is set there, and each key that is set there is read. An empty environment is one error that names them all.
 func CheckEnvironment(t *testing.T, logicalID string, parse func(lookup func(string) (string, bool)) error) {
 	t.Helper()
-	read := map[string]bool{"GOGC": true} // by Go's runtime
+	read := map[string]bool{}
 	err := parse(func(key string) (string, bool) { read[key] = true; return "", false })
 	if err == nil {
 		t.Fatal("an empty environment was taken")

@@ -122,7 +122,7 @@ func coldStarts(ctx context.Context, root, bin string) (map[string]Start, error)
 	for _, fn := range fleet.Steward().Functions {
 		names = append(names, fn.Name)
 		for _, e := range fn.Keys("classic") {
-			if !e.Optional || e.Key == "APP_BASE_URL" || e.Key == "GOGC" {
+			if !e.Optional || e.Key == "APP_BASE_URL" {
 				env[fn.Name] = append(env[fn.Name], e.Key+"="+sample(e.Key))
 			}
 		}
@@ -160,8 +160,6 @@ func sample(key string) string {
 		return "classic"
 	case key == "APPROVALS_MESSAGE":
 		return "sentence"
-	case key == "GOGC":
-		return fleet.GCPercent
 	case key == "FGA_USER_CLAIM":
 		return "email"
 	case key == "FGA_STORE_ID", key == "FGA_MODEL_ID":

@@ -73,7 +73,6 @@ func (f *Fleet) values() map[string]string {
 		"BEDROCK_AGENT_ALIAS_ID":       agentAlias,
 		"HARNESS_ARN":                  harnessARN,
 		"APP_BASE_URL":                 f.ChatURL,
-		"GOGC":                         fleet.GCPercent,
 	}
 	if f.opts.ConsoleLinking {
 		v["CONSOLE_LINKING"] = "on"
