@@ -95,7 +95,7 @@ var createGroup = Row{
 	Resolve: func(_ context.Context, _ *okta.Client, _ access.Principal, call actiongroup.Call) (Input, error) {
 		name := call.Arg("group")
 		args, err := groupArgs(call, approval.ArgName, name)
-		return Input{Call: call, Object: Object{Ref: approval.Ref{Type: string(catalogue.TargetGroup), Label: name}}, Args: args}, err
+		return Input{Object: Object{Ref: approval.Ref{Type: string(catalogue.TargetGroup), Label: name}}, Args: args}, err
 	},
 	Possible: func(ctx context.Context, client *okta.Client, in Input) error {
 		return nameIsFree(ctx, client, in.Args[approval.ArgName], "")

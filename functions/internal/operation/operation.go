@@ -51,7 +51,7 @@ type Row struct {
 
 // Input is what an operation is done with.
 type Input struct {
-	Call   actiongroup.Call
+	Call   actiongroup.Call // set by the pipeline
 	Object Object
 	Member Object            // who or what is added, removed or assigned; zero where there is none
 	Args   map[string]string // what else decides the effect of a change: name, new_name, description

@@ -15,7 +15,8 @@ import (
 
 // byName resolves what the catalogue says is named: the object, and one member. It is the resolver of most operations.
 func byName(ctx context.Context, client *okta.Client, p access.Principal, call actiongroup.Call) (Input, error) {
-	op, in := call.Operation, Input{Call: call}
+	var in Input
+	op := call.Operation
 	if op.Target == catalogue.TargetArea {
 		in.Object.Ref = approval.Ref{Type: string(op.Target), ID: string(op.Area), Label: string(op.Area)}
 		return in, nil

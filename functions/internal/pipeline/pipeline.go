@@ -132,6 +132,7 @@ func (p *Pipeline) answer(ctx context.Context, event actiongroup.Event) (string,
 		return "", record.failed(ctx, err)
 	}
 	in, err := row.Resolve(ctx, p.okta, *principal, call)
+	in.Call = call
 	if err == nil {
 		err = in.Validate(call.Operation)
 	}

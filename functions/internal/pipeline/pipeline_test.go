@@ -141,11 +141,12 @@ func TestWhatARowResolvesIsHeldToTheCatalogue(t *testing.T) {
 			w := pipelinetest.Start(t)
 			f, _ := catalogue.Lookup(tc.call[0])
 			rows, reached := groups()[f.Group], false
+			other := actiongroup.Call{Operation: catalogue.Operation{ID: "another", Relation: "read_okta", Target: catalogue.TargetArea, Area: "groups"}}
 			for i := range rows {
 				row := &rows[i]
 				if row.Resolve != nil {
-					row.Resolve = func(_ context.Context, _ *okta.Client, _ access.Principal, call actiongroup.Call) (operation.Input, error) {
-						return operation.Input{Call: call, Object: tc.object, Member: tc.member}, nil
+					row.Resolve = func(context.Context, *okta.Client, access.Principal, actiongroup.Call) (operation.Input, error) {
+						return operation.Input{Call: other, Object: tc.object, Member: tc.member}, nil
 					}
 				}
 				if row.Read != nil {
