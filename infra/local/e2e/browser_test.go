@@ -1,14 +1,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -183,13 +182,8 @@ func (b *browser) ask(message string) string {
 	b.t.Helper()
 	n := eval[int](b, `document.querySelectorAll(".answer").length`)
 	b.do(chromedp.SendKeys(chromedp.CSS("[data-testid=message]"), message+"\r"))
-	b.await("an answer to "+message, `document.querySelectorAll(".answer").length > `+jsonOf(n)+` && !document.querySelector(".answer.live")`)
+	b.await("an answer to "+message, `document.querySelectorAll(".answer").length > `+strconv.Itoa(n)+` && !document.querySelector(".answer.live")`)
 	return eval[string](b, `[...document.querySelectorAll(".answer")].at(-1).innerText`)
-}
-
-func jsonOf(v any) string {
-	raw, _ := json.Marshal(v)
-	return string(raw)
 }
 
 // shot keeps what the tab shows as <name>.png.
@@ -210,18 +204,7 @@ func (b *browser) shot(name string) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		b.t.Fatal(err)
 	}
-	img, err := png.Decode(bytes.NewReader(raw))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var small bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, img); err != nil {
-		b.t.Fatal(err)
-	}
-	if small.Len() > len(raw) {
-		small = *bytes.NewBuffer(raw)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), small.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), raw, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }

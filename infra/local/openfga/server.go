@@ -2,8 +2,8 @@
 // store. In front of it stands the part that Auth0 FGA adds: a token endpoint (POST /oauth/token, client credentials)
 // and a check of the bearer token.
 //
-//	ln ── bearer check ── grpc-gateway ── (bufconn) ── gRPC ── OpenFGA ── memory
-//	   └─ /oauth/token
+//	bearer check ── grpc-gateway ── (bufconn) ── gRPC ── OpenFGA ── memory
+//	/oauth/token
 //
 // What differs from Auth0 FGA: answers are never stale, there is no rate limit, a write may hold 100 tuples, a client
 // has no permissions of its own, anybody may make a store.
@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	grpc_ctxtags "github.com/grpc-ecosystem/go-grpc-middleware/tags"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -51,14 +50,14 @@ type Options struct {
 	// RequireToken also refuses calls without a bearer token, as Auth0 FGA does. Left off, a person with curl or an
 	// OpenFGA SDK gets in without one.
 	RequireToken bool
-	// Wrap, if set, goes around everything: the place for injected faults.
-	Wrap func(http.Handler) http.Handler
 	// Tuples replaces the demo grants; an empty, non-nil slice means none.
 	Tuples []fga.Tuple
 }
 
-// Server is a running OpenFGA with one store in it.
+// Server is an OpenFGA with one store in it, as an HTTP handler.
 type Server struct {
+	http.Handler
+
 	URL     string // http://host:port, without a slash at its end
 	StoreID string
 	ModelID string
@@ -67,12 +66,11 @@ type Server struct {
 	fga     *server.Server
 	grpc    *grpc.Server
 	conn    *grpc.ClientConn
-	http    *http.Server
 	closeDB func()
 }
 
-// Start serves OpenFGA on ln until [Server.Close]. It returns when the store is seeded and answers.
-func Start(ctx context.Context, ln net.Listener, opts Options) (_ *Server, err error) {
+// New starts an OpenFGA that is served at a URL, until [Server.Close]. It returns when the store is seeded.
+func New(ctx context.Context, url string, opts Options) (_ *Server, err error) {
 	seed := opts.Tuples
 	if seed == nil {
 		if seed, err = model.DemoTuples(); err != nil {
@@ -88,7 +86,7 @@ func Start(ctx context.Context, ln net.Listener, opts Options) (_ *Server, err e
 		db.Close()
 		return nil, fmt.Errorf("make the OpenFGA server: %w", err)
 	}
-	s := &Server{URL: "http://" + ln.Addr().String(), seed: seed, fga: core, closeDB: db.Close}
+	s := &Server{URL: url, seed: seed, fga: core, closeDB: db.Close}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -114,11 +112,7 @@ func Start(ctx context.Context, ln net.Listener, opts Options) (_ *Server, err e
 			guarded.ServeHTTP(w, r)
 		})
 	}
-	if opts.Wrap != nil {
-		handler = opts.Wrap(handler)
-	}
-	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = s.http.Serve(ln) }() // ends with Close
+	s.Handler = handler
 	return s, nil
 }
 
@@ -227,14 +221,11 @@ func (s *Server) Reset(ctx context.Context) error {
 // Audience is what a client of this server asks a token for: its URL with a slash at the end, as at Auth0 FGA.
 func (s *Server) Audience() string { return strings.TrimSuffix(s.URL, "/") + "/" }
 
-// Close stops serving and frees the store.
+// Close stops OpenFGA and frees the store.
 func (s *Server) Close() error {
 	var err error
-	if s.http != nil {
-		err = s.http.Close()
-	}
 	if s.conn != nil {
-		err = errors.Join(err, s.conn.Close())
+		err = s.conn.Close()
 	}
 	if s.grpc != nil {
 		s.grpc.Stop()

@@ -2,7 +2,7 @@ package openfga
 
 import (
 	"encoding/json"
-	"net"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,14 +60,14 @@ func readStoreFile(t *testing.T) storeFile {
 // start runs a server on a free port for the length of the test.
 func start(t *testing.T, opts Options) *Server {
 	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	front := httptest.NewUnstartedServer(nil)
+	s, err := New(t.Context(), "http://"+front.Listener.Addr().String(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Start(t.Context(), ln, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	front.Config.Handler = s
+	front.Start()
+	t.Cleanup(front.Close)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)

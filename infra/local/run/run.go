@@ -158,7 +158,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	var ports [6]*loopback
+	var ports [6]loopback
 	for i := range ports {
 		port := 0
 		if opts.PortBase != 0 {
@@ -190,7 +190,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	}
 	f.startOkta()
 	f.startAuth0(secrets[auth0Secret], secrets[setupSecret])
-	if err := f.startFGA(ctx, ports[3], secrets[fgaSecret]); err != nil {
+	if err := f.startFGA(ctx, secrets[fgaSecret]); err != nil {
 		return nil, err
 	}
 	f.startAWS(secrets)
@@ -202,6 +202,7 @@ func Start(ctx context.Context, opts Options) (_ *Fleet, err error) {
 	}
 	f.serve(ports[1], f.Proxy.Wrap(faults.Auth0, f.Tenant))
 	f.serve(ports[2], f.Proxy.Wrap(faults.Okta, f.Org))
+	f.serve(ports[3], f.Proxy.Wrap(faults.FGA, f.OpenFGA))
 	f.serve(ports[4], f.Proxy.Wrap(faults.AWS, f.Roles.Wrap(f.AWS)))
 	f.serve(ports[5], &control.Handler{Phone: f.Tenant, Proxy: f.Proxy, Lambda: f.Lambda, Reset: f.Reset})
 	for _, fn := range opts.Fleet.Functions {
@@ -262,10 +263,9 @@ func (f *Fleet) connectPeople() {
 	}
 }
 
-func (f *Fleet) startFGA(ctx context.Context, ln net.Listener, clientSecret string) (err error) {
-	f.OpenFGA, err = openfga.Start(ctx, ln, openfga.Options{
+func (f *Fleet) startFGA(ctx context.Context, clientSecret string) (err error) {
+	f.OpenFGA, err = openfga.New(ctx, f.FGAURL, openfga.Options{
 		Issuer: &fgatest.Issuer{ClientID: fgaClient, ClientSecret: secret.New(clientSecret), Audience: f.FGAURL + "/"},
-		Wrap:   func(h http.Handler) http.Handler { return f.Proxy.Wrap(faults.FGA, h) },
 	})
 	if err != nil {
 		return fmt.Errorf("start OpenFGA: %w", err)
@@ -348,13 +348,15 @@ func (f *Fleet) startLambda() (err error) {
 	return nil
 }
 
-func (f *Fleet) serve(ln net.Listener, h http.Handler) {
+func (f *Fleet) serve(port loopback, h http.Handler) {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		Protocols: bedrocktest.Protocols(), // AWS's JavaScript client for agents speaks HTTP/2 alone
 	}
 	f.closers = append(f.closers, s.Close)
-	go func() { _ = s.Serve(ln) }() // ends with Close
+	for _, ln := range port {
+		go func() { _ = s.Serve(ln) }() // ends with Close
+	}
 }
 
 // mapping is what an event source mapping of a queue does with the role of its function (AWSLambdaSQSQueueExecutionRole).

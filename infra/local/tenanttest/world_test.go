@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -72,15 +71,15 @@ func start(t *testing.T) *world {
 	t.Cleanup(awsServer.Close)
 	w.awsURL = awsServer.URL
 
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	front := httptest.NewUnstartedServer(nil)
+	var err error
 	w.issuer = &fgatest.Issuer{ClientID: "fga-client", ClientSecret: secret.New(w.env["FGA_SECRET"])}
-	if w.fga, err = embedded.Start(t.Context(), ln, embedded.Options{Issuer: w.issuer, RequireToken: true, Tuples: []fga.Tuple{}}); err != nil {
+	if w.fga, err = embedded.New(t.Context(), "http://"+front.Listener.Addr().String(), embedded.Options{Issuer: w.issuer, RequireToken: true, Tuples: []fga.Tuple{}}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.fga.Close() })
+	front.Config.Handler = w.fga
+	front.Start()
+	t.Cleanup(func() { front.Close(); _ = w.fga.Close() })
 
 	if w.file, err = tenant.Parse([]byte(w.yaml())); err != nil {
 		t.Fatal(err)
