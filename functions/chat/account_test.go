@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// record is a person's audit trail of one operation, oldest first.
+// record returns a person's audit entries of one operation, oldest first.
 func (w *world) record(owner session.Subject, operation string) (entries []audit.Entry) {
 	w.t.Helper()
 	all, err := dynamo.NewAudit(dynamodb.NewFromConfig(w.from), "audit", nil).BySubject(w.t.Context(), owner, 100)
@@ -35,7 +35,7 @@ func (w *world) record(owner session.Subject, operation string) (entries []audit
 	return entries
 }
 
-// wantRecord compares whole entries, but for id, time and session.
+// wantRecord compares all fields of the entries except id, time and session.
 func (w *world) wantRecord(owner session.Subject, operation string, want ...audit.Entry) {
 	w.t.Helper()
 	got := w.record(owner, operation)
@@ -55,7 +55,7 @@ func (w *world) wantRecord(owner session.Subject, operation string, want ...audi
 func aliceAtOkta() audit.Ref { return audit.Ref{Type: "okta_user", ID: oktatest.Alice, Label: alice} }
 func bobAtOkta() audit.Ref   { return audit.Ref{Type: "okta_user", ID: oktatest.Bob, Label: bob} }
 
-// cached says how many sessions of the browser's login remember something of an Okta account.
+// cached returns how many sessions of the browser's login have data of an Okta account.
 func (b *browser) cached() (n int) {
 	b.t.Helper()
 	for _, id := range b.login().Sessions {
@@ -70,7 +70,7 @@ func (b *browser) cached() (n int) {
 	return n
 }
 
-// Alice connects bob's account at Okta's consent. Nothing is done with it; she is told, it is disconnected, and her own works.
+// Alice connects bob's account. It is not used, the page says so, it is disconnected, and her own account works afterwards.
 func TestTheWrongAccountIsDisconnected(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
@@ -105,7 +105,7 @@ func TestTheWrongAccountIsDisconnected(t *testing.T) {
 		audit.Entry{Result: audit.OK, Object: aliceAtOkta()})
 }
 
-// Where Okta cannot be asked whose account it is, nothing says that it is the person's; it is found out later.
+// While Okta cannot be asked whose account it is, the account is not used; it is checked later.
 func TestUnverifiedAccountIsNotUsed(t *testing.T) {
 	for name, person := range map[string]string{"one's own": alice, "another's": bob} {
 		t.Run(name, func(t *testing.T) {

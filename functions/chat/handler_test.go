@@ -53,8 +53,8 @@ const (
 	bob          = "bob@example.com"
 )
 
-// world is the chat over HTTP, with a faithful Auth0, AWS and agent behind it. The two functions of the agent are played
-// here: one lists groups, the other asks for an approval.
+// world is the chat over HTTP, with the fakes of Auth0, Okta, AWS and the agent. It has its own versions of the agent's two functions: one
+// lists groups, the other asks for an approval.
 type world struct {
 	t         *testing.T
 	base      string
@@ -64,7 +64,7 @@ type world struct {
 	auth0     *auth0test.Server
 	okta      *oktatest.Org
 	aws       *awstest.Server
-	table     *lossy // before it
+	table     *lossy // in front of aws
 	bedrock   *bedrocktest.Server
 	approvals *dynamo.Approvals
 	sessions  *dynamo.Sessions
@@ -73,7 +73,7 @@ type world struct {
 	mu     sync.Mutex
 	now    time.Time
 	events []actiongroup.Event
-	hold   func() // runs before the next function answers
+	hold   func() // called before the next function answers
 }
 
 func (w *world) clock() time.Time {
@@ -88,7 +88,7 @@ func (w *world) forward(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
-// locked makes a buffer safe for the loggers of many requests.
+// locked makes a writer safe for concurrent use.
 type locked struct {
 	mu sync.Mutex
 	io.Writer
@@ -177,7 +177,7 @@ func begin(t *testing.T, change ...func(env map[string]string)) *world {
 	return w
 }
 
-// process is the function as it starts in an environment.
+// process returns the handler of a new process of the function.
 func (w *world) process(env map[string]string) http.Handler {
 	w.t.Helper()
 	cfg, err := parseConfig(lookup(env))
@@ -200,7 +200,7 @@ func harness(env map[string]string) {
 	env["CIBA_FUNCTION_NAME"] = catalogue.GroupCIBA
 }
 
-// invoke plays the functions of the agent.
+// invoke runs the functions of the agent.
 func (w *world) invoke(ctx context.Context, name string, payload []byte) ([]byte, string, error) {
 	e, err := actiongroup.Decode(payload)
 	if err != nil {
@@ -240,7 +240,7 @@ func (w *world) ask(ctx context.Context, id session.ID, owner session.Subject) a
 	return a
 }
 
-// browser is a person's browser: it keeps cookies and follows no redirect by itself.
+// browser keeps cookies and does not follow redirects.
 type browser struct {
 	*world
 	jar    *cookiejar.Jar
@@ -304,7 +304,7 @@ func (a answer) wants(t *testing.T, status int, parts ...string) answer {
 	return a
 }
 
-// location is where an answer sends the browser.
+// location returns the target of a redirect.
 func (b *browser) location(a answer) string {
 	b.t.Helper()
 	if a.StatusCode/100 != 3 {
@@ -319,14 +319,14 @@ func (b *browser) location(a answer) string {
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="(state|ticket)" value="([^"]*)">`)
 
-// authorize signs in at Auth0 from the address /login gave, and returns the callback that follows.
+// authorize signs in at Auth0 from the address that /login gave, and returns the address of the callback.
 func (b *browser) authorize(to, email string) string {
 	b.t.Helper()
 	got := b.get(to)
 	for range 4 {
 		if got.StatusCode/100 == 3 {
 			next := b.location(got)
-			if u2(b.t, next).Path == "/callback" {
+			if mustParse(b.t, next).Path == "/callback" {
 				return next
 			}
 			got = b.get(next)
@@ -351,7 +351,7 @@ func (b *browser) signIn(email string) *browser {
 	return b
 }
 
-// cookie is the login cookie the browser holds.
+// cookie returns the browser's login cookie, "" if it has none.
 func (b *browser) cookie() string {
 	u, _ := url.Parse(b.base)
 	for _, c := range b.jar.Cookies(u) {
@@ -403,17 +403,17 @@ func names(all []event) string {
 	return strings.Join(out, " ")
 }
 
-// runtimes are the environments of the two; the fakes name them the same.
+// runtimes change the environment for each agent runtime.
 var runtimes = map[string]func(env map[string]string){"classic": func(map[string]string) {}, "harness": harness}
 
-// ended says whether the agent was told to forget a session: by endSession or by StopRuntimeSession, as it runs.
+// ended reports whether the chat ended a session at the agent: with endSession or StopRuntimeSession.
 func (w *world) ended(runtime, id string) bool {
 	return slices.ContainsFunc(w.bedrock.Requests(), func(r bedrocktest.Request) bool {
 		return r.End && r.Runtime == runtime && r.SessionID == id
 	})
 }
 
-// refreshToken is a way to try the refresh token that a session holds now, whatever becomes of the session.
+// refreshToken returns a function that tries the current refresh token of a session.
 func (w *world) refreshToken(id session.ID) (alive func() error) {
 	w.t.Helper()
 	s, err := w.sessions.Session(w.t.Context(), id)
@@ -428,7 +428,7 @@ func (w *world) refreshToken(id session.ID) (alive func() error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client := auth0.New(auth0.Config{Issuer: u2(w.t, w.auth0.URL), ClientID: "steward-local", Secret: func(context.Context) (secret.String, error) { return secret.New(clientSecret), nil }})
+	client := auth0.New(auth0.Config{Issuer: mustParse(w.t, w.auth0.URL), ClientID: "steward-local", Secret: func(context.Context) (secret.String, error) { return secret.New(clientSecret), nil }})
 	return func() error { _, err := client.Refresh(w.t.Context(), refresh, "", ""); return err }
 }
 
@@ -532,7 +532,7 @@ func TestCookies(t *testing.T) {
 		})
 		b := w.browser()
 		start := b.get("/login")
-		back := u2(t, b.authorize(b.location(start), alice))
+		back := mustParse(t, b.authorize(b.location(start), alice))
 		if back.Scheme+"://"+back.Host != "https://steward.example" {
 			t.Errorf("the way back is %s", back)
 		}
@@ -621,15 +621,15 @@ func TestCallbackRefuses(t *testing.T) {
 	t.Run("twice", func(t *testing.T) {
 		b := w.browser()
 		u := back(b).String()
-		flow := b.jar.Cookies(u2(t, u))
+		flow := b.jar.Cookies(mustParse(t, u))
 		b.location(b.get(u))
 		b.get(u).wants(t, 401) // the flow is used up
-		b.jar.SetCookies(u2(t, u), flow)
+		b.jar.SetCookies(mustParse(t, u), flow)
 		b.get(u).wants(t, 401) // and so is the code
 	})
 	t.Run("a nonce of another sign-in", func(t *testing.T) {
 		b := w.browser()
-		to := u2(t, b.location(b.get("/login")))
+		to := mustParse(t, b.location(b.get("/login")))
 		q := to.Query()
 		q.Set("nonce", "another")
 		to.RawQuery = q.Encode()
@@ -637,7 +637,7 @@ func TestCallbackRefuses(t *testing.T) {
 	})
 }
 
-func u2(t *testing.T, s string) *url.URL {
+func mustParse(t *testing.T, s string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(s)
 	if err != nil {
@@ -662,7 +662,7 @@ func TestConnectOkta(t *testing.T) {
 
 	back := b.consent("approve", alice)
 	other := w.browser().signIn(bob)
-	other.jar.SetCookies(u2(t, w.base), flowOf(b))
+	other.jar.SetCookies(mustParse(t, w.base), flowOf(b))
 	other.get(back).wants(t, 401) // a flow opens only under the login it was started in
 	if to := b.location(b.get(back)); to != w.base+"/#connected" {
 		t.Errorf("connected, and led to %s", to)
@@ -841,14 +841,14 @@ func TestOutcomesReachTheAgentOnce(t *testing.T) {
 	}
 	b.ask("What am I allowed to do?").wants(t, 200)
 	b.ask("What are my Okta groups?").wants(t, 200)
-	var told []string
+	var reported []string
 	for _, r := range w.bedrock.Requests() {
 		if strings.Contains(r.Text, "Bob gets a mail.") {
-			told = append(told, r.Text)
+			reported = append(reported, r.Text)
 		}
 	}
-	if len(told) != 1 || !strings.Contains(told[0], "approval K7QX (Reset the password of bob@example.com) is done") {
-		t.Errorf("told %q", told)
+	if len(reported) != 1 || !strings.Contains(reported[0], "approval K7QX (Reset the password of bob@example.com) is done") {
+		t.Errorf("the agent got %q, want the outcome once", reported)
 	}
 }
 
@@ -886,7 +886,7 @@ func TestAgentFailuresAreAnswered(t *testing.T) {
 	}
 }
 
-// TestHostIsIgnored: no address is built from what the request says.
+// TestHostIsIgnored: no address is built from the Host header.
 func TestHostIsIgnored(t *testing.T) {
 	w := begin(t)
 	req := httptest.NewRequest(http.MethodGet, "http://evil.example/login", nil)
@@ -925,7 +925,7 @@ func TestMissingBaseURLIsAnswered(t *testing.T) {
 	w.browser().get("/healthz").wants(t, 200, "ok")
 }
 
-// TestFunctionURL drives the handler as Lambda does: cookies come in a field of their own, and leave in one.
+// TestFunctionURL calls the handler as Lambda does, with cookies in a field of the event and of the response.
 func TestFunctionURL(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)

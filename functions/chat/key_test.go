@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// There is no default key. Where none is named the function does not start, and under one that is no key nobody signs in or
-// connects: no cookie is set, no code and no token is redeemed. The fault is ours, and the page says so.
+// There is no default key. Without the setting the function does not start. With an unusable key nobody can sign in or connect Okta: no
+// cookie is set and no code or token is redeemed, and the page says that the cause is an error of Steward.
 func TestWithoutAKeyNobodySignsIn(t *testing.T) {
 	for key, says := range map[string]string{"empty-key": "the secret empty-key has no value yet", "short-key": "the key that seals sign-ins cannot be used"} {
 		t.Run(key, func(t *testing.T) {

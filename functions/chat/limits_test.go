@@ -13,7 +13,7 @@ import (
 	"github.com/steward-iam/steward/shared/dynamo"
 )
 
-// tooMany wants a refusal that says when to try again, and returns that time.
+// tooMany requires the answer 429 and returns its Retry-After.
 func (b *browser) tooMany(got answer) time.Duration {
 	b.t.Helper()
 	got.wants(b.t, 429, "You are asking too often. Please ")
@@ -24,7 +24,7 @@ func (b *browser) tooMany(got answer) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// TestQuestionsOfAPersonAreCounted: in all their browsers and all processes together, twenty a minute and five hundred a day.
+// TestQuestionsOfAPersonAreCounted: twenty a minute and five hundred a day, over all browsers and processes.
 func TestQuestionsOfAPersonAreCounted(t *testing.T) {
 	const question = "What am I allowed to do?"
 	w := begin(t)

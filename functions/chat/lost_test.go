@@ -16,7 +16,7 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 )
 
-// lossy stands before AWS. Of the writes to DynamoDB it lets some take effect and breaks the connection instead of answering.
+// lossy forwards calls to AWS. It lets some writes to DynamoDB take effect and then breaks the connection instead of answering.
 type lossy struct {
 	next http.Handler
 
@@ -55,8 +55,8 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// TestRetriedWritesAreDoneOnce runs a person's way through the chat once for every write on it, and each time loses the answer to that write.
-// Nothing of it may show.
+// TestRetriedWritesAreDoneOnce goes through the chat once for each write, and loses the answer to that write. The result must always be the
+// same.
 func TestRetriedWritesAreDoneOnce(t *testing.T) {
 	way := func(t *testing.T, w *world) {
 		b := w.browser().signIn(alice)
@@ -99,7 +99,7 @@ func TestRetriedWritesAreDoneOnce(t *testing.T) {
 	}
 }
 
-// TestCancelIsRecordedAfterAFailedWrite: what is cancelled is cancelled, and nobody says that it is not. The record is written with the next try.
+// TestCancelIsRecordedAfterAFailedWrite: the answer says that the approval is cancelled but not recorded; the next try records it.
 func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
@@ -122,7 +122,7 @@ func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// failingPuts refuses every PutItem: entries of the record, of all that a cancel writes.
+// failingPuts fails every PutItem: of the writes of a cancel, the audit entry.
 type failingPuts struct{ next http.Handler }
 
 func (f *failingPuts) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -19,7 +19,7 @@ import (
 
 const bobSub = "oidc|okta-corp|00ubob00000000000002"
 
-// login is the stored login of the browser.
+// login returns the stored login of the browser.
 func (b *browser) login() session.Login {
 	b.t.Helper()
 	l, err := b.sessions.Login(b.t.Context(), session.KeyOf(secret.New(b.cookie())))
@@ -43,7 +43,7 @@ func (b *browser) signOut() {
 	b.location(b.do(http.MethodPost, "/logout", "", "Origin", b.base, "Sec-Fetch-Site", "same-origin"))
 }
 
-// Whoever signs in again keeps what waits for their phone, and signing out then ends all of it.
+// A person who signs in again keeps their open approvals; signing out then cancels all of them.
 func TestSigningInAgainCancelsNothing(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
@@ -89,7 +89,7 @@ func TestSigningInAgainCancelsNothing(t *testing.T) {
 	}
 }
 
-// Where somebody else signs in, the browser is theirs alone; what the first person asked for waits for that person's phone.
+// If another person signs in, the browser shows only their data; the first person can still approve on their phone.
 func TestAnotherPersonSignsInInTheSameBrowser(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)
@@ -98,9 +98,9 @@ func TestAnotherPersonSignsInInTheSameBrowser(t *testing.T) {
 	b.ask("Reset the password of bob@example.com").wants(t, 200, "event: approval")
 	old, cookie := b.login(), b.cookie()
 
-	b.jar, _ = cookiejar.New(nil) // Auth0 has forgotten alice
+	b.jar, _ = cookiejar.New(nil) // ends alice's session at Auth0
 	b.client.Jar = b.jar
-	b.jar.SetCookies(u2(t, w.base), []*http.Cookie{{Name: "steward", Value: cookie}})
+	b.jar.SetCookies(mustParse(t, w.base), []*http.Cookie{{Name: "steward", Value: cookie}})
 	b.signIn(bob)
 	if got := w.only(aliceSub); got.Status != approval.Pending {
 		t.Errorf("bob's sign-in left alice's approval %s", got.Status)
@@ -124,7 +124,7 @@ func TestAnotherPersonSignsInInTheSameBrowser(t *testing.T) {
 	}
 }
 
-// TestOtherSitesCannotStartAFlow goes through all GET routes as a link, a picture or a frame of another site would.
+// TestOtherSitesCannotStartAFlow requests all GET routes as a link, picture or frame of another site does.
 func TestOtherSitesCannotStartAFlow(t *testing.T) {
 	w := begin(t, func(env map[string]string) { env["CONSOLE_LINKING"] = "on" })
 	b := w.browser().signIn(alice)
@@ -170,11 +170,11 @@ func TestOnlyTheConfiguredConnectionSignsIn(t *testing.T) {
 	for _, name := range []string{"google-oauth2", "Okta-Corp", "%20", "okta-corp%00"} {
 		b.get("/login?connection="+name).wants(t, 400, "own Okta connection only")
 	}
-	if to := b.location(b.get("/login?connection=okta-corp")); u2(t, to).Query().Get("connection") != "okta-corp" {
+	if to := b.location(b.get("/login?connection=okta-corp")); mustParse(t, to).Query().Get("connection") != "okta-corp" {
 		t.Errorf("leads to %s", to)
 	}
 
-	// Whoever opens Auth0's address may change the connection in it, so the subject is looked at too.
+	// The person can change the connection in Auth0's address, so the subject is checked, too.
 	for sub, ok := range map[string]bool{
 		"auth0|64f1": false, "google-oauth2|118": false, "oidc|okta-other|00u1": false, "okta|okta-other|00u1": false, "oidc|": false, "samlp|okta-corp|x": false,
 		"okta|okta-corp|00u1": true, "oidc|00u1": true, "oidc|okta-corp|00u|1": true,
@@ -196,18 +196,18 @@ func TestOnlyTheConfiguredConnectionSignsIn(t *testing.T) {
 	}
 }
 
-// calls counts the calls of Auth0 that the chat itself makes while f runs.
+// calls returns how many calls of Auth0 the chat makes while f runs.
 func (w *world) calls(f func()) (n int) {
 	before := len(w.auth0.Requests())
 	f()
 	return len(w.auth0.Requests()) - before
 }
 
-// TestInvalidCallbacksCallNoService: a callback without its flow makes no call of Auth0, and one with its flow makes them once.
+// TestInvalidCallbacksCallNoService: a callback without a matching flow makes no call of Auth0, and one with a flow makes them once.
 func TestInvalidCallbacksCallNoService(t *testing.T) {
 	w := begin(t)
 	b := w.browser()
-	u := u2(t, b.authorize(b.location(b.get("/login")), alice))
+	u := mustParse(t, b.authorize(b.location(b.get("/login")), alice))
 	state, flow := u.Query().Get("state"), b.jar.Cookies(u)
 	junk := func(path, name, state string) func() {
 		return func() {
@@ -227,7 +227,7 @@ func TestInvalidCallbacksCallNoService(t *testing.T) {
 		t.Errorf("100 callbacks with a flow that was used: %d calls", n)
 	}
 
-	back := u2(t, b.consent("approve", alice))
+	back := mustParse(t, b.consent("approve", alice))
 	flow = flowOf(b)
 	if n := w.calls(junk("/connect/callback", "connect_code", "another")); n != 0 {
 		t.Errorf("100 callbacks of connecting with another state: %d calls", n)
@@ -238,8 +238,7 @@ func TestInvalidCallbacksCallNoService(t *testing.T) {
 	}
 }
 
-// consent goes to the consent page of Connect Okta, decides there, and returns the callback that follows. person is whose account is
-// chosen at Okta.
+// consent opens the consent page of Connect Okta, decides there for person's Okta account, and returns the address of the callback.
 func (b *browser) consent(decision, person string) string {
 	b.t.Helper()
 	page := b.get(b.location(b.get("/connect"))).wants(b.t, 200, "ticket")
@@ -248,7 +247,7 @@ func (b *browser) consent(decision, person string) string {
 	return b.location(b.do(http.MethodPost, b.auth0.URL+"/connected-accounts/connect", form.Encode(), "Content-Type", "application/x-www-form-urlencoded"))
 }
 
-// TestALoginHasOneRunningTurn: while an answer is being made, the login has no second one; when it is over, or its process has died, it has.
+// TestALoginHasOneRunningTurn: the next turn starts only when the running one has ended, or its lease if the process has died.
 func TestALoginHasOneRunningTurn(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)

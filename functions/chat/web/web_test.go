@@ -167,10 +167,10 @@ func serve(a *App, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// hashes change with the files; what they stand for does not.
+// hashes are replaced in goldens, as they change with the files.
 var hashes = regexp.MustCompile(`(/static/[a-z-]+)\.[0-9a-f]{12}\.`)
 
-// A name that is written from right to left keeps that to itself: in the page and wherever the script puts one into it.
+// A name written from right to left does not change the order of the words around it, on the page and in what the script adds.
 func TestNamesKeepTheirDirection(t *testing.T) {
 	a, _ := app(t, func(c *Config) {
 		c.Sessions = sessions{login: person(session.Person{Subject: "oidc|x", Email: "dana@example.com", Name: "\u05d3\u05e0\u05d4"})}
