@@ -22,17 +22,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/steward-iam/steward/infra/settings"
+	"github.com/steward-iam/steward/infra/tenant/reach"
 	"github.com/steward-iam/steward/shared/secret"
 )
-
-// advice says what is in the way and what to do about it.
-type advice struct {
-	Say string
-	Err error
-}
-
-func (a *advice) Error() string { return a.Say }
-func (a *advice) Unwrap() error { return a.Err }
 
 // account is one AWS account in one region.
 type account struct {
@@ -44,11 +36,11 @@ type account struct {
 // open asks who we are, which shows whether there are credentials and a region at all.
 func open(ctx context.Context, cfg aws.Config, out io.Writer) (*account, error) {
 	if cfg.Region == "" {
-		return nil, &advice{Say: "No region is chosen. Set AWS_REGION, for instance to eu-central-1."}
+		return nil, &reach.Problem{Say: "No region is chosen. Set AWS_REGION, for instance to eu-central-1."}
 	}
 	caller, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return nil, &advice{Say: "There are no AWS credentials that work. Sign in first, for instance with `aws sso login`, and set AWS_PROFILE.", Err: err}
+		return nil, &reach.Problem{Say: "There are no AWS credentials that work. Sign in first, for instance with `aws sso login`, and set AWS_PROFILE.", Err: err}
 	}
 	a := &account{id: aws.ToString(caller.Account), region: cfg.Region, config: cfg, out: out}
 	_, _ = fmt.Fprintf(out, "Account %s, region %s.\n", a.id, a.region)
@@ -72,9 +64,9 @@ func (a *account) bootstrapped(ctx context.Context) error {
 	case "":
 		return nil
 	case "ParameterNotFound":
-		return &advice{Say: fmt.Sprintf("This account and region have never been used with the CDK. Once, run:\n  npx aws-cdk@%s bootstrap aws://%s/%s", cdkVersion, a.id, a.region)}
+		return &reach.Problem{Say: fmt.Sprintf("This account and region have never been used with the CDK. Once, run:\n  npx aws-cdk@%s bootstrap aws://%s/%s", cdkVersion, a.id, a.region)}
 	}
-	return &advice{Say: "Whether the account is bootstrapped for the CDK cannot be read: the credentials need ssm:GetParameter on " + bootstrapVersion + ".", Err: err}
+	return &reach.Problem{Say: "Whether the account is bootstrapped for the CDK cannot be read: the credentials need ssm:GetParameter on " + bootstrapVersion + ".", Err: err}
 }
 
 // ownStack refuses to deploy over a stack of the same name that is something else.
@@ -85,7 +77,7 @@ func (a *account) ownStack(ctx context.Context, s settings.Settings) error {
 	case "ValidationError":
 		return nil // there is none yet
 	default:
-		return &advice{Say: "Whether a stack " + s.StackName() + " exists cannot be read: the credentials need cloudformation:DescribeStacks.", Err: err}
+		return &reach.Problem{Say: "Whether a stack " + s.StackName() + " exists cannot be read: the credentials need cloudformation:DescribeStacks.", Err: err}
 	}
 	for _, st := range stacks.Stacks {
 		tags := map[string]string{}
@@ -93,7 +85,7 @@ func (a *account) ownStack(ctx context.Context, s settings.Settings) error {
 			tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 		}
 		if tags["application"] != s.Name || tags["stage"] != string(s.Stage) {
-			return &advice{Say: fmt.Sprintf("In %s there is a stack %s that was not made by Steward. Choose another \"name\" in cdk.json.", a.region, s.StackName())}
+			return &reach.Problem{Say: fmt.Sprintf("In %s there is a stack %s that was not made by Steward. Choose another \"name\" in cdk.json.", a.region, s.StackName())}
 		}
 	}
 	return nil
@@ -121,7 +113,7 @@ func (a *account) hasModel(ctx context.Context, s settings.Settings) error {
 	}
 	slices.Sort(regions)
 	if !slices.Equal(regions, slices.Sorted(slices.Values(s.Model.Regions))) {
-		return &advice{Say: fmt.Sprintf("Seen from %s, the profile %s uses other regions than the agent's role would allow. Put into cdk.json:\n  \"modelRegions\": [\"%s\"]",
+		return &reach.Problem{Say: fmt.Sprintf("Seen from %s, the profile %s uses other regions than the agent's role would allow. Put into cdk.json:\n  \"modelRegions\": [\"%s\"]",
 			a.region, s.Model.ID, strings.Join(regions, `", "`))}
 	}
 	return nil
@@ -132,11 +124,11 @@ func (a *account) noModel(id string, err error) error {
 	case "":
 		return nil
 	case "ResourceNotFoundException", "ValidationException":
-		return &advice{Say: fmt.Sprintf("The model %s does not exist in %s. Choose another with \"model\" in cdk.json; `aws bedrock list-inference-profiles` lists what there is.", id, a.region), Err: err}
+		return &reach.Problem{Say: fmt.Sprintf("The model %s does not exist in %s. Choose another with \"model\" in cdk.json; `aws bedrock list-inference-profiles` lists what there is.", id, a.region), Err: err}
 	case "AccessDeniedException":
-		return &advice{Say: "Whether the model " + id + " can be used cannot be read: the credentials need bedrock:GetInferenceProfile and bedrock:GetFoundationModel.", Err: err}
+		return &reach.Problem{Say: "Whether the model " + id + " can be used cannot be read: the credentials need bedrock:GetInferenceProfile and bedrock:GetFoundationModel.", Err: err}
 	}
-	return &advice{Say: "Bedrock cannot be asked for the model " + id + ". Is it offered in " + a.region + "?", Err: err}
+	return &reach.Problem{Say: "Bedrock cannot be asked for the model " + id + ". Is it offered in " + a.region + "?", Err: err}
 }
 
 // unreserved is what Lambda keeps of an account's concurrency for functions that reserve none ("Configuring reserved
@@ -155,10 +147,10 @@ func (a *account) canReserve(ctx context.Context, s settings.Settings) error {
 	}
 	got, err := lambda.NewFromConfig(a.config).GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
-		return &advice{Say: "Whether the account has concurrency to reserve cannot be read: the credentials need lambda:GetAccountSettings.", Err: err}
+		return &reach.Problem{Say: "Whether the account has concurrency to reserve cannot be read: the credentials need lambda:GetAccountSettings.", Err: err}
 	}
 	if has := int(got.AccountLimit.ConcurrentExecutions); has < reserved+unreserved {
-		return &advice{Say: fmt.Sprintf("This account can run %d functions at once in %s, and reserving %d for Steward leaves less than the %d that Lambda keeps for others: ask AWS for a quota of %d\n"+
+		return &reach.Problem{Say: fmt.Sprintf("This account can run %d functions at once in %s, and reserving %d for Steward leaves less than the %d that Lambda keeps for others: ask AWS for a quota of %d\n"+
 			"(Service Quotas > AWS Lambda > Concurrent executions), or put \"reservedConcurrency\": {} into the %s object of cdk.json.", has, a.region, reserved, unreserved, reserved+unreserved, s.Stage)}
 	}
 	return nil
@@ -170,10 +162,10 @@ func (a *account) canReserve(ctx context.Context, s settings.Settings) error {
 func (a *account) classicOpen(ctx context.Context) error {
 	agents, err := bedrockagent.NewFromConfig(a.config).ListAgents(ctx, &bedrockagent.ListAgentsInput{MaxResults: aws.Int32(1)})
 	if err != nil {
-		return &advice{Say: "Bedrock Agents cannot be asked in " + a.region + ". The credentials need bedrock:ListAgents, and the region must offer agents.", Err: err}
+		return &reach.Problem{Say: "Bedrock Agents cannot be asked in " + a.region + ". The credentials need bedrock:ListAgents, and the region must offer agents.", Err: err}
 	}
 	if len(agents.AgentSummaries) == 0 {
-		return &advice{Say: "There is no Bedrock agent in " + a.region + " yet, and Amazon Bedrock Agents Classic is closed to accounts that never used it:\n" +
+		return &reach.Problem{Say: "There is no Bedrock agent in " + a.region + " yet, and Amazon Bedrock Agents Classic is closed to accounts that never used it:\n" +
 			"creating one would most likely fail. Deploy with AGENT=harness instead. If you know that this account may create agents,\n" +
 			"add FORCE_CLASSIC=1."}
 	}
@@ -185,7 +177,7 @@ func (a *account) fillSecrets(ctx context.Context, s settings.Settings, ask func
 	stacks, err := cloudformation.NewFromConfig(a.config).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(s.StackName())})
 	if err != nil {
 		if code(err) == "ValidationError" {
-			return &advice{Say: fmt.Sprintf("There is no stack %s in %s yet. Run `make deploy` first.", s.StackName(), a.region)}
+			return &reach.Problem{Say: fmt.Sprintf("There is no stack %s in %s yet. Run `make deploy` first.", s.StackName(), a.region)}
 		}
 		return fmt.Errorf("describe stack %s: %w", s.StackName(), err)
 	}
@@ -202,7 +194,7 @@ func (a *account) fillSecrets(ctx context.Context, s settings.Settings, ask func
 	} {
 		id := outputs[item.output]
 		if id == "" {
-			return &advice{Say: "The stack " + s.StackName() + " has no output " + item.output + ". Run `make deploy` again."}
+			return &reach.Problem{Say: "The stack " + s.StackName() + " has no output " + item.output + ". Run `make deploy` again."}
 		}
 		value, err := ask(item.prompt)
 		if err != nil {
@@ -213,7 +205,7 @@ func (a *account) fillSecrets(ctx context.Context, s settings.Settings, ask func
 			continue
 		}
 		if _, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(id), SecretString: aws.String(value.Reveal())}); err != nil {
-			return &advice{Say: "The secret could not be stored: the credentials need secretsmanager:PutSecretValue on " + id + ".", Err: err}
+			return &reach.Problem{Say: "The secret could not be stored: the credentials need secretsmanager:PutSecretValue on " + id + ".", Err: err}
 		}
 		_, _ = fmt.Fprintln(out, "stored")
 	}

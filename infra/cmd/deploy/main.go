@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/steward-iam/steward/infra/settings"
+	"github.com/steward-iam/steward/infra/tenant/reach"
 )
 
 // cdkVersion is the command line that reads the assemblies of the CDK library in go.mod.
@@ -74,7 +75,7 @@ func printFaults(w io.Writer, err error) {
 		return
 	}
 	_, _ = fmt.Fprintln(w, err)
-	if a, ok := errors.AsType[*advice](err); ok && a.Err != nil {
+	if a, ok := errors.AsType[*reach.Problem](err); ok && a.Err != nil {
 		_, _ = fmt.Fprintf(w, "  (%v)\n", a.Err)
 	}
 }
@@ -102,13 +103,13 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	}
 	s, err := settings.Parse(lookup)
 	if err != nil {
-		return &advice{Say: "cdk.json cannot be deployed as it is:\n" + err.Error()}
+		return &reach.Problem{Say: "cdk.json cannot be deployed as it is:\n" + err.Error()}
 	}
 
 	account := func() (*account, error) {
 		cfg, err := config.LoadDefaultConfig(ctx)
 		if err != nil {
-			return nil, &advice{Say: "The AWS configuration cannot be read. See `aws configure`.", Err: err}
+			return nil, &reach.Problem{Say: "The AWS configuration cannot be read. See `aws configure`.", Err: err}
 		}
 		return open(ctx, cfg, out)
 	}
@@ -117,7 +118,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	switch command := flags.Arg(0); command {
 	case "deploy":
 		if examples := settings.Examples(lookup, s.Stage); len(examples) > 0 {
-			return &advice{Say: "cdk.json still holds example values for " + string(s.Stage) + ": " + strings.Join(examples, ", ") + ".\nPut in those of your Auth0 tenant, Okta org and FGA store."}
+			return &reach.Problem{Say: "cdk.json still holds example values for " + string(s.Stage) + ": " + strings.Join(examples, ", ") + ".\nPut in those of your Auth0 tenant, Okta org and FGA store."}
 		}
 		if err := node(exec.LookPath); err != nil {
 			return err
@@ -143,7 +144,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return err
 		}
 		if command == "destroy" && s.Stage == settings.Prod {
-			return &advice{Say: "A prod stack is protected: it holds who signed in and who did what. To remove it all the same, first turn off\n" +
+			return &reach.Problem{Say: "A prod stack is protected: it holds who signed in and who did what. To remove it all the same, first turn off\n" +
 				"termination protection of " + s.StackName() + " and deletion protection of its tables, then run `npx aws-cdk@" + cdkVersion + " destroy`."}
 		}
 		if err := a.bootstrapped(ctx); err != nil {
@@ -172,7 +173,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 func node(look func(string) (string, error)) error {
 	for _, tool := range []string{"node", "npx"} {
 		if _, err := look(tool); err != nil {
-			return &advice{Say: "Node.js is missing (" + tool + "): the CDK runs on it. Install version 22 or newer from https://nodejs.org and try again."}
+			return &reach.Problem{Say: "Node.js is missing (" + tool + "): the CDK runs on it. Install version 22 or newer from https://nodejs.org and try again."}
 		}
 	}
 	return nil

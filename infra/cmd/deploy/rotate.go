@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/steward-iam/steward/infra/settings"
+	"github.com/steward-iam/steward/infra/tenant/reach"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
 )
@@ -21,7 +22,7 @@ import (
 type ownKey struct {
 	id   string // of the resource in the stack
 	name string
-	// older is how many keys stay beneath a new one, and why is what they are still needed for.
+	// older is how many older keys are kept below a new one, and why is what they are still needed for.
 	older int
 	why   string
 }
@@ -41,19 +42,19 @@ func (a *account) rotate(ctx context.Context, s settings.Settings, agrees func(q
 			StackName: aws.String(s.StackName()), LogicalResourceId: aws.String(key.id),
 		})
 		if err != nil {
-			return &advice{Say: fmt.Sprintf("The stack %s in %s has no %s that can be read. Run `make deploy` first; the credentials need cloudformation:DescribeStackResource.", s.StackName(), a.region, key.id), Err: err}
+			return &reach.Problem{Say: fmt.Sprintf("The stack %s in %s has no %s that can be read. Run `make deploy` first; the credentials need cloudformation:DescribeStackResource.", s.StackName(), a.region, key.id), Err: err}
 		}
 		id := stored.StackResourceDetail.PhysicalResourceId
 		now, err := vault.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: id})
 		if err != nil {
-			return &advice{Say: "The " + key.name + " cannot be read: the credentials need secretsmanager:GetSecretValue on " + aws.ToString(id) + " and kms:Decrypt on the stack's key.", Err: err}
+			return &reach.Problem{Say: "The " + key.name + " cannot be read: the credentials need secretsmanager:GetSecretValue on " + aws.ToString(id) + " and kms:Decrypt on the stack's key.", Err: err}
 		}
 		keys, err := rotated(aws.ToString(now.SecretString), seal.GenerateKey(), key.older)
 		if err != nil {
-			return &advice{Say: "The " + key.name + " in " + aws.ToString(id) + " cannot be used as it is, so it is left alone.", Err: err}
+			return &reach.Problem{Say: "The " + key.name + " in " + aws.ToString(id) + " cannot be used as it is, so it is left alone.", Err: err}
 		}
 		if key.id == "AuditKey" && keys.dropped > 0 {
-			return &advice{Say: fmt.Sprintf("The audit key has %d lines already, as many as fit. Move its oldest line to where the archive of the record is kept, then try again.", seal.MaxKeys)}
+			return &reach.Problem{Say: fmt.Sprintf("The audit key has %d lines already, as many as fit. Move its oldest line to where the archive of the record is kept, then try again.", seal.MaxKeys)}
 		}
 		yes, err := agrees(fmt.Sprintf("The %s: a fresh one above, %d older kept (each %s), %d dropped. Rotate it? (yes/no) ", key.name, keys.kept, key.why, keys.dropped))
 		if err != nil {
@@ -64,24 +65,24 @@ func (a *account) rotate(ctx context.Context, s settings.Settings, agrees func(q
 			continue
 		}
 		if _, err := vault.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: id, SecretString: aws.String(keys.text.Reveal())}); err != nil {
-			return &advice{Say: "The " + key.name + " could not be stored: the credentials need secretsmanager:PutSecretValue on " + aws.ToString(id) + ".", Err: err}
+			return &reach.Problem{Say: "The " + key.name + " could not be stored: the credentials need secretsmanager:PutSecretValue on " + aws.ToString(id) + ".", Err: err}
 		}
 		_, _ = fmt.Fprintln(out, "rotated; every function uses it within ten minutes")
 	}
 	return nil
 }
 
-// ring is the text of a secret after a rotation.
-type ring struct {
+// keyList is the text of a secret after a rotation, one key a line.
+type keyList struct {
 	text          secret.String
 	kept, dropped int
 }
 
 // rotated puts fresh above the lines of text and keeps at most so many older ones. The error is that of a text that the
 // functions could not use.
-func rotated(text string, fresh secret.String, older int) (ring, error) {
+func rotated(text string, fresh secret.String, older int) (keyList, error) {
 	if _, err := seal.New(secret.New(text)); err != nil {
-		return ring{}, err
+		return keyList{}, err
 	}
 	lines := []string{fresh.Reveal()}
 	dropped := 0
@@ -94,7 +95,7 @@ func rotated(text string, fresh secret.String, older int) (ring, error) {
 			lines = append(lines, line)
 		}
 	}
-	return ring{secret.New(strings.Join(lines, "\n")), len(lines) - 1, dropped}, nil
+	return keyList{secret.New(strings.Join(lines, "\n")), len(lines) - 1, dropped}, nil
 }
 
 // yes asks a question that only the word yes answers with yes.
