@@ -60,8 +60,7 @@ func tenant(t *testing.T) (*auth0test.Server, *auth0.Client) {
 	return s, clientOf(t, s.URL, nil)
 }
 
-// browse walks the browser's part of a flow: it opens the page, presses the button of the form, and returns the query
-// that comes back to the application.
+// browse does the browser's part of a flow: it opens the page, submits the form, and returns the query of the callback.
 func browse(t *testing.T, page string, press func(form string) (path string, fields url.Values)) url.Values {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -342,7 +341,7 @@ func TestUnusableAnswersAreUpstreamFaults(t *testing.T) {
 	}
 }
 
-// issuer is a tenant whose tokens a test writes by itself.
+// issuer is a tenant whose tokens are made by the test.
 type issuer struct {
 	url   string
 	key   *rsa.PrivateKey

@@ -21,7 +21,7 @@ func (stuck) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// A tenant that takes a call and never answers holds nobody up for long, also where the caller set no limit.
+// A call to a tenant that never answers ends within seconds, even if the caller's context has no deadline.
 func TestCallsTimeOut(t *testing.T) {
 	usual := http.DefaultTransport
 	defer func() { http.DefaultTransport = usual }()

@@ -1,12 +1,11 @@
-// Package cached keeps a value that takes a call to get, such as a secret, a token or a provider's metadata.
+// Package cached keeps a value that is fetched by a call, such as a secret, a token or a provider's metadata.
 //
 //	token := cached.Value[Token]{Fetch: fetch, Timeout: 3 * time.Second, Expires: func(t Token) time.Time { return t.Expires }}
 //	t, err := token.Get(ctx)   // fetched the first time, and when it has expired
-//	t, err = token.Fresh(ctx)  // fetched whatever is kept
+//	t, err = token.Fresh(ctx)  // always fetched
 //
-// However many ask at once, one fetch is made. It does not end with the context of the caller who began it, since others
-// wait for it too. Failures are not kept. golang.org/x/sync/singleflight keeps no value, and ends the process when a fetch
-// panics; here a panic is the error of that fetch.
+// Concurrent callers share one fetch. It does not end with the context of the caller that started it, as others wait for it, too. Errors are
+// not kept. golang.org/x/sync/singleflight does not keep values, and ends the process if a fetch panics; here a panic becomes an error.
 package cached
 
 import (
@@ -19,13 +18,13 @@ import (
 
 // Value is one cached value. It is safe for concurrent use; its exported fields are set before the first call.
 type Value[T any] struct {
-	// Fetch gets the value. Its context has the values of the caller who began the fetch, and Timeout alone as a limit.
+	// Fetch gets the value. Its context has the values of the caller's context, and only Timeout as a limit.
 	Fetch func(context.Context) (T, error)
-	// Timeout bounds one fetch; 0 where Fetch has a limit of its own.
+	// Timeout limits one fetch; 0 if Fetch has a limit of its own.
 	Timeout time.Duration
 	// Expires returns when a value must no longer be used. Nil for values that do not expire.
 	Expires func(T) time.Time
-	// RefreshAfter is the age from which [Value.Get] fetches anew in the background, still returning what it has. 0 is never.
+	// RefreshAfter is the age at which [Value.Get] returns the kept value and fetches a new one in the background; 0 for never.
 	RefreshAfter time.Duration
 	// RetryAfter is the least time between two fetches of [Value.Another].
 	RetryAfter time.Duration

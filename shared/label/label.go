@@ -1,7 +1,7 @@
-// Package label makes names that other people chose safe to show: invisible characters removed, quoted, and told apart.
+// Package label makes names that other people chose safe to show: cleaned, quoted and marked.
 //
 // Two different things must not look the same to the person or the model that reads such a name. [Clean] removes invisible characters,
-// [Quote] adds quotation marks, [Mark] is a short hash of an id that tells look-alikes apart, and a [Phrase] is a sentence with
+// [Quote] adds quotation marks, [Mark] is a short hash of an id that distinguishes look-alikes, and a [Phrase] is a sentence with
 // placeholders for names.
 package label
 

@@ -36,7 +36,7 @@ const (
 	MaxKeys      = 32
 )
 
-// version is the first byte of every sealed value, so that a later cipher can be told apart.
+// version is the first byte of every sealed value, so that values of a later cipher can be recognised.
 const version = 1
 
 // ErrNotOpened means that a value was sealed with another key or for another place, or was changed afterwards.
@@ -244,7 +244,7 @@ func FromStore(use string, fetch func(context.Context) (secret.String, error), n
 	return func(ctx context.Context) (*Sealer, error) {
 		r, err := keys.Get(ctx)
 		if err != nil && errors.Is(err, ctx.Err()) {
-			err = fault.New(fault.Upstream, "A setting of Steward could not be read in time. Please try again in a moment.", err)
+			err = fault.New(fault.Upstream, "I could not read a setting of Steward in time. Please try again in a moment.", err)
 		}
 		if err != nil {
 			return nil, err

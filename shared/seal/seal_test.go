@@ -149,7 +149,7 @@ func (s *stored) sealer() func(context.Context) (*seal.Sealer, error) {
 	return seal.FromStore("opens the tests", fetch, func() time.Time { return s.now })
 }
 
-// The text is fetched when first needed and once; one that holds no key is tried again, for somebody may have put it right.
+// The text is fetched once, at first use. A text without a usable key is fetched again, as it may have been corrected.
 func TestStoredKeysAreFetchedOnce(t *testing.T) {
 	s := &stored{now: time.Now(), err: errors.New("away")}
 	get := s.sealer()
