@@ -97,7 +97,7 @@ func (b *builder) arn(r fleet.Resource) *string {
 	return arn
 }
 
-// grants are the statements of a function's role: what the fleet lets it do, the key beneath that, its own log, traces.
+// grants are the statements of a function's role: what the fleet lets it do, the use of the key for it, its own log, traces.
 func (b *builder) grants(fn fleet.Function) []statement {
 	var statements []statement
 	for _, a := range b.access(fn) {

@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-// printFaults writes every fault that was found, each with its cause beneath it.
+// printFaults writes every fault that was found, each with its cause below it.
 func printFaults(w io.Writer, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost error is meant
 		for i, e := range joined.Unwrap() {

@@ -74,7 +74,7 @@ func tableOf(f *run.Fleet) sessions {
 	return sessions{dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(f.AWSURL), Credentials: aws.AnonymousCredentials{}})}
 }
 
-// signIn signs a person in and tells the session.
+// signIn signs a person in and returns the id of their session.
 func (t sessions) signIn(ctx context.Context, f *run.Fleet, email string) (*chatclient.Client, string, error) {
 	v, err := chatclient.SignIn(ctx, f.ChatURL, email)
 	if err != nil {

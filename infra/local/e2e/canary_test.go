@@ -131,7 +131,7 @@ func TestSecretsAreInSealedRowsOnly(t *testing.T) {
 			})
 			f.Proxy.Record(c.exchange)
 			c.chat = strings.TrimPrefix(f.ChatURL, "http://")
-			http.DefaultTransport = c // which the visitors use
+			http.DefaultTransport = c // which chatclient uses
 			t.Cleanup(func() { http.DefaultTransport = c.next })
 			useEverything(t, f)
 

@@ -128,7 +128,7 @@ func seeded(t *testing.T) *rand.Rand {
 
 // admin is a signed-in administrator.
 type admin struct {
-	visitor     *chatclient.Client
+	chat        *chatclient.Client
 	subject, id string
 }
 
@@ -145,7 +145,7 @@ func admins(t *testing.T, f *run.Fleet, n int) (all []admin) {
 		})
 		f.Tenant.Connect(email)
 		change(t, f, "writes", tuple("user:"+email, "admin", "okta:main"))
-		a.visitor = signIn(t, f, email)
+		a.chat = signIn(t, f, email)
 		all = append(all, a)
 	}
 	return all
@@ -176,7 +176,7 @@ func ask(t *testing.T, f *run.Fleet, random *rand.Rand, people, each int) (all [
 	for _, e := range errands {
 		group.Go(func() {
 			for i, a := range e.todo {
-				answer, err := e.visitor.Say(t.Context(), e.say[i])
+				answer, err := e.chat.Say(t.Context(), e.say[i])
 				if err != nil || len(answer.Approvals) != 1 {
 					t.Errorf("%s: got %+v, %v, want one approval", e.say[i], answer, err)
 					continue

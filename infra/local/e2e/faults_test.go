@@ -113,7 +113,7 @@ func TestFailedRequestsChangeNothing(t *testing.T) {
 			}
 			fault.Service, fault.Match = at.Service, at.Match
 			f.Proxy.Add(fault)
-			failure(t, f, people[i].visitor, "Reset the password of erin@example.com", fmt.Sprintf("%+v", fault))
+			failure(t, f, people[i].chat, "Reset the password of erin@example.com", fmt.Sprintf("%+v", fault))
 			f.Proxy.Fail()
 			for _, row := range tables(f).of(t, people[i].subject) { // another time it is another request
 				if row.Status == approval.Pending {

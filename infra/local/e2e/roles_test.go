@@ -41,7 +41,7 @@ func TestEveryAccessIsNeeded(t *testing.T) {
 				return a.Approvals[0]
 			}
 			changed := ask()
-			for begun := time.Now(); !polled(f); time.Sleep(50 * time.Millisecond) { // in vain: the worker puts the message back
+			for begun := time.Now(); !polled(f); time.Sleep(50 * time.Millisecond) { // still pending: the worker puts the message back
 				if time.Since(begun) > 20*time.Second {
 					t.Fatal("nobody polls for the answer of the phone")
 				}

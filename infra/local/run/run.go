@@ -48,8 +48,7 @@ type Options struct {
 	ConsoleLinking bool
 	RichApprovals  bool // pushes carry authorization details
 
-	// Chaos is the seed of throttling, small pages, duplicates and stale reads, which it makes replayable. 0 is none of it, so that
-	// a person who tries Steward meets Steward and not the weather.
+	// Chaos makes the fakes throttle, page small, deliver twice and answer stale reads, the same way for the same number. 0: they do not.
 	Chaos uint64
 	// Latency is what every outside system takes, FGA included.
 	Latency time.Duration

@@ -123,7 +123,7 @@ func testerChecks() []check {
 	}
 }
 
-// cause is the tenant's own refusal beneath a fault that speaks to a person.
+// cause is the tenant's own refusal, where an error wraps one.
 func cause(err error) string {
 	if e, ok := errors.AsType[*auth0.Error](err); ok {
 		return e.Error()
