@@ -297,7 +297,7 @@ func TestFaultsOfOkta(t *testing.T) {
 		"500 once":    {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009"), Times: 1}}, "", "Everyone", 2},
 		"500":         {[]pipelinetest.Fault{{Status: 500, Body: body("E0000009")}}, "upstream", "Okta reports a problem of its own", 3},
 		"garbage":     {[]pipelinetest.Fault{{Status: 200, Body: "<html>canary-summary"}}, "upstream", "invalid answer", 1},
-		"reset":       {[]pipelinetest.Fault{{Reset: true}}, "upstream", "could not be reached", 0},
+		"reset":       {[]pipelinetest.Fault{{Reset: true}}, "upstream", "could not reach Okta", 0},
 		"answer lost": {[]pipelinetest.Fault{{Reset: true, After: true, Times: 1}}, "", "Everyone", 2},
 	} {
 		t.Run(name, func(t *testing.T) {

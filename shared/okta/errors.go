@@ -173,7 +173,7 @@ var answers = map[Kind]struct {
 	KindRateLimited: {fault.Upstream, "Okta is receiving too many requests right now. Please try again in a minute."},
 	KindUnavailable: {fault.Upstream, "Okta reports a problem of its own. Please try again later."},
 	KindTimeout:     {fault.Upstream, "Okta did not answer in time."},
-	KindUnreachable: {fault.Upstream, "Okta could not be reached."},
+	KindUnreachable: {fault.Upstream, "I could not reach Okta."},
 	KindGarbled:     {fault.Upstream, "Okta gave an invalid answer. Please try again later."},
 }
 

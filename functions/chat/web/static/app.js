@@ -328,7 +328,7 @@ async function refused(response, answer, again) {
 
 function signedOut() {
   clearTimeout(timer);
-  over = true;
+  sessionEnded = true;
   const link = el("a", { class: "button primary", href: "/login" }, "Sign in again");
   addNode(el("div", { class: "notice", "data-testid": "signed-out" }, el("span", {}, "Your sign-in has ended. "), link));
   toEnd();
@@ -413,7 +413,7 @@ const STATUS = {
 };
 const OPEN = new Set(["pending", "approved", "executing"]);
 const cards = new Map(); // id → Card
-let over = false, polled = false, polling = false, skew = 0, timer;
+let sessionEnded = false, polled = false, polling = false, skew = 0, timer;
 
 class Card {
   constructor(approval) {
@@ -517,7 +517,7 @@ function arrange() {
 }
 
 async function poll() {
-  if (over || polling) return;
+  if (sessionEnded || polling) return;
   polling = true;
   clearTimeout(timer);
   try {
@@ -539,7 +539,7 @@ async function poll() {
 
 function schedule() {
   clearTimeout(timer);
-  if (over) return;
+  if (sessionEnded) return;
   const open = [...cards.values()].some((c) => OPEN.has(c.approval.status));
   timer = setTimeout(poll, open && !document.hidden ? 2000 : 20000);
 }
