@@ -271,7 +271,7 @@ func TestALoginHasOneRunningTurn(t *testing.T) {
 	b.ask("What are my Okta groups?").wants(t, 200)
 
 	now := w.clock()
-	if _, err := w.sessions.TakeTurn(t.Context(), b.login().Key, now, now.Add(2*time.Minute)); err != nil {
+	if _, err := w.sessions.ReserveTurn(t.Context(), b.login().Key, now, now.Add(2*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	b.ask("What are my Okta groups?").wants(t, 409)

@@ -10,10 +10,10 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// TakeTurn reserves the one running turn of a login until the given time, and returns a token with which [Sessions.EndTurn] gives
+// ReserveTurn reserves the one running turn of a login until the given time, and returns a token with which [Sessions.EndTurn] gives
 // it back. A fault of kind Conflict says that another turn is running, one of kind Unauthenticated that the login has ended. The
 // token is stored, so that an SDK retry of a write that succeeded is recognised as such.
-func (s *Sessions) TakeTurn(ctx context.Context, k session.LoginKey, now, until time.Time) (token string, err error) {
+func (s *Sessions) ReserveTurn(ctx context.Context, k session.LoginKey, now, until time.Time) (token string, err error) {
 	token = rand.Text()
 	err = s.table.update(ctx, change{
 		partition: loginPartition(k), sort: loginItem,

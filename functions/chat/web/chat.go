@@ -79,7 +79,7 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request, l session.Login) erro
 // returned function, or after turnLease if the process died.
 func (a *App) startTurn(ctx context.Context, l session.Login) (end func(), err error) {
 	now := a.Now()
-	token, err := a.Sessions.TakeTurn(ctx, l.Key, now, now.Add(turnLease))
+	token, err := a.Sessions.ReserveTurn(ctx, l.Key, now, now.Add(turnLease))
 	if err != nil {
 		return nil, err
 	}

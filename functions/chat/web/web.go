@@ -55,8 +55,8 @@ type Sessions interface {
 	ForgetOkta(ctx context.Context, id session.ID) error
 	// UseFlow marks a flow as used. A flow that was used before is a fault.Conflict.
 	UseFlow(ctx context.Context, name string, expires time.Time) error
-	// TakeTurn reserves the one running turn of a login. Another running turn is a fault.Conflict.
-	TakeTurn(ctx context.Context, key session.LoginKey, now, until time.Time) (token string, err error)
+	// ReserveTurn reserves the one running turn of a login. Another running turn is a fault.Conflict.
+	ReserveTurn(ctx context.Context, key session.LoginKey, now, until time.Time) (token string, err error)
 	EndTurn(ctx context.Context, key session.LoginKey, token string) error
 }
 

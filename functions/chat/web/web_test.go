@@ -59,7 +59,7 @@ func (s sessions) DeleteSession(context.Context, session.ID) error { return nil 
 
 func (s sessions) UseFlow(context.Context, string, time.Time) error { return nil }
 
-func (s sessions) TakeTurn(context.Context, session.LoginKey, time.Time, time.Time) (string, error) {
+func (s sessions) ReserveTurn(context.Context, session.LoginKey, time.Time, time.Time) (string, error) {
 	return "turn", nil
 }
 

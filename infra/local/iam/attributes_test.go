@@ -158,7 +158,7 @@ func TestAttributesAreThoseOfTheStore(t *testing.T) {
 	w.must(chat.sessions.PutSession(ctx, session.Session{ID: "session-1", Owner: owner, Front: session.FrontChat, Login: "key", CreatedAt: at, ExpiresAt: login.ExpiresAt, RefreshToken: []byte("sealed")}))
 	w.must(chat.sessions.SetCurrent(ctx, "key", "session-1"))
 	w.must(chat.sessions.AddSession(ctx, "key", "session-2"))
-	turn, err := chat.sessions.TakeTurn(ctx, "key", at, at.Add(time.Minute))
+	turn, err := chat.sessions.ReserveTurn(ctx, "key", at, at.Add(time.Minute))
 	w.must(err)
 	w.must(chat.sessions.EndTurn(ctx, "key", turn))
 	w.must(chat.sessions.UseFlow(ctx, "flow", at))

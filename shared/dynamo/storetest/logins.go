@@ -21,7 +21,7 @@ func testTurnOfALogin(t *testing.T, s *dynamo.Sessions) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			token, err := s.TakeTurn(t.Context(), l.Key, start, start.Add(time.Minute))
+			token, err := s.ReserveTurn(t.Context(), l.Key, start, start.Add(time.Minute))
 			if err != nil {
 				wantKind(t, "a turn beside another", fault.Conflict, err)
 				return
@@ -35,21 +35,21 @@ func testTurnOfALogin(t *testing.T, s *dynamo.Sessions) {
 		t.Fatalf("%d turns run at once, want 1", taken.Load())
 	}
 	must(t, s.EndTurn(t.Context(), l.Key, "another token"))
-	_, err := s.TakeTurn(t.Context(), l.Key, start.Add(59*time.Second), start.Add(2*time.Minute))
+	_, err := s.ReserveTurn(t.Context(), l.Key, start.Add(59*time.Second), start.Add(2*time.Minute))
 	wantKind(t, "a turn that another token ended", fault.Conflict, err)
 
 	must(t, s.EndTurn(t.Context(), l.Key, first.Load().(string)))
 	must(t, s.EndTurn(t.Context(), l.Key, first.Load().(string)))
-	_, err = s.TakeTurn(t.Context(), l.Key, start, start.Add(time.Minute))
+	_, err = s.ReserveTurn(t.Context(), l.Key, start, start.Add(time.Minute))
 	must(t, err)
-	second, err := s.TakeTurn(t.Context(), l.Key, start.Add(time.Minute), start.Add(2*time.Minute))
+	second, err := s.ReserveTurn(t.Context(), l.Key, start.Add(time.Minute), start.Add(2*time.Minute))
 	must(t, err) // the one before has run out
 	must(t, s.EndTurn(t.Context(), l.Key, second))
 
 	if got, err := s.Login(t.Context(), l.Key); err != nil || got.Owner.Subject != l.Owner.Subject || len(got.Sessions) != 1 {
 		t.Errorf("the login is %+v, %v", got, err)
 	}
-	_, err = s.TakeTurn(t.Context(), "nobody", start, start.Add(time.Minute))
+	_, err = s.ReserveTurn(t.Context(), "nobody", start, start.Add(time.Minute))
 	wantKind(t, "a turn of no login", fault.Unauthenticated, err)
 	must(t, s.EndTurn(t.Context(), "nobody", "x"))
 	_, err = s.Login(t.Context(), "nobody")
