@@ -265,21 +265,6 @@ func TestARepeatedReadCostsFiveCalls(t *testing.T) {
 	}
 }
 
-// The row and the check run side by side, then Okta and the record.
-func TestARepeatedReadWaitsForTheLongestChainOnly(t *testing.T) {
-	w := start(t)
-	alice := w.SignIn("alice")
-	w.ask(alice, "list_user_groups")
-	const slow = 100 * time.Millisecond
-	w.ToAWS.Fail(pipelinetest.Fault{Delay: slow})
-	w.ToOkta.Fail(pipelinetest.Fault{Delay: slow})
-	begun := time.Now()
-	wants(t, w.ask(alice, "list_user_groups"), "")
-	if took := time.Since(begun); took < 2*slow || took > 3*slow {
-		t.Errorf("it took %s, want two of %s", took, slow)
-	}
-}
-
 func TestFaultsOfOkta(t *testing.T) {
 	body := func(code string) string { return `{"errorCode":"` + code + `","errorSummary":"canary-summary"}` }
 	for name, tc := range map[string]struct {

@@ -5,7 +5,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/steward-iam/steward/functions/internal/operation"
 	"github.com/steward-iam/steward/functions/internal/pipeline"
@@ -16,7 +18,9 @@ import (
 	"github.com/steward-iam/steward/shared/audit"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/oktatest"
+	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/session"
 )
 
 // approver counts what it is asked.
@@ -244,5 +248,93 @@ func TestTheDeniedReachNoStep(t *testing.T) {
 				t.Errorf("recorded as %s: %+v", e.Permission, e)
 			}
 		}
+	}
+}
+
+// meeting returns two calls of which each returns once the other has begun, or fails where it never does.
+func meeting() (a, b func(context.Context) error) {
+	begun := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	one := func(mine, other int) func(context.Context) error {
+		begin := sync.OnceFunc(func() { close(begun[mine]) })
+		return func(ctx context.Context) error {
+			begin()
+			select {
+			case <-begun[other]:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return one(0, 1), one(1, 0)
+}
+
+type sessions struct {
+	access.Sessions
+	before func(context.Context) error
+}
+
+func (s sessions) Session(ctx context.Context, id session.ID) (session.Session, error) {
+	if err := s.before(ctx); err != nil {
+		return session.Session{}, err
+	}
+	return s.Sessions.Session(ctx, id)
+}
+
+type authorizer struct {
+	access.Authorizer
+	before func(context.Context) error
+}
+
+func (a authorizer) Ask(ctx context.Context, r fga.Request) ([]fga.Decision, error) {
+	if err := a.before(ctx); err != nil {
+		return nil, err
+	}
+	return a.Authorizer.Ask(ctx, r)
+}
+
+type recorder struct {
+	audit.Recorder
+	before func(context.Context) error
+}
+
+func (r recorder) Add(ctx context.Context, e audit.Entry) error {
+	if err := r.before(ctx); err != nil {
+		return err
+	}
+	return r.Recorder.Add(ctx, e)
+}
+
+// A repeated read waits for its longest chain only: the session row beside the check, then Okta beside the decision entry.
+func TestARepeatedReadRunsItsCallsSideBySide(t *testing.T) {
+	w := pipelinetest.Start(t)
+	clients, rows := w.Clients(), groups()[catalogue.GroupOkta]
+	now := func(context.Context) error { return nil }
+	row, check, record, read := now, now, now, now
+	clients.Enforcer.Sessions = sessions{clients.Enforcer.Sessions, func(ctx context.Context) error { return row(ctx) }}
+	clients.Enforcer.Authorizer = authorizer{clients.Enforcer.Authorizer, func(ctx context.Context) error { return check(ctx) }}
+	clients.Audit = recorder{clients.Audit, func(ctx context.Context) error { return record(ctx) }}
+	i := slices.IndexFunc(rows, func(r operation.Row) bool { return r.ID == "list_user_groups" })
+	groupsOf := rows[i].Read
+	rows[i].Read = func(ctx context.Context, client *okta.Client, in operation.Input) (string, okta.Meta, error) {
+		if err := read(ctx); err != nil {
+			return "", okta.Meta{}, err
+		}
+		return groupsOf(ctx, client, in)
+	}
+	path, err := pipeline.New(clients, catalogue.GroupOkta, nil, w.Log, w.Now, rows...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := w.SignIn("alice")
+	if r := w.Ask(path.Handle, alice, "list_user_groups"); r.Kind != "" {
+		t.Fatal(r.Text)
+	}
+	row, check = meeting()
+	record, read = meeting()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // reached only where calls wait for one another
+	defer cancel()
+	if r := w.Send(ctx, path.Handle, pipelinetest.Event(alice, "list_user_groups")); r.Kind != "" {
+		t.Errorf("kind %q: %s", r.Kind, r.Text)
 	}
 }
