@@ -1,12 +1,16 @@
 // Package fleet describes the Lambda functions: the name, environment, limits and permissions of each.
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"github.com/steward-iam/steward/shared/catalogue"
+)
 
 // The functions. A name is also the folder under functions/ and the bundle build/<name>.zip.
 const (
-	OktaGroups     = "okta-groups"
-	CIBA           = "ciba"
+	OktaGroups     = catalogue.GroupOkta
+	CIBA           = catalogue.GroupCIBA
 	FGAAuthorizer  = "fga-authorizer"
 	Chat           = "chat"
 	ApprovalWorker = "approval-worker"

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/steward-iam/steward/shared/fault"
+	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/label"
 )
 
@@ -34,13 +35,13 @@ const (
 // Target says what an operation is done to, and so which kind of object its relation is asked on.
 type Target string
 
-// The targets.
+// The targets: types of the authorization model.
 const (
-	TargetArea  Target = "okta"       // the area itself, e.g. okta:groups
-	TargetUser  Target = "okta_user"  // one Okta user
-	TargetGroup Target = "okta_group" // one Okta group
-	TargetApp   Target = "okta_app"   // one Okta app
-	TargetNone  Target = ""           // nothing but the caller's own records; being signed in is enough
+	TargetArea  Target = fga.TypeOkta      // the area itself, e.g. okta:groups
+	TargetUser  Target = fga.TypeOktaUser  // one Okta user
+	TargetGroup Target = fga.TypeOktaGroup // one Okta group
+	TargetApp   Target = fga.TypeOktaApp   // one Okta app
+	TargetNone  Target = ""                // nothing but the caller's own records; being signed in is enough
 )
 
 // Kind describes one kind of Okta object.
