@@ -75,7 +75,7 @@ type World struct {
 	FGA   *fgatest.Fake
 	AWS   *awstest.Server
 
-	ToAuth0, ToOkta, ToAWS *Door
+	ToAuth0, ToOkta, ToAWS *Interceptor
 
 	// Env is the environment of the functions.
 	Env map[string]string
@@ -83,7 +83,7 @@ type World struct {
 	Log *slog.Logger
 
 	base    string // of AWS
-	behind  string // of AWS, behind the door
+	behind  string // of AWS, behind the interceptor
 	offset  atomic.Int64
 	power   *power
 	journal *journal
@@ -103,10 +103,10 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 	w.canaries = []string{clientSecret, tokenKey, approvalKey, auditKey, shortKey}
 
 	w.Okta = oktatest.New(oktatest.Options{Now: w.Now, Seed: 7})
-	w.ToOkta = &Door{service: faults.Okta, next: w.Okta, power: w.power}
+	w.ToOkta = &Interceptor{service: faults.Okta, next: w.Okta, power: w.power}
 	okta := serve(t, w.ToOkta)
 
-	w.ToAuth0 = &Door{service: faults.Auth0, power: w.power, keep: w.keep}
+	w.ToAuth0 = &Interceptor{service: faults.Auth0, power: w.power, keep: w.keep}
 	front := serve(t, w.ToAuth0)
 	options := auth0test.Options{
 		Issuer: front + "/", Now: w.Now,
@@ -144,7 +144,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 			"other-key": seal.GenerateKey().Reveal(), "empty": "", "short-key": shortKey,
 		},
 	})
-	w.ToAWS = &Door{service: faults.AWS, next: w.AWS, power: w.power}
+	w.ToAWS = &Interceptor{service: faults.AWS, next: w.AWS, power: w.power}
 	w.base = serve(t, w.ToAWS)
 
 	for k, v := range map[string]string{ //nolint:gosec // of no account
@@ -161,7 +161,7 @@ func Start(t testing.TB, change ...func(*auth0test.Options)) *World {
 		"APPROVAL_KEY_SECRET_ARN": w.AWS.SecretARN("approval-key"), "AUDIT_KEY_SECRET_ARN": w.AWS.SecretARN("audit-key"),
 		"APPROVAL_QUEUE_URL": w.AWS.QueueURL(w.base, queueName),
 	}
-	// The test's own calls take the back door, where nothing is counted or goes wrong.
+	// The test's own calls bypass the interceptor: they are neither counted nor fail.
 	w.behind = serve(t, w.AWS)
 	t.Setenv("AWS_ENDPOINT_URL", w.behind)
 	w.clients = w.Clients()
@@ -419,14 +419,14 @@ func (w *World) Revive() (made []string, killed bool) {
 	return made, killed
 }
 
-// Forget forgets the calls at every door.
+// Forget forgets the calls of every system.
 func (w *World) Forget() {
-	for _, d := range []*Door{w.ToAuth0, w.ToOkta, w.ToAWS} {
+	for _, d := range []*Interceptor{w.ToAuth0, w.ToOkta, w.ToAWS} {
 		d.Forget()
 	}
 }
 
-// Calls are the calls at every door, AWS first, then Auth0, then Okta.
+// Calls are the calls of every system, AWS first, then Auth0, then Okta.
 func (w *World) Calls() []string {
 	return slices.Concat(w.ToAWS.Calls(), w.ToAuth0.Calls(), w.ToOkta.Calls())
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/steward-iam/steward/shared/fake/faults"
 )
 
-// Fault makes calls go wrong on their way to a system, or on the way back.
+// Fault is [faults.Fault], the one there is.
 type Fault = faults.Fault
 
-// Door stands before one system: it counts the calls and makes some go wrong.
-type Door struct {
+// Interceptor stands in front of one system: it keeps the calls and makes some fail.
+type Interceptor struct {
 	faults.Engine
 
 	service string
@@ -25,16 +25,16 @@ type Door struct {
 }
 
 // Calls are the calls since the last Forget, as "dynamodb GetItem", "lambda Invoke", "GET /api/v1/users/me".
-func (d *Door) Calls() (names []string) {
-	for _, r := range d.Requests() {
+func (i *Interceptor) Calls() (names []string) {
+	for _, r := range i.Requests() {
 		names = append(names, r.Name())
 	}
 	return names
 }
 
 // Count is how many calls have match in their name.
-func (d *Door) Count(match string) (n int) {
-	for _, c := range d.Calls() {
+func (i *Interceptor) Count(match string) (n int) {
+	for _, c := range i.Calls() {
 		if strings.Contains(c, match) {
 			n++
 		}
@@ -42,34 +42,34 @@ func (d *Door) Count(match string) (n int) {
 	return n
 }
 
-// ServeHTTP lets a call through, or not.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	died, after := d.power.use(faults.NameOf(r))
+// ServeHTTP passes a call on, unless the process is killed at it or a fault replaces the answer.
+func (i *Interceptor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	died, after := i.power.use(faults.NameOf(r))
 	if died && !after {
 		panic(http.ErrAbortHandler)
 	}
-	d.Wrap(d.service, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	i.Wrap(i.service, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
-		d.next.ServeHTTP(answer, r)
+		i.next.ServeHTTP(answer, r)
 		if died {
-			d.power.cut()
+			i.power.cut()
 			panic(http.ErrAbortHandler)
 		}
-		d.remember(answer.Body.Bytes())
+		i.remember(answer.Body.Bytes())
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes())
 	})).ServeHTTP(w, r)
 }
 
-func (d *Door) remember(body []byte) {
+func (i *Interceptor) remember(body []byte) {
 	var fields map[string]any
-	if d.keep == nil || json.Unmarshal(body, &fields) != nil {
+	if i.keep == nil || json.Unmarshal(body, &fields) != nil {
 		return
 	}
 	for k, v := range fields {
 		if text, ok := v.(string); ok {
-			d.keep(k, text)
+			i.keep(k, text)
 		}
 	}
 }
