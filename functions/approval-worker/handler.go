@@ -464,7 +464,7 @@ func (h *handler) authorize(ctx context.Context, p access.Principal, op catalogu
 
 // record adds the audit entry of the state that a is in.
 func (h *handler) record(ctx context.Context, a approval.Approval) error {
-	e, err := a.Settled()
+	e, err := a.StateEntry()
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (h *approver) Ask(ctx context.Context, p access.Principal, in operation.Inp
 // send records, queues and counts side by side, then sends the push.
 func (h *approver) send(ctx context.Context, a approval.Approval) error {
 	err := parallel.Do(
-		func() error { return h.record(ctx, a.Asked) },
+		func() error { return h.record(ctx, a.RequestEntry) },
 		func() error {
 			return h.queue.Send(ctx, approval.Message{SessionID: a.SessionID, ApprovalID: a.ID}, firstPoll)
 		},
@@ -148,7 +148,7 @@ func (h *approver) abandon(ctx context.Context, a approval.Approval, cause error
 		a, err = h.approvals.Transition(ctx, failed)
 	}
 	if err == nil {
-		err = errors.Join(h.record(ctx, a.Asked), h.record(ctx, a.Settled)) // the first may be what failed
+		err = errors.Join(h.record(ctx, a.RequestEntry), h.record(ctx, a.StateEntry)) // the first may be what failed
 	}
 	if err != nil {
 		h.log.ErrorContext(ctx, "an approval that was not sent stays pending until it expires", "approval_id", a.ID, "err", err)

@@ -128,7 +128,7 @@ func (t Turn) prompt() string {
 	return message
 }
 
-// opening is a message from the first character that is seen: blanks, invisible characters and accents that would sit on
+// opening is a message from the first visible character: blanks, invisible characters and accents that would sit on
 // nothing are left out before it.
 func opening(message string) string {
 	message = strings.TrimFunc(strings.ToValidUTF8(message, "�"), label.Blank)
@@ -181,15 +181,15 @@ func turn(ctx context.Context, t Turn, run func(ctx context.Context, emit func(E
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, turnLimit, errTooLong)
 		defer cancel()
-		listening, said := true, false
+		listening, hasText := true, false
 		err := run(ctx, func(e Event) bool {
 			if _, ok := e.(Text); ok {
-				said = true
+				hasText = true
 			}
 			listening = listening && yield(e, nil)
 			return listening
 		})
-		if err == nil && !said {
+		if err == nil && !hasText {
 			err = fault.New(fault.Upstream, "The assistant gave no answer. Please ask again.", errors.New("turn ended without text"))
 		}
 		if err != nil && listening {

@@ -68,9 +68,9 @@ func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
 		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
-		said := false
+		hasText := false
 		for left := maxTurnCalls; ; {
-			calls, err := h.invoke(ctx, t.SessionID, content, &said, emit)
+			calls, err := h.invoke(ctx, t.SessionID, content, &hasText, emit)
 			if err != nil || len(calls) == 0 {
 				return err
 			}
@@ -108,9 +108,9 @@ func (h *Harness) End(ctx context.Context, sessionID string) error {
 func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
-	said := false
+	hasText := false
 	for range maxSettle {
-		calls, err := h.invoke(ctx, sessionID, results, &said, func(Event) bool { return true }) // nobody is left to tell
+		calls, err := h.invoke(ctx, sessionID, results, &hasText, func(Event) bool { return true }) // nobody is left to tell
 		if err != nil || len(calls) == 0 {
 			return
 		}
@@ -130,7 +130,7 @@ type toolUse struct {
 //
 // One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
 // and a call that was answered within the stream is none of ours.
-func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, said *bool, emit func(Event) bool) ([]*toolUse, error) {
+func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, hasText *bool, emit func(Event) bool) ([]*toolUse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes the connection of an answer that is not read to its end
 	stream, err := h.stream(ctx, &bedrockagentcore.InvokeHarnessInput{
@@ -147,12 +147,12 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 		open  = map[int32]*toolUse{}
 		stop  types.HarnessStopReason
 		room  = maxToolInput
-		gap   = *said // what another message says starts on a line of its own
+		gap   = *hasText // what another message says starts on a line of its own
 	)
 	for event := range stream.Events() {
 		switch e := event.(type) {
 		case *types.InvokeHarnessStreamOutputMemberMessageStart:
-			gap = *said
+			gap = *hasText
 			clear(open)
 		case *types.InvokeHarnessStreamOutputMemberContentBlockStart:
 			switch start := e.Value.Start.(type) {
@@ -175,7 +175,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 				if gap {
 					text, gap = "\n\n"+text, false
 				}
-				*said = true
+				*hasText = true
 				if !emit(Text{text}) {
 					return nil, nil
 				}

@@ -45,7 +45,7 @@ func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Appro
 
 // recordCancelled adds the entry of a cancelled approval, with a second try. There is one entry, however often it is added.
 func recordCancelled(ctx context.Context, trail audit.Recorder, a Approval) error {
-	e, err := a.Settled()
+	e, err := a.StateEntry()
 	if err != nil {
 		return err
 	}
