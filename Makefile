@@ -28,17 +28,10 @@ help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: local
-local: local-binaries ## run everything on this computer: http://localhost:3000 (AGENT_RUNTIME=classic|harness)
+local: ## run everything on this computer: http://localhost:3000 (AGENT_RUNTIME=classic|harness)
 	@echo "Building the laptop run. The first time, compiling the embedded OpenFGA takes a few minutes."
 	@set -e; start=$$SECONDS; (cd infra/local && go build -o ../../build/local/steward-local .); echo "Built in $$((SECONDS - start)) s."
-	@exec build/local/steward-local
-
-.PHONY: local-binaries
-local-binaries:
-	@set -e; start=$$SECONDS; echo "Building the functions for this computer."; \
-	for f in $(FUNCTIONS); do \
-		(cd functions && go build $(BUILDFLAGS) -o ../build/local/$$f/bootstrap ./$$f); \
-	done; echo "Built in $$((SECONDS - start)) s."
+	@exec build/local/steward-local -build
 
 .PHONY: invoke
 invoke: ## send EVENT=file.json to FUNCTION=name of a running local fleet
@@ -145,7 +138,7 @@ golden: ## rewrite the golden files
 	@cd functions && go test ./chat/... -update
 
 .PHONY: bench
-bench: build local-binaries ## cold start, warm latency, calls, sizes: a table, and build/bench.json
+bench: build ## cold start, warm latency, calls, sizes: a table, and build/bench.json
 	@cd infra/local && go run ./bench
 
 .PHONY: soak

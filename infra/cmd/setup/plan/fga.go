@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	openfga "github.com/openfga/go-sdk"
@@ -251,18 +252,19 @@ func (w *tenants) planTuples(ctx context.Context, p *Plan) error {
 			return err
 		}
 	}
-	step := Step{Resource: fmt.Sprintf("FGA tuples (%d)", len(w.File.FGA.Tuples)), Action: Nothing}
-	if len(add) > 0 {
-		step.Action = Create
-		for _, t := range add {
-			step.Details = append(step.Details, fmt.Sprintf("add %s %s %s", t.User, t.Relation, t.Object))
-		}
+	resource := fmt.Sprintf("FGA tuples (%d)", len(w.File.FGA.Tuples))
+	if len(add) == 0 {
+		p.update(resource, nil, nil)
+		return nil
 	}
-	step.apply = func(ctx context.Context) error {
-		for len(add) > 0 {
-			n := min(len(add), tuplesInOneWrite)
+	var details []string
+	for _, t := range add {
+		details = append(details, fmt.Sprintf("add %s %s %s", t.User, t.Relation, t.Object))
+	}
+	p.create(resource, details, func(ctx context.Context) error {
+		for part := range slices.Chunk(add, tuplesInOneWrite) {
 			var keys []client.ClientTupleKey
-			for _, t := range add[:n] {
+			for _, t := range part {
 				keys = append(keys, client.ClientTupleKey{User: t.User, Relation: t.Relation, Object: t.Object})
 			}
 			_, err := w.fga.Write(ctx).Body(client.ClientWriteRequest{Writes: keys}).Options(client.ClientWriteOptions{
@@ -272,11 +274,9 @@ func (w *tenants) planTuples(ctx context.Context, p *Plan) error {
 			if err != nil {
 				return explainFGA("write tuples", err)
 			}
-			add = add[n:]
 		}
 		return nil
-	}
-	p.add(step)
+	})
 	return nil
 }
 
