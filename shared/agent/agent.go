@@ -6,9 +6,8 @@
 //   - [Harness]: an Amazon Bedrock AgentCore harness with inline functions. The service hands every tool call back, and
 //     [ToolRunner] runs it: the same function with the same event as Classic would send.
 //
-// Both stream: a piece of text is handed on as soon as it has arrived. What the model is given is the person's message
-// and, before it, facts that we have verified; never a session attribute, a token or who the person is. Both answer every
-// failure as a *fault.Error.
+// Both stream: each piece of text is passed on when it arrives. The model gets the person's message and, before it, facts that Steward has
+// verified; never a session attribute, a token or the person's identity. Every error of both is a *fault.Error.
 //
 // Wire: API reference of InvokeAgent (bedrock-agent-runtime 2023-07-26) and InvokeHarness (bedrock-agentcore 2024-02-28).
 package agent
@@ -27,12 +26,12 @@ import (
 	"github.com/steward-iam/steward/shared/label"
 )
 
-// Runtime is where the agent runs.
+// Runtime runs the agent.
 type Runtime interface {
-	// Run says one message and yields what the agent does about it, as it happens. An error is yielded once, as the last
-	// thing, and is a *fault.Error. The turn ends when the loop over it ends; one session has one turn at a time.
+	// Run sends one message and yields the events of the turn as they happen. An error is a *fault.Error and is yielded last. The turn
+	// ends when the loop over it ends. A session has one turn at a time.
 	Run(ctx context.Context, turn Turn) iter.Seq2[Event, error]
-	// End forgets the conversation. A session the runtime does not know any more is no error.
+	// End ends the session. A session that the runtime does not know is no error.
 	End(ctx context.Context, sessionID string) error
 }
 
@@ -40,17 +39,16 @@ type Runtime interface {
 type Turn struct {
 	SessionID string
 	Message   string
-	Facts     []string // verified outcomes since the last turn, such as those of approvals, in words the model may repeat
+	Facts     []string // verified outcomes since the last turn, such as those of approvals, in sentences that the model may repeat
 }
 
-// Event is something the agent did: [Text] or [Trace].
+// Event is an event of a turn: [Text] or [Trace].
 type Event interface{ event() }
 
-// Text is the next piece of the answer, whole characters.
+// Text is the next piece of the answer. It has whole characters.
 type Text struct{ Text string }
 
-// Trace is a step on the way to the answer, reduced to what a browser may show: no prompt, no raw model output, no
-// session attribute, no reason of a failure.
+// Trace is a step of the turn, reduced to what the page may show: no prompt, no raw model output, no session attribute, no reason of a failure.
 type Trace struct {
 	Step         Step
 	Text         string // rationale or what the tool answered, at most maxTraceText characters
@@ -93,7 +91,7 @@ const (
 	maxTraceArg  = 200  // characters
 )
 
-// fits says whether a session id suits both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_] here,
+// fits reports whether a session id is valid for both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_] here,
 // a hyphen never first. Ours have 43.
 func fits(sessionID string) bool {
 	return len(sessionID) >= 33 && len(sessionID) <= 100 && sessionID[0] != '-' && strings.IndexFunc(sessionID, func(r rune) bool {
@@ -113,10 +111,10 @@ func (t Turn) validate() error {
 	return nil
 }
 
-// marker opens the line of verified facts. The agent's instruction says what it means, and only at the very beginning.
+// marker begins the line of verified facts. The agent's instruction explains it; it counts only at the beginning of a message.
 const marker = "[Verified by Steward"
 
-// prompt is what the model reads: the facts on a line of their own, then the message, which cannot pass for facts.
+// prompt returns the text for the model: the facts on one line, then the message, which cannot look like facts.
 func (t Turn) prompt() string {
 	message := opening(t.Message)
 	if inside := strings.TrimLeftFunc(message, func(r rune) bool { return bracket(r) || unseen(r) }); inside != message {
@@ -128,8 +126,7 @@ func (t Turn) prompt() string {
 	return message
 }
 
-// opening is a message from the first visible character: blanks, invisible characters and accents that would sit on
-// nothing are left out before it.
+// opening returns a message from its first visible character on, without blanks, invisible characters and combining marks before it.
 func opening(message string) string {
 	message = strings.TrimFunc(strings.ToValidUTF8(message, "�"), label.Blank)
 	return strings.TrimLeftFunc(message, unseen)
@@ -137,13 +134,12 @@ func opening(message string) string {
 
 func unseen(r rune) bool { return label.Blank(r) || label.Invisible(r) || unicode.Is(unicode.M, r) }
 
-// bracket says whether a reader may take r for a square bracket that opens: every opening bracket but the round one, and
-// the pieces of tall ones.
+// bracket reports whether r may look like an opening square bracket: every opening bracket except the round one, and the parts of tall ones.
 func bracket(r rune) bool {
 	return unicode.Is(unicode.Ps, r) && r != '(' || strings.ContainsRune("⎡⎢⎣", r)
 }
 
-// facts is the verified facts on one line without brackets, so that none can end the line or forge another.
+// facts returns the verified facts on one line, without brackets, so that no fact can end the line or add another.
 func (t Turn) facts() string {
 	var facts []string
 	for _, fact := range t.Facts {
@@ -172,7 +168,7 @@ func clip(text string, runes int) string {
 
 var errTooLong = errors.New("turn limit reached")
 
-// turn makes the sequence of one turn out of run, which emits events until emit says that nobody listens any more.
+// turn returns the events of one turn. run emits them until emit returns false, which means that the loop has ended.
 func turn(ctx context.Context, t Turn, run func(ctx context.Context, emit func(Event) bool) error) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := t.validate(); err != nil {
@@ -198,10 +194,10 @@ func turn(ctx context.Context, t Turn, run func(ctx context.Context, emit func(E
 	}
 }
 
-// runes hands on whole characters: a stream may cut its bytes anywhere.
+// runes assembles whole characters, as a stream may split the bytes of a character.
 type runes struct{ rest []byte }
 
-// whole returns the characters completed by b and keeps what is left of an unfinished one.
+// whole returns the characters that b completes, and keeps the bytes of an incomplete one.
 func (r *runes) whole(b []byte) string {
 	b = append(r.rest, b...)
 	cut := len(b)
@@ -217,7 +213,7 @@ func (r *runes) whole(b []byte) string {
 	return strings.ToValidUTF8(string(b[:cut]), "�")
 }
 
-// end is what is left when the stream is over: "" unless it broke off within a character.
+// end returns the replacement character if the stream ended within a character, else "".
 func (r *runes) end() string {
 	if len(r.rest) == 0 {
 		return ""

@@ -17,12 +17,12 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 )
 
-// newRetryer retries what certainly had no effect: a throttled call, a model that is not up yet, a connection that never
-// came about. A turn can ask somebody's phone for an approval, so whatever may have run is not run again.
+// newRetryer retries only calls that certainly had no effect: throttled, the model not ready, or no connection. Other calls are not repeated, as
+// a turn can send a request to the person's phone.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
-		o.MaxBackoff = 2 * time.Second // somebody is waiting
+		o.MaxBackoff = 2 * time.Second // a person is waiting
 		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if api, ok := errors.AsType[smithy.APIError](err); ok {
 				switch api.ErrorCode() {
@@ -38,8 +38,8 @@ func newRetryer() aws.Retryer {
 	})
 }
 
-// asFault says what an error of either service means to the person. The cause keeps code and request id; the text of a
-// service may quote what people said and stays out of the log, except where it names a missing permission.
+// asFault returns the fault for an error of either service. Its cause has the code and the request id. The service's text may contain the
+// person's message, so it is not logged, except when it names a missing permission.
 func asFault(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -73,8 +73,8 @@ func asFault(ctx context.Context, doing string, err error) error {
 	}
 }
 
-// serviceError prints what an operator needs and unwraps to the whole. The URL of a call that failed is not printed: the
-// path of InvokeAgent holds the session id, which is as good as a credential to whoever may invoke a function.
+// serviceError prints what an operator needs and unwraps to the original error. It does not print the URL of the call, as the path of
+// InvokeAgent contains the session id, which is a bearer token for a caller who may invoke a function.
 type serviceError struct {
 	doing string
 	err   error

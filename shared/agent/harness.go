@@ -46,7 +46,7 @@ const (
 	settleLimit    = 10 * time.Second
 )
 
-// What the model reads about calls that are not run.
+// Answers to the model for calls that are not run.
 const (
 	tooManyAtOnce = "Not run: too many calls at once."
 	tooManyInAll  = "Not run: too many calls for one message."
@@ -62,9 +62,8 @@ func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
 	return &Harness{client: client, arn: harnessARN, tools: tools}
 }
 
-// Run invokes the harness, runs the tools it asks for, and hands it their results until it has answered. Every call gets
-// a result, those beyond the bounds one that says so; each round but the last runs at least one call, so there are at
-// most maxTurnCalls and one more.
+// Run invokes the harness, runs the tools it calls, and returns their results to it until it has answered. Every call gets a result, also one
+// beyond the limits. Each round but the last runs at least one call, so there are at most maxTurnCalls + 1 rounds.
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
 		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
@@ -103,14 +102,14 @@ func (h *Harness) End(ctx context.Context, sessionID string) error {
 	return asFault(ctx, "stop the harness session", err)
 }
 
-// settle answers the open calls of a turn that ends here, so that the session can take the next message. Further calls are
-// refused; a model that does not stop asking loses the session, and the next message begins a new conversation.
+// settle answers the open calls of a turn that ends early, so that the session can take the next message. Further calls are refused; if the
+// model does not stop calling, the session is stopped, and the next message begins a new conversation.
 func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	hasText := false
 	for range maxSettle {
-		calls, err := h.invoke(ctx, sessionID, results, &hasText, func(Event) bool { return true }) // nobody is left to tell
+		calls, err := h.invoke(ctx, sessionID, results, &hasText, func(Event) bool { return true }) // the person has left
 		if err != nil || len(calls) == 0 {
 			return
 		}
@@ -119,17 +118,17 @@ func (h *Harness) settle(ctx context.Context, sessionID string, results []types.
 	_ = h.End(ctx, sessionID)
 }
 
-// toolUse is a call as the stream tells it: the name first, the arguments in pieces of JSON.
+// toolUse is a tool call of the stream: first its name, then its arguments in pieces of JSON.
 type toolUse struct {
 	id, name string
 	input    bytes.Buffer
-	long     bool // the arguments were longer than allowed, and input lacks some
+	long     bool // the arguments were longer than allowed, so input is incomplete
 }
 
-// invoke is one InvokeHarness call. It returns the calls that are ours to run; none means that the turn has ended.
+// invoke makes one InvokeHarness call and returns the tool calls to run; none means that the turn has ended.
 //
-// One answer can hold several messages: the harness runs tools of its own in between. The end is the end of the stream,
-// and a call that was answered within the stream is none of ours.
+// One answer can have several messages, as the harness runs its own tools in between. It ends with the stream; a call that was answered within
+// the stream was run by the harness.
 func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, hasText *bool, emit func(Event) bool) ([]*toolUse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes the connection of an answer that is not read to its end
@@ -147,7 +146,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 		open  = map[int32]*toolUse{}
 		stop  types.HarnessStopReason
 		room  = maxToolInput
-		gap   = *hasText // what another message says starts on a line of its own
+		gap   = *hasText // the next message starts on a new line
 	)
 	for event := range stream.Events() {
 		switch e := event.(type) {
@@ -158,7 +157,7 @@ func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.
 			switch start := e.Value.Start.(type) {
 			case *types.HarnessContentBlockStartMemberToolUse:
 				use := &toolUse{id: aws.ToString(start.Value.ToolUseId), name: aws.ToString(start.Value.Name)}
-				if start.Value.Type == "" || start.Value.Type == types.HarnessToolUseTypeToolUse { // others are not ours to run
+				if start.Value.Type == "" || start.Value.Type == types.HarnessToolUseTypeToolUse { // other types are run by the harness
 					calls = append(calls, use)
 				}
 				open[aws.ToInt32(e.Value.ContentBlockIndex)] = use
@@ -221,8 +220,8 @@ func metadata(e types.HarnessMetadataEvent) Trace {
 	return step
 }
 
-// call runs one tool and returns its result for the harness. Whatever goes wrong is a result too: a call without one
-// would leave the session unusable.
+// call runs one tool and returns its result for the harness. An error is a result, too, because a call without a result would make the session
+// unusable.
 func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result types.HarnessContentBlock, listening bool) {
 	f, ok := catalogue.Lookup(use.name)
 	if !ok {

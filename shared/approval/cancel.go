@@ -16,9 +16,9 @@ type Store interface {
 	Transition(ctx context.Context, t Transition) (Approval, error)
 }
 
-// Cancel takes back the approval that was listed, and records that. It returns the approval as it is then. The approval is read
-// anew first, since lists may lag behind. The error is of kind NotFound where the approval is not the same person's any more, of
-// kind Conflict where it is decided or cancelled already, and of kind Upstream where it is cancelled but not recorded.
+// Cancel cancels an approval from a list, records that, and returns the cancelled approval. The approval is read again first, as lists may be
+// stale. Errors: fault.NotFound if it is not an approval of the same person, fault.Conflict if it is already decided or cancelled,
+// fault.Upstream if it is cancelled but not recorded.
 func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Approval, reason Reason, now time.Time) (Approval, error) {
 	a, err := store.Approval(ctx, listed.SessionID, listed.ID)
 	if err != nil {
@@ -27,7 +27,7 @@ func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Appro
 	if a.Owner == "" || a.Owner != listed.Owner {
 		return a, fault.New(fault.NotFound, "There is no such approval.", errors.New("approval of somebody else"))
 	}
-	if a.Status == Cancelled { // by an earlier try, perhaps without its record
+	if a.Status == Cancelled { // by an earlier call, which may have failed to record it
 		return a, errors.Join(fault.New(fault.Conflict, "This is already cancelled.", nil), recordCancelled(ctx, trail, a))
 	}
 	t, err := a.Cancel(now, reason)
@@ -43,7 +43,7 @@ func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Appro
 	return a, recordCancelled(ctx, trail, a)
 }
 
-// recordCancelled adds the entry of a cancelled approval, with a second try. There is one entry, however often it is added.
+// recordCancelled adds the entry of a cancelled approval, with a second try. An entry that is added twice is stored once.
 func recordCancelled(ctx context.Context, trail audit.Recorder, a Approval) error {
 	e, err := a.StateEntry()
 	if err != nil {

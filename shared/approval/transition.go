@@ -23,25 +23,25 @@ func (s Status) Can(next Status) bool { return slices.Contains(transitions[s], n
 func (s Status) Final() bool { return len(transitions[s]) == 0 }
 
 var (
-	// ErrNoTransition says that the approval is in a state, or the time is one, in which the transition cannot be made.
+	// ErrNoTransition means that the state or the time does not allow the transition.
 	ErrNoTransition = errors.New("approval: there is no such transition")
-	// ErrStale says that another process made a transition first: the stored approval is not the one that was read.
+	// ErrStale means that another process stored a transition first.
 	ErrStale = errors.New("approval: it has changed since it was read")
 )
 
-// Transition is one step in the life of an approval: what was read, and what is to be stored in its place. The methods of
-// [Approval] make transitions, each after checking its guard; a store writes one on condition that the stored approval is still
-// the one that was read, and answers [ErrStale] otherwise.
+// Transition is one change of state: the approval that was read, and the one that replaces it. The methods of [Approval] make transitions,
+// each after checking its guard. A store writes a transition only if the stored approval is still the one that was read, and otherwise
+// returns [ErrStale].
 type Transition struct{ before, after Approval }
 
-// Before is the approval as it was read.
+// Before returns the approval that was read.
 func (t Transition) Before() Approval { return t.before }
 
-// After is the approval as it is once the transition is stored.
+// After returns the approval that is stored.
 func (t Transition) After() Approval { return t.after }
 
-// to begins a transition to another state. ChangedAt is now, or the millisecond after the last transition where the clock has not
-// moved on since, so that the audit entries of two states sort in their order.
+// to makes a transition to another state. ChangedAt is now, or at least a millisecond after the last transition, so that the audit entries of
+// two states are sorted in their order.
 func (a Approval) to(next Status, now time.Time) (Transition, error) {
 	if !a.Status.Can(next) {
 		return Transition{}, fmt.Errorf("%w: %s to %s", ErrNoTransition, a.Status, next)
@@ -56,13 +56,13 @@ func (a Approval) changed(next Status, now time.Time) Transition {
 		t.after.ChangedAt = earliest
 	}
 	if next != Executing {
-		t.after.AuthReqID = nil // used up: nothing is kept that could be asked again
+		t.after.AuthReqID = nil // not needed any more
 	}
 	return t
 }
 
-// Approve is the transition after the person approved on the phone, with the keyed hash that proves it. An approval that comes
-// after the deadline is refused.
+// Approve is the transition after the person approved on the phone, with the keyed hash that proves it. After the deadline it is
+// ErrNoTransition.
 func (a Approval) Approve(now time.Time, key Marker) (Transition, error) {
 	t, err := a.to(Approved, now)
 	if err != nil {
@@ -77,13 +77,13 @@ func (a Approval) Approve(now time.Time, key Marker) (Transition, error) {
 	return t, nil
 }
 
-// Deny is the transition after the person said no on the phone.
+// Deny is the transition after the person denied on the phone.
 func (a Approval) Deny(now time.Time) (Transition, error) { return a.to(Denied, now) }
 
-// Expire is the transition when nobody answered in time, by our clock or by Auth0's.
+// Expire is the transition after the time to answer, by our clock or by Auth0's.
 func (a Approval) Expire(now time.Time) (Transition, error) { return a.to(Expired, now) }
 
-// Reason says why an approval is cancelled.
+// Reason is the reason of a cancellation, as a sentence for the person.
 type Reason string
 
 // The reasons.
@@ -92,18 +92,18 @@ const (
 	SignedOut Reason = "You signed out before I began. Nothing has changed."
 )
 
-// Cancel takes an approval back that nobody has begun to carry out.
+// Cancel is the transition for a change that has not started.
 func (a Approval) Cancel(now time.Time, reason Reason) (Transition, error) {
 	t, err := a.to(Cancelled, now)
 	t.after.Result, t.after.SignedOut = string(reason), reason == SignedOut
 	return t, err
 }
 
-// Outcome is what is stored about the end of an approval.
+// Outcome is stored with the final state of an approval.
 type Outcome struct {
 	Result        string           // one sentence for the person
-	Permission    audit.Permission // where the end is that it was not allowed, or could not be checked; else ""
-	OktaRequestID string           // of Okta's answer, where there was one
+	Permission    audit.Permission // set if the change was not allowed, or that could not be checked
+	OktaRequestID string           // of Okta's answer, "" if there was none
 }
 
 func (t Transition) with(o Outcome) Transition {
@@ -111,7 +111,7 @@ func (t Transition) with(o Outcome) Transition {
 	return t
 }
 
-// Fail ends an approval of which nothing was begun.
+// Fail is the transition to Failed of a change that has not started.
 func (a Approval) Fail(now time.Time, o Outcome) (Transition, error) {
 	if a.Status == Executing {
 		return Transition{}, fmt.Errorf("%w: it was begun, so its end is one of Finish", ErrNoTransition)
@@ -120,8 +120,8 @@ func (a Approval) Fail(now time.Time, o Outcome) (Transition, error) {
 	return t.with(o), err
 }
 
-// Claim takes an approved change for execution, until the lease is over. It also takes over a change whose lease is over, which
-// means that the worker that held it crashed. Without the keyed hash that proves the approval there is no claim.
+// Claim reserves an approved change for one worker, until the lease is over. It also takes over a change whose lease is over, as its worker has
+// crashed. Without the keyed hash that proves the approval it is ErrNoTransition.
 func (a Approval) Claim(now time.Time, lease time.Duration) (Transition, error) {
 	switch {
 	case len(a.ApprovedMAC) == 0:
@@ -136,7 +136,7 @@ func (a Approval) Claim(now time.Time, lease time.Duration) (Transition, error) 
 	return t, nil
 }
 
-// Finish ends a change that was begun: as [Done], [Failed] or [Unknown].
+// Finish is the transition of a started change to [Done], [Failed] or [Unknown].
 func (a Approval) Finish(now time.Time, status Status, o Outcome) (Transition, error) {
 	if a.Status != Executing {
 		return Transition{}, fmt.Errorf("%w: %s to %s", ErrNoTransition, a.Status, status)
@@ -145,8 +145,8 @@ func (a Approval) Finish(now time.Time, status Status, o Outcome) (Transition, e
 	return t.with(o), err
 }
 
-// SaveRequest keeps what Auth0 answered to a push: the sealed auth_req_id, the interval between polls, and when the request expires
-// at Auth0, which may be before the approval does. The state stays [Pending].
+// SaveRequest stores Auth0's answer to a push: the sealed auth_req_id, the interval between polls, and when the request expires at Auth0,
+// which may be before the approval does. The state stays [Pending].
 func (a Approval) SaveRequest(sealed []byte, interval time.Duration, expires time.Time) (Transition, error) {
 	if a.Status != Pending {
 		return Transition{}, fmt.Errorf("%w: a push for what is %s", ErrNoTransition, a.Status)
@@ -157,7 +157,7 @@ func (a Approval) SaveRequest(sealed []byte, interval time.Duration, expires tim
 	return t, nil
 }
 
-// AcquirePoll reserves the next poll for one worker, and lets no other poll until the interval is over. The state stays [Pending].
+// AcquirePoll reserves the next poll for one worker until the interval is over. The state stays [Pending].
 func (a Approval) AcquirePoll(now time.Time) (Transition, error) {
 	if now.Before(a.PollAt) {
 		return Transition{}, fmt.Errorf("%w: polled before the interval is over", ErrNoTransition)
@@ -165,7 +165,7 @@ func (a Approval) AcquirePoll(now time.Time) (Transition, error) {
 	return a.SlowDown(now, a.Interval)
 }
 
-// SlowDown sets the interval for this and every later poll, as Auth0 asked the worker that has just polled (CIBA Core, section 11).
+// SlowDown sets the interval for the next polls, after Auth0 answered slow_down (CIBA Core, section 11).
 func (a Approval) SlowDown(now time.Time, interval time.Duration) (Transition, error) {
 	if a.Status != Pending || len(a.AuthReqID) == 0 {
 		return Transition{}, fmt.Errorf("%w: a poll of what is %s, or was not sent", ErrNoTransition, a.Status)
