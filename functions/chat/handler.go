@@ -31,8 +31,8 @@ func runtime(cfg settings, from aws.Config) agent.Runtime {
 	})
 }
 
-// tools runs the tool calls of a harness: it invokes the function of the action group with the event that Classic would send. The session id
-// of the event is that of the turn, not one from the model.
+// tools runs the tool calls of a harness: it invokes the function of the action group with the event that Classic would send. The
+// session id of the event is that of the turn, not one from the model.
 type tools struct {
 	invoke    func(ctx context.Context, function string, payload []byte) (answer []byte, functionError string, err error)
 	functions map[string]string // action group to function name

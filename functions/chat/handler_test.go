@@ -53,8 +53,8 @@ const (
 	bob          = "bob@example.com"
 )
 
-// world is the chat over HTTP, with the fakes of Auth0, Okta, AWS and the agent. It has its own versions of the agent's two functions: one
-// lists groups, the other asks for an approval.
+// world is the chat over HTTP, with the fakes of Auth0, Okta, AWS and the agent. It has its own versions of the agent's two
+// functions: one lists groups, the other asks for an approval.
 type world struct {
 	t         *testing.T
 	base      string

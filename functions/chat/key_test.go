@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// There is no default key. Without the setting the function does not start. With an unusable key nobody can sign in or connect Okta: no
-// cookie is set and no code or token is redeemed, and the page says that the cause is an error of Steward.
+// There is no default key. Without the setting the function does not start. With an unusable key nobody can sign in or connect
+// Okta: no cookie is set and no code or token is redeemed, and the page says that the cause is an error of Steward.
 func TestWithoutAKeyNobodySignsIn(t *testing.T) {
 	for key, says := range map[string]string{"empty-key": "the secret empty-key has no value yet", "short-key": "the key that seals sign-ins cannot be used"} {
 		t.Run(key, func(t *testing.T) {

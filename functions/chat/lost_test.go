@@ -55,8 +55,8 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// TestRetriedWritesAreDoneOnce goes through the chat once for each write, and loses the answer to that write. The result must always be the
-// same.
+// TestRetriedWritesAreDoneOnce goes through the chat once for each write, and loses the answer to that write. The result must
+// always be the same.
 func TestRetriedWritesAreDoneOnce(t *testing.T) {
 	way := func(t *testing.T, w *world) {
 		b := w.browser().signIn(alice)
@@ -99,7 +99,8 @@ func TestRetriedWritesAreDoneOnce(t *testing.T) {
 	}
 }
 
-// TestCancelIsRecordedAfterAFailedWrite: the answer says that the approval is cancelled but not recorded; the next try records it.
+// TestCancelIsRecordedAfterAFailedWrite: the answer says that the approval is cancelled but not recorded; the next try records
+// it.
 func TestCancelIsRecordedAfterAFailedWrite(t *testing.T) {
 	w := begin(t)
 	b := w.browser().signIn(alice)

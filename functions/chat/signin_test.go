@@ -203,7 +203,8 @@ func (w *world) calls(f func()) (n int) {
 	return len(w.auth0.Requests()) - before
 }
 
-// TestInvalidCallbacksCallNoService: a callback without a matching flow makes no call of Auth0, and one with a flow makes them once.
+// TestInvalidCallbacksCallNoService: a callback without a matching flow makes no call of Auth0, and one with a flow makes them
+// once.
 func TestInvalidCallbacksCallNoService(t *testing.T) {
 	w := begin(t)
 	b := w.browser()
@@ -238,7 +239,8 @@ func TestInvalidCallbacksCallNoService(t *testing.T) {
 	}
 }
 
-// consent opens the consent page of Connect Okta, decides there for person's Okta account, and returns the address of the callback.
+// consent opens the consent page of Connect Okta, decides there for person's Okta account, and returns the address of the
+// callback.
 func (b *browser) consent(decision, person string) string {
 	b.t.Helper()
 	page := b.get(b.location(b.get("/connect"))).wants(b.t, 200, "ticket")

@@ -6,8 +6,8 @@
 //   - [Harness]: an Amazon Bedrock AgentCore harness with inline functions. The service hands every tool call back, and
 //     [ToolRunner] runs it: the same function with the same event as Classic would send.
 //
-// Both stream: each piece of text is passed on when it arrives. The model gets the person's message and, before it, facts that Steward has
-// verified; never a session attribute, a token or the person's identity. Every error of both is a *fault.Error.
+// Both stream: each piece of text is passed on when it arrives. The model gets the person's message and, before it, facts that
+// Steward has verified; never a session attribute, a token or the person's identity. Every error of both is a *fault.Error.
 //
 // Wire: API reference of InvokeAgent (bedrock-agent-runtime 2023-07-26) and InvokeHarness (bedrock-agentcore 2024-02-28).
 package agent
@@ -28,8 +28,8 @@ import (
 
 // Runtime runs the agent.
 type Runtime interface {
-	// Run sends one message and yields the events of the turn as they happen. An error is a *fault.Error and is yielded last. The turn
-	// ends when the loop over it ends. A session has one turn at a time.
+	// Run sends one message and yields the events of the turn as they happen. An error is a *fault.Error and is yielded last. The
+	// turn ends when the loop over it ends. A session has one turn at a time.
 	Run(ctx context.Context, turn Turn) iter.Seq2[Event, error]
 	// End ends the session. A session that the runtime does not know is no error.
 	End(ctx context.Context, sessionID string) error
@@ -48,7 +48,8 @@ type Event interface{ event() }
 // Text is the next piece of the answer. It has whole characters.
 type Text struct{ Text string }
 
-// Trace is a step of the turn, reduced to what the page may show: no prompt, no raw model output, no session attribute, no reason of a failure.
+// Trace is a step of the turn, reduced to what the page may show: no prompt, no raw model output, no session attribute, no reason
+// of a failure.
 type Trace struct {
 	Step         Step
 	Text         string // rationale or what the tool answered, at most maxTraceText characters
@@ -91,8 +92,8 @@ const (
 	maxTraceArg  = 200  // characters
 )
 
-// fits reports whether a session id is valid for both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_] here,
-// a hyphen never first. Ours have 43.
+// fits reports whether a session id is valid for both services: 2 to 100 of [0-9a-zA-Z._:-] there, 33 to 100 of [a-zA-Z0-9-_]
+// here, a hyphen never first. Ours have 43.
 func fits(sessionID string) bool {
 	return len(sessionID) >= 33 && len(sessionID) <= 100 && sessionID[0] != '-' && strings.IndexFunc(sessionID, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-'
@@ -126,7 +127,8 @@ func (t Turn) prompt() string {
 	return message
 }
 
-// opening returns a message from its first visible character on, without blanks, invisible characters and combining marks before it.
+// opening returns a message from its first visible character on, without blanks, invisible characters and combining marks before
+// it.
 func opening(message string) string {
 	message = strings.TrimFunc(strings.ToValidUTF8(message, "�"), label.Blank)
 	return strings.TrimLeftFunc(message, unseen)
@@ -134,7 +136,8 @@ func opening(message string) string {
 
 func unseen(r rune) bool { return label.Blank(r) || label.Invisible(r) || unicode.Is(unicode.M, r) }
 
-// bracket reports whether r may look like an opening square bracket: every opening bracket except the round one, and the parts of tall ones.
+// bracket reports whether r may look like an opening square bracket: every opening bracket except the round one, and the parts of
+// tall ones.
 func bracket(r rune) bool {
 	return unicode.Is(unicode.Ps, r) && r != '(' || strings.ContainsRune("⎡⎢⎣", r)
 }

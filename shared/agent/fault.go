@@ -17,8 +17,8 @@ import (
 	"github.com/steward-iam/steward/shared/fault"
 )
 
-// newRetryer retries only calls that certainly had no effect: throttled, the model not ready, or no connection. Other calls are not repeated, as
-// a turn can send a request to the person's phone.
+// newRetryer retries only calls that certainly had no effect: throttled, the model not ready, or no connection. Other calls are
+// not repeated, as a turn can send a request to the person's phone.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -38,8 +38,8 @@ func newRetryer() aws.Retryer {
 	})
 }
 
-// asFault returns the fault for an error of either service. Its cause has the code and the request id. The service's text may contain the
-// person's message, so it is not logged, except when it names a missing permission.
+// asFault returns the fault for an error of either service. Its cause has the code and the request id. The service's text may
+// contain the person's message, so it is not logged, except when it names a missing permission.
 func asFault(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -73,8 +73,8 @@ func asFault(ctx context.Context, doing string, err error) error {
 	}
 }
 
-// serviceError prints what an operator needs and unwraps to the original error. It does not print the URL of the call, as the path of
-// InvokeAgent contains the session id, which is a bearer token for a caller who may invoke a function.
+// serviceError prints what an operator needs and unwraps to the original error. It does not print the URL of the call, as the
+// path of InvokeAgent contains the session id, which is a bearer token for a caller who may invoke a function.
 type serviceError struct {
 	doing string
 	err   error

@@ -62,8 +62,9 @@ func NewHarness(cfg aws.Config, harnessARN string, tools ToolRunner) *Harness {
 	return &Harness{client: client, arn: harnessARN, tools: tools}
 }
 
-// Run invokes the harness, runs the tools it calls, and returns their results to it until it has answered. Every call gets a result, also one
-// beyond the limits. Each round but the last runs at least one call, so there are at most maxTurnCalls + 1 rounds.
+// Run invokes the harness, runs the tools it calls, and returns their results to it until it has answered. Every call gets a
+// result, also one beyond the limits. Each round but the last runs at least one call, so there are at most maxTurnCalls + 1
+// rounds.
 func (h *Harness) Run(ctx context.Context, t Turn) iter.Seq2[Event, error] {
 	return turn(ctx, t, func(ctx context.Context, emit func(Event) bool) error {
 		content := []types.HarnessContentBlock{&types.HarnessContentBlockMemberText{Value: t.prompt()}}
@@ -102,8 +103,8 @@ func (h *Harness) End(ctx context.Context, sessionID string) error {
 	return asFault(ctx, "stop the harness session", err)
 }
 
-// settle answers the open calls of a turn that ends early, so that the session can take the next message. Further calls are refused; if the
-// model does not stop calling, the session is stopped, and the next message begins a new conversation.
+// settle answers the open calls of a turn that ends early, so that the session can take the next message. Further calls are
+// refused; if the model does not stop calling, the session is stopped, and the next message begins a new conversation.
 func (h *Harness) settle(ctx context.Context, sessionID string, results []types.HarnessContentBlock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
@@ -127,8 +128,8 @@ type toolUse struct {
 
 // invoke makes one InvokeHarness call and returns the tool calls to run; none means that the turn has ended.
 //
-// One answer can have several messages, as the harness runs its own tools in between. It ends with the stream; a call that was answered within
-// the stream was run by the harness.
+// One answer can have several messages, as the harness runs its own tools in between. It ends with the stream; a call that was
+// answered within the stream was run by the harness.
 func (h *Harness) invoke(ctx context.Context, sessionID string, content []types.HarnessContentBlock, hasText *bool, emit func(Event) bool) ([]*toolUse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes the connection of an answer that is not read to its end
@@ -220,8 +221,8 @@ func metadata(e types.HarnessMetadataEvent) Trace {
 	return step
 }
 
-// call runs one tool and returns its result for the harness. An error is a result, too, because a call without a result would make the session
-// unusable.
+// call runs one tool and returns its result for the harness. An error is a result, too, because a call without a result would
+// make the session unusable.
 func (h *Harness) call(ctx context.Context, t Turn, use *toolUse, emit func(Event) bool) (result types.HarnessContentBlock, listening bool) {
 	f, ok := catalogue.Lookup(use.name)
 	if !ok {

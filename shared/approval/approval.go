@@ -1,8 +1,8 @@
 // Package approval defines an approval of a change: its digest, its states, and the guarded transitions between them.
 //
-// A digest binds an Approval to the person, the operation, the ids, the arguments and the deadline. An Approval is a state machine. A
-// [Transition] checks its guard when it is made and is stored by one conditional write, so that of two workers, or of a worker and a
-// person who cancels, exactly one succeeds:
+// A digest binds an Approval to the person, the operation, the ids, the arguments and the deadline. An Approval is a state
+// machine. A [Transition] checks its guard when it is made and is stored by one conditional write, so that of two workers, or of
+// a worker and a person who cancels, exactly one succeeds:
 //
 //	pending ──approved on the phone──▶ approved ──claimed──▶ executing ──Okta's answer──▶ done
 //	   │                                  │                      ├──Okta refused────────▶ failed
@@ -67,8 +67,8 @@ type Approval struct {
 	ExpiresAt time.Time
 	Digest    string // of all fields above except labels and front
 
-	// AskedMAC and ApprovedMAC are keyed hashes of the digest, made when the change was requested and when it was approved. Only the
-	// functions that ask phones have the key, so a row that was written or changed by anybody else is recognised.
+	// AskedMAC and ApprovedMAC are keyed hashes of the digest, made when the change was requested and when it was approved. Only
+	// the functions that ask phones have the key, so a row that was written or changed by anybody else is recognised.
 	AskedMAC    []byte
 	ApprovedMAC []byte
 
@@ -176,8 +176,8 @@ func (a *Approval) Ask(key Marker) (err error) {
 	return nil
 }
 
-// Genuine reports whether a is as it was requested and, from the state approved on, as it was approved. It verifies the digest and the keyed
-// hashes.
+// Genuine reports whether a is as it was requested and, from the state approved on, as it was approved. It verifies the digest
+// and the keyed hashes.
 func (a Approval) Genuine(key Marker) bool {
 	if !a.Intact() || !key.Verify(a.AskedMAC, markAsked, a.Digest) {
 		return false
@@ -188,7 +188,8 @@ func (a Approval) Genuine(key Marker) bool {
 // NewID returns an id that sorts by time.
 func NewID(now time.Time) string { return audit.NewID(now) }
 
-// NewCode returns a short code such as "K7QX". It is not a secret: it shows a person that phone and chat are about the same change.
+// NewCode returns a short code such as "K7QX". It is not a secret: it shows a person that phone and chat are about the same
+// change.
 func NewCode() string {
 	code := make([]byte, 0, 4)
 	var b [1]byte

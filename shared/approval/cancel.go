@@ -16,9 +16,9 @@ type Store interface {
 	Transition(ctx context.Context, t Transition) (Approval, error)
 }
 
-// Cancel cancels an approval from a list, records that, and returns the cancelled approval. The approval is read again first, as lists may be
-// stale. Errors: fault.NotFound if it is not an approval of the same person, fault.Conflict if it is already decided or cancelled,
-// fault.Upstream if it is cancelled but not recorded.
+// Cancel cancels an approval from a list, records that, and returns the cancelled approval. The approval is read again first, as
+// lists may be stale. Errors: fault.NotFound if it is not an approval of the same person, fault.Conflict if it is already decided
+// or cancelled, fault.Upstream if it is cancelled but not recorded.
 func Cancel(ctx context.Context, store Store, trail audit.Recorder, listed Approval, reason Reason, now time.Time) (Approval, error) {
 	a, err := store.Approval(ctx, listed.SessionID, listed.ID)
 	if err != nil {

@@ -31,8 +31,8 @@ var results = map[Status]audit.Result{
 // ErrNotRecorded means that a state has no entry.
 var ErrNotRecorded = errors.New("approval: there is no entry of this state")
 
-// StateEntry returns the entry of the state of a: approved, or one of the final states. It depends on the stored approval alone, including id
-// and time, so that a state that is recorded several times has one entry.
+// StateEntry returns the entry of the state of a: approved, or one of the final states. It depends on the stored approval alone,
+// including id and time, so that a state that is recorded several times has one entry.
 func (a Approval) StateEntry() (audit.Entry, error) {
 	result, ok := results[a.Status]
 	if !ok {

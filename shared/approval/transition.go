@@ -29,9 +29,9 @@ var (
 	ErrStale = errors.New("approval: it has changed since it was read")
 )
 
-// Transition is one change of state: the approval that was read, and the one that replaces it. The methods of [Approval] make transitions,
-// each after checking its guard. A store writes a transition only if the stored approval is still the one that was read, and otherwise
-// returns [ErrStale].
+// Transition is one change of state: the approval that was read, and the one that replaces it. The methods of [Approval] make
+// transitions, each after checking its guard. A store writes a transition only if the stored approval is still the one that was
+// read, and otherwise returns [ErrStale].
 type Transition struct{ before, after Approval }
 
 // Before returns the approval that was read.
@@ -40,8 +40,8 @@ func (t Transition) Before() Approval { return t.before }
 // After returns the approval that is stored.
 func (t Transition) After() Approval { return t.after }
 
-// to makes a transition to another state. ChangedAt is now, or at least a millisecond after the last transition, so that the audit entries of
-// two states are sorted in their order.
+// to makes a transition to another state. ChangedAt is now, or at least a millisecond after the last transition, so that the
+// audit entries of two states are sorted in their order.
 func (a Approval) to(next Status, now time.Time) (Transition, error) {
 	if !a.Status.Can(next) {
 		return Transition{}, fmt.Errorf("%w: %s to %s", ErrNoTransition, a.Status, next)
@@ -120,8 +120,8 @@ func (a Approval) Fail(now time.Time, o Outcome) (Transition, error) {
 	return t.with(o), err
 }
 
-// Claim reserves an approved change for one worker, until the lease is over. It also takes over a change whose lease is over, as its worker has
-// crashed. Without the keyed hash that proves the approval it is ErrNoTransition.
+// Claim reserves an approved change for one worker, until the lease is over. It also takes over a change whose lease is over, as
+// its worker has crashed. Without the keyed hash that proves the approval it is ErrNoTransition.
 func (a Approval) Claim(now time.Time, lease time.Duration) (Transition, error) {
 	switch {
 	case len(a.ApprovedMAC) == 0:
@@ -145,8 +145,8 @@ func (a Approval) Finish(now time.Time, status Status, o Outcome) (Transition, e
 	return t.with(o), err
 }
 
-// SaveRequest stores Auth0's answer to a push: the sealed auth_req_id, the interval between polls, and when the request expires at Auth0,
-// which may be before the approval does. The state stays [Pending].
+// SaveRequest stores Auth0's answer to a push: the sealed auth_req_id, the interval between polls, and when the request expires
+// at Auth0, which may be before the approval does. The state stays [Pending].
 func (a Approval) SaveRequest(sealed []byte, interval time.Duration, expires time.Time) (Transition, error) {
 	if a.Status != Pending {
 		return Transition{}, fmt.Errorf("%w: a push for what is %s", ErrNoTransition, a.Status)

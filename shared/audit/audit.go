@@ -8,8 +8,8 @@
 //	a refused request    decision: denied or unchecked, with the reason as its outcome
 //	a sign-in, a sign-out, an account that was connected        outcome
 //
-// An entry has everything that is known when it is written, and nothing else. It holds ids, labels, operations and outcomes, never a token,
-// a prompt or a body. Only [New] makes entries, and a [Recorder] refuses any other.
+// An entry has everything that is known when it is written, and nothing else. It holds ids, labels, operations and outcomes,
+// never a token, a prompt or a body. Only [New] makes entries, and a [Recorder] refuses any other.
 //
 // The entries of one subject are chained by keyed hashes, see [Chain].
 package audit
@@ -211,8 +211,8 @@ func NewIDAfter(now time.Time, other string) string {
 	return id
 }
 
-// IDOf returns an id like [NewID] that is always the same for the same time and thing, so that a repeated record is stored once. thing must
-// contain something unguessable.
+// IDOf returns an id like [NewID] that is always the same for the same time and thing, so that a repeated record is stored once.
+// thing must contain something unguessable.
 func IDOf(at time.Time, thing string) string {
 	sum := sha256.Sum256([]byte(thing))
 	return sortable(at) + "-" + base32.StdEncoding.EncodeToString(sum[:])[:16]

@@ -13,12 +13,12 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// Chain links an entry to the one before it: a keyed hash over the entry and the previous hash. Without the key nobody can change or insert
-// an entry, and an entry that a later one names cannot be removed without being noticed.
+// Chain links an entry to the one before it: a keyed hash over the entry and the previous hash. Without the key nobody can change
+// or insert an entry, and an entry that a later one names cannot be removed without being noticed.
 //
-// Each process starts at the newest entry of the subject that it finds, then continues from its own last entry, so writers need not wait for
-// each other or read before each write. The entries of a subject therefore form a tree. An entry that no later one names, such as the last
-// of each process, can be removed unnoticed. An outcome entry names its decision entry, too.
+// Each process starts at the newest entry of the subject that it finds, then continues from its own last entry, so writers need
+// not wait for each other or read before each write. The entries of a subject therefore form a tree. An entry that no later one
+// names, such as the last of each process, can be removed unnoticed. An outcome entry names its decision entry, too.
 type Chain struct {
 	Previous    string // id of the entry before, "" for the first one of the subject
 	PreviousMAC []byte // its keyed hash, so that an entry can be verified when the one before is not at hand
@@ -35,7 +35,8 @@ type Verifier interface {
 	Verify(mark []byte, names ...string) bool
 }
 
-// Link returns the link of e to the previous entry, whose id and keyed hash are given; both are empty for the first entry of a subject.
+// Link returns the link of e to the previous entry, whose id and keyed hash are given; both are empty for the first entry of a
+// subject.
 func Link(key Marker, e Entry, previous string, previousMAC []byte) (Chain, error) {
 	mac, err := key.Mark(e.hashed(previous, previousMAC)...)
 	if err != nil {

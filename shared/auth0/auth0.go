@@ -1,9 +1,9 @@
 // Package auth0 is the client of an Auth0 tenant: sign-in, refresh, revocation, Token Vault exchange, Connected
 // Accounts.
 //
-// go-oidc does discovery and the usual checks of an id_token. Keys are fetched and claims are decoded here. The token endpoint is called
-// without golang.org/x/oauth2, because status, code and Retry-After of an error are needed: Auth0 uses access_denied for a wrong
-// client secret (401), a policy (403), a rate limit (429) and a person's refusal.
+// go-oidc does discovery and the usual checks of an id_token. Keys are fetched and claims are decoded here. The token endpoint is
+// called without golang.org/x/oauth2, because status, code and Retry-After of an error are needed: Auth0 uses access_denied for a
+// wrong client secret (401), a policy (403), a rate limit (429) and a person's refusal.
 package auth0
 
 import (
@@ -45,8 +45,9 @@ type Config struct {
 	Issuer   *url.URL // https://tenant/; a missing trailing slash is added
 	ClientID string
 	Secret   func(context.Context) (secret.String, error) // the client secret, fetched when first needed
-	// FreshSecret reads the client secret without a cache. It is called, at most once a minute, when the tenant refuses the secret in use;
-	// if it returns another one, the call is repeated with that. If it is nil, a changed secret needs a new process.
+	// FreshSecret reads the client secret without a cache. It is called, at most once a minute, when the tenant refuses the
+	// secret in use; if it returns another one, the call is repeated with that. If it is nil, a changed secret needs a new
+	// process.
 	FreshSecret func(context.Context) (secret.String, error)
 	HTTP        *http.Client     // nil for a client with a timeout of 8 s
 	Now         func() time.Time // nil for time.Now
@@ -139,8 +140,9 @@ const (
 	saySignInAgain = "Your sign-in has ended. Please sign in again."
 )
 
-// Fault returns the fault for an error of a call: fault.Upstream if the tenant could not be asked or is busy, fault.Unauthenticated for
-// invalid_grant, and fault.Internal for all others, as they come from the configuration. A *fault.Error is returned as it is.
+// Fault returns the fault for an error of a call: fault.Upstream if the tenant could not be asked or is busy,
+// fault.Unauthenticated for invalid_grant, and fault.Internal for all others, as they come from the configuration. A *fault.Error
+// is returned as it is.
 func Fault(err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
@@ -161,9 +163,10 @@ func Fault(err error) error {
 	return fault.New(fault.Internal, sayMisconfig, err)
 }
 
-// Form posts a form with the client's credentials (client_secret_post) and decodes a 2xx answer into into. An error answer is an *[Error];
-// any other error means that the tenant could not be asked. If the tenant refuses the credentials and the client secret has changed
-// meanwhile, the call is repeated with the new one. That is safe, as a tenant checks the credentials before it does anything else.
+// Form posts a form with the client's credentials (client_secret_post) and decodes a 2xx answer into into. An error answer is an
+// *[Error]; any other error means that the tenant could not be asked. If the tenant refuses the credentials and the client secret
+// has changed meanwhile, the call is repeated with the new one. That is safe, as a tenant checks the credentials before it does
+// anything else.
 func (c *Client) Form(ctx context.Context, endpoint Endpoint, form url.Values, into any) error {
 	key, err := c.secret.Get(ctx)
 	if err != nil {
@@ -216,8 +219,8 @@ func (c *Client) do(req *http.Request, into any) error {
 	return nil
 }
 
-// errorOf decodes an error answer: of OAuth, or a problem document of the My Account API. For anything else, such as the HTML of a proxy,
-// the code is empty.
+// errorOf decodes an error answer: of OAuth, or a problem document of the My Account API. For anything else, such as the HTML of
+// a proxy, the code is empty.
 func errorOf(resp *http.Response, body []byte) *Error {
 	var wire struct {
 		Code        string  `json:"error"`

@@ -23,7 +23,8 @@ type provider struct {
 	keys           *keySet
 }
 
-// discover returns the tenant's metadata, fetched once. If that fails, the error is a fault.Upstream, and the next call tries again.
+// discover returns the tenant's metadata, fetched once. If that fails, the error is a fault.Upstream, and the next call tries
+// again.
 func (c *Client) discover(ctx context.Context) (*provider, error) {
 	p, err := c.provider.Get(ctx)
 	if err != nil {
@@ -56,8 +57,8 @@ type (
 	keySet     = cached.Value[publicKeys]
 )
 
-// findKey returns the key with an id, nil if the tenant has no such key. The keys are fetched at first use, and again when a token
-// names an unknown key. An error means that they could not be fetched.
+// findKey returns the key with an id, nil if the tenant has no such key. The keys are fetched at first use, and again when a
+// token names an unknown key. An error means that they could not be fetched.
 //
 // It replaces oidc.RemoteKeySet, which returns the error of a failed fetch to later callers too, and whose errors tell an outage
 // from a forged token only by their text.
@@ -94,8 +95,9 @@ func (c *Client) fetchKeys(ctx context.Context, url string) (publicKeys, error) 
 	return keys, nil
 }
 
-// signatureCheck is the oidc.KeySet for one token. oidc.IDTokenVerifier returns an error without its cause, so the error of a failed key
-// fetch is stored in fetchErr: it means that the token could not be checked, while any other error means that it is not valid.
+// signatureCheck is the oidc.KeySet for one token. oidc.IDTokenVerifier returns an error without its cause, so the error of a
+// failed key fetch is stored in fetchErr: it means that the token could not be checked, while any other error means that it is
+// not valid.
 type signatureCheck struct {
 	keys     *keySet
 	fetchErr error

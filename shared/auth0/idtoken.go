@@ -34,10 +34,10 @@ type IDToken struct {
 	Expiry        time.Time
 }
 
-// VerifyIDToken verifies an id_token (OpenID Connect Core section 3.1.3.7): that it is one JWS in compact form, its signature, issuer,
-// audience, authorized party and times, and the form of its subject. Names of claims are case-sensitive, and a repeated claim is
-// refused. The caller compares nonce and subject. Errors: fault.Unauthenticated if the token is not valid, fault.Upstream if the
-// tenant's metadata or keys cannot be fetched.
+// VerifyIDToken verifies an id_token (OpenID Connect Core section 3.1.3.7): that it is one JWS in compact form, its signature,
+// issuer, audience, authorized party and times, and the form of its subject. Names of claims are case-sensitive, and a repeated
+// claim is refused. The caller compares nonce and subject. Errors: fault.Unauthenticated if the token is not valid,
+// fault.Upstream if the tenant's metadata or keys cannot be fetched.
 func (c *Client) VerifyIDToken(ctx context.Context, raw secret.String) (IDToken, error) {
 	p, err := c.discover(ctx)
 	if err != nil {
@@ -82,8 +82,8 @@ func unverified(cause error) error {
 	return fault.New(fault.Unauthenticated, "I could not verify your sign-in. Please sign in again.", cause)
 }
 
-// isCompact reports whether raw is one JWS in compact serialization (RFC 7515 section 7.1). go-jose also accepts the JSON serialization
-// and white space.
+// isCompact reports whether raw is one JWS in compact serialization (RFC 7515 section 7.1). go-jose also accepts the JSON
+// serialization and white space.
 func isCompact(raw string) bool {
 	for _, r := range raw {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.' {
@@ -106,8 +106,8 @@ type claims struct {
 	emailVerified        bool
 }
 
-// check checks that the claims are for this client and in time. It repeats checks of the verifier, because the verifier ignores the letter
-// case of claim names and so may have checked other values.
+// check checks that the claims are for this client and in time. It repeats checks of the verifier, because the verifier ignores
+// the letter case of claim names and so may have checked other values.
 func (cl *claims) check(issuer, clientID string, now time.Time) error {
 	switch {
 	case cl.issuer != issuer:
@@ -140,8 +140,8 @@ func isSubject(s string) bool {
 	return s != "" && len(s) <= maxSubject
 }
 
-// decodeClaims decodes claims by their exact names; encoding/json would fill a struct field from any letter case and take the last one.
-// Errors name a claim and never its value.
+// decodeClaims decodes claims by their exact names; encoding/json would fill a struct field from any letter case and take the
+// last one. Errors name a claim and never its value.
 func decodeClaims(payload []byte) (*claims, error) {
 	all, err := object(payload)
 	if err != nil {
@@ -227,8 +227,8 @@ func numericDate(v json.RawMessage) (time.Time, error) {
 	return time.Unix(int64(s), 0), nil
 }
 
-// SubjectConnection splits a subject of the form oidc|<connection>|<id at the provider>, which people of an OpenID Connect connection
-// usually have. Auth0 does not document the form; ok is false for any other one, and the connection is then not known.
+// SubjectConnection splits a subject of the form oidc|<connection>|<id at the provider>, which people of an OpenID Connect
+// connection usually have. Auth0 does not document the form; ok is false for any other one, and the connection is then not known.
 func SubjectConnection(subject string) (connection, upstreamID string, ok bool) {
 	parts := strings.SplitN(subject, "|", 3)
 	if len(parts) != 3 || parts[0] != "oidc" || parts[1] == "" || parts[2] == "" {

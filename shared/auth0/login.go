@@ -35,7 +35,8 @@ func challenge(verifier secret.String) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// AuthCodeURL returns the address to send the browser to. The error is a fault.Upstream if the tenant's metadata cannot be fetched.
+// AuthCodeURL returns the address to send the browser to. The error is a fault.Upstream if the tenant's metadata cannot be
+// fetched.
 func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error) {
 	if r.State.IsZero() || r.Nonce.IsZero() || r.Verifier.IsZero() {
 		return "", errors.New("auth0: a sign-in needs state, nonce and verifier")
@@ -68,9 +69,9 @@ func (c *Client) AuthCodeURL(ctx context.Context, r AuthRequest) (string, error)
 	return u.String(), nil
 }
 
-// CheckResponseIssuer checks iss of an authorization response, "" if it has none (RFC 9207 section 2.4). Another issuer is refused; a
-// missing one is refused if the tenant's metadata announces the parameter. Errors: fault.Unauthenticated, or fault.Upstream if the
-// metadata cannot be fetched.
+// CheckResponseIssuer checks iss of an authorization response, "" if it has none (RFC 9207 section 2.4). Another issuer is
+// refused; a missing one is refused if the tenant's metadata announces the parameter. Errors: fault.Unauthenticated, or
+// fault.Upstream if the metadata cannot be fetched.
 func (c *Client) CheckResponseIssuer(ctx context.Context, iss string) error {
 	if iss == c.issuer {
 		return nil
@@ -130,7 +131,8 @@ func (c *Client) Token(ctx context.Context, form url.Values) (Tokens, error) {
 	return wire.tokens(), nil
 }
 
-// Code redeems an authorization code. Errors are those of [Client.Form], and a fault.Internal if id_token or refresh_token is missing.
+// Code redeems an authorization code. Errors are those of [Client.Form], and a fault.Internal if id_token or refresh_token is
+// missing.
 func (c *Client) Code(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (Tokens, error) {
 	t, err := c.Token(ctx, url.Values{
 		"grant_type":    {"authorization_code"},
@@ -147,8 +149,9 @@ func (c *Client) Code(ctx context.Context, code secret.String, redirectURI strin
 	return t, nil
 }
 
-// Refresh gets an access token for audience and scope, "" for those of the login. Others need a Multi-Resource Refresh Token; Auth0 then
-// leaves out scopes that the application's policy does not allow, without an error, so the caller checks the answer's Scope.
+// Refresh gets an access token for audience and scope, "" for those of the login. Others need a Multi-Resource Refresh Token;
+// Auth0 then leaves out scopes that the application's policy does not allow, without an error, so the caller checks the answer's
+// Scope.
 func (c *Client) Refresh(ctx context.Context, refresh secret.String, audience, scope string) (Tokens, error) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}}
 	if audience != "" {
@@ -175,7 +178,8 @@ func (c *Client) Revoke(ctx context.Context, refresh secret.String) error {
 	return nil
 }
 
-// LogoutURL returns the address that ends the browser's session at Auth0 and redirects to returnTo, an allowed logout URL of the tenant.
+// LogoutURL returns the address that ends the browser's session at Auth0 and redirects to returnTo, an allowed logout URL of the
+// tenant.
 func (c *Client) LogoutURL(returnTo string) string {
 	return c.issuer + "v2/logout?" + url.Values{"client_id": {c.clientID}, "returnTo": {returnTo}}.Encode()
 }

@@ -32,8 +32,8 @@ type Federated struct {
 	ExpiresIn   time.Duration // from now
 }
 
-// FederatedToken exchanges a refresh token for the person's access token at connection. The refresh token stays valid. Only the documented
-// fields are sent: no scope, no audience. A refusal is an *[Error]; see [Error.NotConnected].
+// FederatedToken exchanges a refresh token for the person's access token at connection. The refresh token stays valid. Only the
+// documented fields are sent: no scope, no audience. A refusal is an *[Error]; see [Error.NotConnected].
 func (c *Client) FederatedToken(ctx context.Context, refresh secret.String, connection string) (Federated, error) {
 	t, err := c.Token(ctx, url.Values{
 		"grant_type":           {grantFederated},
@@ -69,8 +69,9 @@ const (
 // MyAccountAudience returns the audience of the My Account API.
 func (c *Client) MyAccountAudience() string { return c.issuer + "me/" }
 
-// MyAccountToken exchanges a refresh token for an access token of the My Account API with the scopes. Auth0 leaves out scopes that the
-// application's refresh token policy or client grant lacks, without an error; a missing scope is a fault.Internal that names it.
+// MyAccountToken exchanges a refresh token for an access token of the My Account API with the scopes. Auth0 leaves out scopes
+// that the application's refresh token policy or client grant lacks, without an error; a missing scope is a fault.Internal that
+// names it.
 func (c *Client) MyAccountToken(ctx context.Context, refresh secret.String, scopes ...MyAccountScope) (secret.String, error) {
 	asked := make([]string, len(scopes))
 	for i, scope := range scopes {
@@ -135,8 +136,8 @@ func (c *Client) ConnectedAccounts(ctx context.Context, me secret.String, connec
 	return nil, fmt.Errorf("list connected accounts: more than %d pages", maxAccountsPages)
 }
 
-// DeleteConnectedAccount deletes a connected account and its tokens from Token Vault. An account that does not exist is no error. me needs
-// [DeleteConnectedAccounts].
+// DeleteConnectedAccount deletes a connected account and its tokens from Token Vault. An account that does not exist is no error.
+// me needs [DeleteConnectedAccounts].
 func (c *Client) DeleteConnectedAccount(ctx context.Context, me secret.String, id string) error {
 	if id == "" || id == "." || id == ".." {
 		return fmt.Errorf("delete connected account: %q is not an id", id)

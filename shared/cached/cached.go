@@ -4,8 +4,9 @@
 //	t, err := token.Get(ctx)   // fetched the first time, and when it has expired
 //	t, err = token.Fresh(ctx)  // always fetched
 //
-// Concurrent callers share one fetch. It does not end with the context of the caller that started it, as others wait for it, too. Errors are
-// not kept. golang.org/x/sync/singleflight does not keep values, and ends the process if a fetch panics; here a panic becomes an error.
+// Concurrent callers share one fetch. It does not end with the context of the caller that started it, as others wait for it, too.
+// Errors are not kept. golang.org/x/sync/singleflight does not keep values, and ends the process if a fetch panics; here a panic
+// becomes an error.
 package cached
 
 import (

@@ -3,9 +3,9 @@
 //
 // Start sends the push and returns; Poll asks once for the outcome. The caller polls again after [Answer.Interval].
 //
-// Auth0 answers a denial and an expiry with the same error, so [Refused] means either, and the caller decides by its clock. Where Auth0
-// uses the expiry error of the specification, the outcome is [Expired]. access_denied also means a wrong client secret (401) and a rate
-// limit (429), so status and code are read together.
+// Auth0 answers a denial and an expiry with the same error, so [Refused] means either, and the caller decides by its clock. Where
+// Auth0 uses the expiry error of the specification, the outcome is [Expired]. access_denied also means a wrong client secret
+// (401) and a rate limit (429), so status and code are read together.
 package ciba
 
 import (
@@ -38,8 +38,9 @@ const (
 // Client starts and polls requests at one tenant.
 type Client struct {
 	Auth0 *auth0.Client
-	// Audience and DetailType turn on rich authorization requests (RFC 9396): the request then has the change as authorization_details of
-	// this type, which is registered at the API with the identifier Audience. If both are empty, the phone shows the binding message alone.
+	// Audience and DetailType turn on rich authorization requests (RFC 9396): the request then has the change as
+	// authorization_details of this type, which is registered at the API with the identifier Audience. If both are empty, the
+	// phone shows the binding message alone.
 	Audience   string
 	DetailType string
 	// Style is the style of binding messages; "" is StyleSentence.
@@ -68,8 +69,8 @@ const (
 	sayTooFew  = "Your phone got too many requests within a minute. Nothing has changed. Please ask again in a minute."
 )
 
-// Start sends the push. Errors: fault.Conflict if the person has no phone enrolled or was asked too often, fault.Unauthenticated if Auth0
-// does not know the person, fault.Upstream if Auth0 could not be asked, fault.Internal if the configuration is refused.
+// Start sends the push. Errors: fault.Conflict if the person has no phone enrolled or was asked too often, fault.Unauthenticated
+// if Auth0 does not know the person, fault.Upstream if Auth0 could not be asked, fault.Internal if the configuration is refused.
 func (c *Client) Start(ctx context.Context, r Request) (Started, error) {
 	hint, err := json.Marshal(struct {
 		Format string `json:"format"`
@@ -150,8 +151,8 @@ const (
 	Approved Outcome = "approved" // by the person who was asked
 	Refused  Outcome = "refused"  // denied or expired
 	Expired  Outcome = "expired"  // not answered in time (CIBA Core section 11)
-	// Lost means that Auth0 does not know the request any more, and has not refused it: the answer of an earlier poll did not arrive. What
-	// it said is not known, so it is no approval.
+	// Lost means that Auth0 does not know the request any more, and has not refused it: the answer of an earlier poll did not
+	// arrive. What it said is not known, so it is no approval.
 	Lost Outcome = "lost"
 )
 
@@ -161,9 +162,9 @@ type Answer struct {
 	Interval time.Duration // before the next poll
 }
 
-// Poll asks once for the outcome of r. Approved needs an id_token that verifies, has the subject of r and was issued after started, and
-// authorization details that contain those of r, if Auth0 returns any. The token is not kept. Errors: fault.Rejected if the approval does
-// not prove that, which is final; after any other error the caller polls again.
+// Poll asks once for the outcome of r. Approved needs an id_token that verifies, has the subject of r and was issued after
+// started, and authorization details that contain those of r, if Auth0 returns any. The token is not kept. Errors: fault.Rejected
+// if the approval does not prove that, which is final; after any other error the caller polls again.
 func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, started time.Time, interval time.Duration) (Answer, error) {
 	tokens, err := c.Auth0.Token(ctx, url.Values{"grant_type": {grant}, "auth_req_id": {authReqID.Reveal()}})
 	if err != nil {
@@ -188,8 +189,8 @@ func (c *Client) Poll(ctx context.Context, authReqID secret.String, r Request, s
 	return Answer{Outcome: Approved}, nil
 }
 
-// checkDetails checks that the approved authorization details contain those of r. A request that was sent before details were configured
-// has none, and Auth0 may add to them (RFC 9396 section 7.1).
+// checkDetails checks that the approved authorization details contain those of r. A request that was sent before details were
+// configured has none, and Auth0 may add to them (RFC 9396 section 7.1).
 func (c *Client) checkDetails(r Request, raw json.RawMessage) error {
 	if c.DetailType == "" || len(raw) == 0 || string(raw) == "null" {
 		return nil

@@ -14,8 +14,8 @@ import (
 // MaxBindingMessage is the longest binding message that Auth0 accepts, in characters.
 const MaxBindingMessage = 64
 
-// Style is the style of a binding message. Auth0 documents letters, digits and + - _ . , : # only, but its samples send blanks and tenants
-// accept them.
+// Style is the style of a binding message. Auth0 documents letters, digits and + - _ . , : # only, but its samples send blanks
+// and tenants accept them.
 type Style string
 
 // The styles.
@@ -24,8 +24,8 @@ const (
 	StyleToken    Style = "token"    // "reset_password:alice-at-example.com#K7QX", for a tenant that refuses blanks
 )
 
-// messageRefused reports whether the tenant refused the binding message. invalid_binding_message is the code of CIBA (Core section 13);
-// Auth0 does not document its own.
+// messageRefused reports whether the tenant refused the binding message. invalid_binding_message is the code of CIBA (Core
+// section 13); Auth0 does not document its own.
 func messageRefused(e *auth0.Error) bool {
 	return e.Code == "invalid_binding_message" || e.Code == "invalid_request" && strings.Contains(e.Description, "binding_message")
 }
@@ -38,9 +38,9 @@ type Message struct {
 	Code      string
 }
 
-// BindingMessage returns the message in at most [MaxBindingMessage] of the characters that Auth0 accepts. The mark of its id follows a name
-// that was changed or shortened, or that another object may have too. Marks and code are never shortened, and the code comes last. So two
-// messages are equal only if they name the same objects.
+// BindingMessage returns the message in at most [MaxBindingMessage] of the characters that Auth0 accepts. The mark of its id
+// follows a name that was changed or shortened, or that another object may have too. Marks and code are never shortened, and the
+// code comes last. So two messages are equal only if they name the same objects.
 func (m Message) BindingMessage(style Style) string {
 	shown := make([]shown, len(m.Names))
 	for i, n := range m.Names {
@@ -167,8 +167,8 @@ func (m Message) write(names []shown, style Style) string {
 // maxDetail is the longest value in authorization_details, in characters.
 const maxDetail = 255
 
-// details returns the authorization_details of r: one object with the sentence, the binding message and each name, in the schema that the
-// Guardian app can show.
+// details returns the authorization_details of r: one object with the sentence, the binding message and each name, in the schema
+// that the Guardian app can show.
 func (c *Client) details(r Request) ([]byte, error) {
 	type property struct {
 		Display bool   `json:"display"`

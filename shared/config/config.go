@@ -120,7 +120,8 @@ func (r *Reader) parse(key, v string) *url.URL {
 	return u
 }
 
-// ParseURL parses the URL of a service: absolute, without credentials, query or fragment, and https unless the host is a loopback address.
+// ParseURL parses the URL of a service: absolute, without credentials, query or fragment, and https unless the host is a loopback
+// address.
 func ParseURL(v string) (*url.URL, error) {
 	u, err := url.Parse(v)
 	switch {

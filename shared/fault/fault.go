@@ -1,7 +1,7 @@
 // Package fault defines errors that hold a fixed sentence for people beside the cause, which only the log sees.
 //
-// An [Error] has a fixed sentence for the person, and for the model, which repeats what it reads. Its cause is written to the log only. Any
-// other error is answered with a neutral sentence and a reference id, by which the log entry is found.
+// An [Error] has a fixed sentence for the person, and for the model, which repeats what it reads. Its cause is written to the log
+// only. Any other error is answered with a neutral sentence and a reference id, by which the log entry is found.
 package fault
 
 import (
@@ -97,8 +97,8 @@ type withReference struct {
 
 func (r *withReference) Unwrap() error { return r.error }
 
-// Refer returns the reference id with which [Answer] will log the returned error, so that an audit entry made before the answer can name it.
-// The id is "" for kinds whose answer shows no reference.
+// Refer returns the reference id with which [Answer] will log the returned error, so that an audit entry made before the answer
+// can name it. The id is "" for kinds whose answer shows no reference.
 func Refer(err error) (ref string, _ error) {
 	if err == nil || !KindOf(err).operational() {
 		return "", err
@@ -112,8 +112,8 @@ func Refer(err error) (ref string, _ error) {
 
 func newReference() string { return rand.Text()[:10] }
 
-// Answer logs err with a reference id and returns the sentence for the person and that id. The sentence of an [Upstream] or [Internal] error
-// ends with the reference.
+// Answer logs err with a reference id and returns the sentence for the person and that id. The sentence of an [Upstream] or
+// [Internal] error ends with the reference.
 func Answer(ctx context.Context, log *slog.Logger, err error) (say, ref string) {
 	kind := KindOf(err)
 	ref = newReference()

@@ -1,8 +1,8 @@
 // Package label makes names that other people chose safe to show: cleaned, quoted and marked.
 //
-// Two different things must not look the same to the person or the model that reads such a name. [Clean] removes invisible characters,
-// [Quote] adds quotation marks, [Mark] is a short hash of an id that distinguishes look-alikes, and a [Phrase] is a sentence with
-// placeholders for names.
+// Two different things must not look the same to the person or the model that reads such a name. [Clean] removes invisible
+// characters, [Quote] adds quotation marks, [Mark] is a short hash of an id that distinguishes look-alikes, and a [Phrase] is a
+// sentence with placeholders for names.
 package label
 
 import (
@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// Clean returns text without control, format, default-ignorable and variation-selector characters. Each run of blanks becomes one space, and
-// blanks at both ends are removed. changed reports whether the result differs from text.
+// Clean returns text without control, format, default-ignorable and variation-selector characters. Each run of blanks becomes one
+// space, and blanks at both ends are removed. changed reports whether the result differs from text.
 func Clean(text string) (clean string, changed bool) {
 	var b strings.Builder
 	blank := false
@@ -47,7 +47,8 @@ func Invisible(r rune) bool {
 // quotes are the characters that look like the end of a quotation.
 const quotes = "\"“”„‟″〝〞〟＂❝❞"
 
-// Quote returns text cleaned and in quotation marks, with at most limit characters between them. Quotation marks in text become apostrophes.
+// Quote returns text cleaned and in quotation marks, with at most limit characters between them. Quotation marks in text become
+// apostrophes.
 func Quote(text string, limit int) string {
 	text, _ = Clean(text)
 	text = strings.Map(func(r rune) rune {
@@ -62,9 +63,9 @@ func Quote(text string, limit int) string {
 	return `"` + text + `"`
 }
 
-// Plain reports whether text has only characters that no other character looks like: ASCII except the quotation mark, and most accented
-// Latin letters. Letters of other alphabets may look like Latin ones, and dashes like each other, so they are not plain; nor is a text
-// that [Clean] changes.
+// Plain reports whether text has only characters that no other character looks like: ASCII except the quotation mark, and most
+// accented Latin letters. Letters of other alphabets may look like Latin ones, and dashes like each other, so they are not plain;
+// nor is a text that [Clean] changes.
 func Plain(text string) bool {
 	_, changed := Clean(text)
 	return !changed && !strings.ContainsFunc(text, func(r rune) bool {

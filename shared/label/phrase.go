@@ -2,8 +2,8 @@ package label
 
 import "strings"
 
-// Phrase is a sentence with placeholders, such as "Add {party} to {target}". A part in square brackets is left out if a placeholder in it has
-// no name: "Create the group {name}[ with the description {description}]". Neither can be nested.
+// Phrase is a sentence with placeholders, such as "Add {party} to {target}". A part in square brackets is left out if a
+// placeholder in it has no name: "Create the group {name}[ with the description {description}]". Neither can be nested.
 type Phrase string
 
 // Say replaces the placeholders by names. name returns "" for a placeholder without a name.
@@ -75,8 +75,8 @@ func address(text string) bool {
 // WordPerson is the Word of people. A person whose login is an e-mail address is shown without word and quotation marks.
 const WordPerson = "person"
 
-// Quoted returns the name for a sentence, with at most limit characters of Text: an e-mail address as it is, anything else with its word and
-// in quotation marks. The mark follows if it is needed.
+// Quoted returns the name for a sentence, with at most limit characters of Text: an e-mail address as it is, anything else with
+// its word and in quotation marks. The mark follows if it is needed.
 func (n Name) Quoted(limit int) string {
 	quoted := Quote(n.Text, limit)
 	if n.Word == WordPerson && address(n.Text) && len(n.Text) <= limit {

@@ -223,9 +223,10 @@ const (
 	retryAfter = time.Minute
 )
 
-// FromStore returns a function that gives the Sealer of the keys in a stored text. The text is read at the first call and kept. It is
-// read again every ten minutes, without making the caller wait, and when a value does not open or a mark does not verify, at most
-// once a minute: so a running process learns of a rotation. If such a later reading fails, the keys that are kept stay in use.
+// FromStore returns a function that gives the Sealer of the keys in a stored text. The text is read at the first call and kept.
+// It is read again every ten minutes, without making the caller wait, and when a value does not open or a mark does not verify,
+// at most once a minute: so a running process learns of a rotation. If such a later reading fails, the keys that are kept stay in
+// use.
 //
 // fetch must read the store itself, not a cache. use completes "the key that …" in the sentence of the error: the function
 // returns the error of fetch as it is, a fault.Internal if the text holds no usable key, and a fault.Upstream if ctx ends first.
@@ -258,8 +259,8 @@ func FromStore(use string, fetch func(context.Context) (secret.String, error), n
 	}
 }
 
-// Digest returns the SHA-256, in hexadecimal, of the parts, each after its length, so that different lists have different digests.
-// Anybody can compute it; what needs the key is [Sealer.Mark] of a digest.
+// Digest returns the SHA-256, in hexadecimal, of the parts, each after its length, so that different lists have different
+// digests. Anybody can compute it; what needs the key is [Sealer.Mark] of a digest.
 func Digest(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {

@@ -94,7 +94,8 @@ func TestUnusableKeysAndBindingsAreRefused(t *testing.T) {
 	}
 }
 
-// TestOldKeysOpenAndNewestSeals turns keys over: what older keys sealed or marked is still good, and the newest makes what is new.
+// TestOldKeysOpenAndNewestSeals turns keys over: what older keys sealed or marked is still good, and the newest makes what is
+// new.
 func TestOldKeysOpenAndNewestSeals(t *testing.T) {
 	first, second, third := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
 	before, now := sealer(t, first), sealer(t, third+"\n"+second+"\n"+first+"\n")
@@ -189,8 +190,8 @@ func TestACallerWhoseTimeEndsGetsAFault(t *testing.T) {
 	})
 }
 
-// TestRunningProcessLearnsOfARotation holds that a process that keeps a ring learns of a rotation when it meets a value of the new key, asks
-// at most once a minute for that, and is none the worse for a store that is away.
+// TestRunningProcessLearnsOfARotation holds that a process that keeps a ring learns of a rotation when it meets a value of the
+// new key, asks at most once a minute for that, and is none the worse for a store that is away.
 func TestRunningProcessLearnsOfARotation(t *testing.T) {
 	old, young := seal.GenerateKey().Reveal(), seal.GenerateKey().Reveal()
 	s := &stored{text: old, now: time.Now()}

@@ -1,7 +1,7 @@
 // Package secret holds values that must never be printed: tokens, codes, verifiers, client secrets, cookies.
 //
-// A [String] prints as "[secret]" with every verb of fmt, with encoding/json and encoding/xml, and with log/slog. Only [String.Reveal] returns
-// the text.
+// A [String] prints as "[secret]" with every verb of fmt, with encoding/json and encoding/xml, and with log/slog. Only
+// [String.Reveal] returns the text.
 package secret
 
 import (

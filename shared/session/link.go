@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A session of the Bedrock console's test window has an id from Bedrock and no signed-in person. With console linking on, a function shows
-// a code there, and a signed-in person types it on the page that the function names. The code is a keyed hash of the session's id and the
-// time, so nothing is stored before it is typed, and only a person who sees the test window knows it.
+// A session of the Bedrock console's test window has an id from Bedrock and no signed-in person. With console linking on, a
+// function shows a code there, and a signed-in person types it on the page that the function names. The code is a keyed hash of
+// the session's id and the time, so nothing is stored before it is typed, and only a person who sees the test window knows it.
 
 // linkWindow is the time for which a code is shown. It is accepted for one more window.
 const linkWindow = 10 * time.Minute

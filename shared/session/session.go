@@ -1,9 +1,10 @@
 // Package session defines the session of a signed-in person, and the browser's login that it belongs to.
 //
-// A login has two secrets, and neither can replace the other. The browser has a cookie, an opaque random text; the table has its hash
-// only. The agent has a session id, which names the stored session that functions read. The session id gives no access in a browser, but
-// for a caller who may invoke a function or the agent it is a bearer token: the functions act for its owner. So it is unguessable, ends
-// with the session, and is never shown on the page or written to a log; and IAM lets only the agent and the chat invoke the functions.
+// A login has two secrets, and neither can replace the other. The browser has a cookie, an opaque random text; the table has its
+// hash only. The agent has a session id, which names the stored session that functions read. The session id gives no access in a
+// browser, but for a caller who may invoke a function or the agent it is a bearer token: the functions act for its owner. So it
+// is unguessable, ends with the session, and is never shown on the page or written to a log; and IAM lets only the agent and the
+// chat invoke the functions.
 //
 //	login    login#<hash of the cookie>   owner, current session
 //	session  <session id>                 owner, sealed refresh token, cached sealed Okta token
@@ -36,8 +37,8 @@ const idLength = 43
 // NewID returns a random id of 215 bits.
 func NewID() ID { return ID((rand.Text() + rand.Text())[:idLength]) }
 
-// Fingerprint returns the first 16 characters of the SHA-256 of id in base32, "" for an empty id. Logs and records name a session by it,
-// as a reader of the id could act in the session.
+// Fingerprint returns the first 16 characters of the SHA-256 of id in base32, "" for an empty id. Logs and records name a session
+// by it, as a reader of the id could act in the session.
 func (id ID) Fingerprint() string {
 	if id == "" {
 		return ""
@@ -55,8 +56,8 @@ const (
 	FrontConsole Front = "console" // a session of the Bedrock console's test window that a person linked to themselves
 )
 
-// ParseID checks the session id of an agent's call: ours, or one that Bedrock made for a console session. Neither has the # that the keys
-// of the table's other rows have. The error is a fault.Unauthenticated.
+// ParseID checks the session id of an agent's call: ours, or one that Bedrock made for a console session. Neither has the # that
+// the keys of the table's other rows have. The error is a fault.Unauthenticated.
 func ParseID(s string) (ID, error) {
 	if !consoleID(ID(s)) {
 		return "", NotSignedIn(nil)

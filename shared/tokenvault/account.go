@@ -13,12 +13,13 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// CheckAccount compares the connected Okta account, as Okta describes it, with the person who signed in. It returns nil if they are the same
-// person, else a [*WrongAccount].
+// CheckAccount compares the connected Okta account, as Okta describes it, with the person who signed in. It returns nil if they
+// are the same person, else a [*WrongAccount].
 //
-// If the person signed in through the Okta connection, the Auth0 subject contains their Okta id ("oidc|<connection>|00u…") and the ids are
-// compared. Otherwise the verified e-mail address of the sign-in must equal the account's login, or its e-mail address if the login is not
-// one. The comparison ignores case and accepts ASCII only: by Unicode's folding, the Kelvin sign would equal k.
+// If the person signed in through the Okta connection, the Auth0 subject contains their Okta id ("oidc|<connection>|00u…") and
+// the ids are compared. Otherwise the verified e-mail address of the sign-in must equal the account's login, or its e-mail
+// address if the login is not one. The comparison ignores case and accepts ASCII only: by Unicode's folding, the Kelvin sign
+// would equal k.
 func CheckAccount(person session.Person, connection string, me okta.User) error {
 	if through, id, ok := auth0.SubjectConnection(string(person.Subject)); ok && through == connection && okta.UserID(id).Valid() {
 		if me.ID == okta.UserID(id) {
@@ -54,7 +55,8 @@ func (e *WrongAccount) Error() string {
 	return "the connected Okta account " + string(e.Account.ID) + " is another person's"
 }
 
-// fault returns the fault.Conflict that names both accounts. disconnected is the error of disconnecting the account, nil if that succeeded.
+// fault returns the fault.Conflict that names both accounts. disconnected is the error of disconnecting the account, nil if that
+// succeeded.
 func (e *WrongAccount) fault(disconnected error) error {
 	e.Disconnected = disconnected == nil
 	say := fmt.Sprintf("You connected the Okta account of %s, but you are signed in as %s.", label.Quote(e.Account.Login, 120), label.Quote(e.Needed, 120))

@@ -1,7 +1,8 @@
 // Package tokenvault turns a session into the person's own access token at Okta, from Auth0's Token Vault.
 //
-// Auth0's Token Vault stores the Okta tokens. This package exchanges one when it is needed, compares its account with the person who signed
-// in, caches it sealed in the session row until shortly before it expires, and exchanges it again when Okta refuses it.
+// Auth0's Token Vault stores the Okta tokens. This package exchanges one when it is needed, compares its account with the person
+// who signed in, caches it sealed in the session row until shortly before it expires, and exchanges it again when Okta refuses
+// it.
 package tokenvault
 
 import (
@@ -23,8 +24,8 @@ import (
 // skew is the remaining lifetime below which a token is not used: longer than any call takes.
 const skew = 60 * time.Second
 
-// The purposes that sealed values are bound to, besides session and owner. A refresh token sealed by version 1 is not bound to the owner's
-// e-mail address; it is still opened, so that a deployment signs nobody out.
+// The purposes that sealed values are bound to, besides session and owner. A refresh token sealed by version 1 is not bound to
+// the owner's e-mail address; it is still opened, so that a deployment signs nobody out.
 const (
 	purposeRefreshV1 = "refresh_token"
 	purposeRefresh   = "refresh_token v2"
@@ -67,8 +68,8 @@ func NotConnected(cause error) error {
 		WithAction(fault.ConnectOkta)
 }
 
-// SealRefreshToken seals an Auth0 refresh token for the session and the owner it is stored with. If the subject, the e-mail address or
-// EmailVerified of the row is changed afterwards, the token does not open.
+// SealRefreshToken seals an Auth0 refresh token for the session and the owner it is stored with. If the subject, the e-mail
+// address or EmailVerified of the row is changed afterwards, the token does not open.
 func SealRefreshToken(sealer *seal.Sealer, id session.ID, owner session.Person, refresh secret.String) ([]byte, error) {
 	return sealer.Seal(refresh, binding(id, owner, purposeRefresh)...)
 }
@@ -87,8 +88,8 @@ func binding(id session.ID, owner session.Person, purpose string) []string {
 	return []string{string(id), string(owner.Subject), "email:" + owner.Email, "verified:" + strconv.FormatBool(owner.EmailVerified), purpose}
 }
 
-// Verify returns a fault.Internal unless id, owner, e-mail address and EmailVerified of the session row are those that its refresh token was
-// sealed with.
+// Verify returns a fault.Internal unless id, owner, e-mail address and EmailVerified of the session row are those that its
+// refresh token was sealed with.
 func (v *Vault) Verify(ctx context.Context, s session.Session) error {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {
@@ -100,10 +101,10 @@ func (v *Vault) Verify(ctx context.Context, s session.Session) error {
 	return nil
 }
 
-// Token returns the person's Okta token: the cached one while it is valid, else a new one from Token Vault. The session must be live. The
-// account of a new token is compared with the person who signed in, see [CheckAccount]; s then has the person's Okta id and login. Errors:
-// fault.Conflict if no account is connected, or if it is another person's (a [*WrongAccount]; it is then disconnected); fault.Upstream if
-// Auth0 or Okta cannot be asked.
+// Token returns the person's Okta token: the cached one while it is valid, else a new one from Token Vault. The session must be
+// live. The account of a new token is compared with the person who signed in, see [CheckAccount]; s then has the person's Okta id
+// and login. Errors: fault.Conflict if no account is connected, or if it is another person's (a [*WrongAccount]; it is then
+// disconnected); fault.Upstream if Auth0 or Okta cannot be asked.
 func (v *Vault) Token(ctx context.Context, s *session.Session) (secret.String, error) {
 	sealer, err := v.Sealer(ctx)
 	if err != nil {
@@ -157,8 +158,8 @@ func (v *Vault) exchange(ctx context.Context, sealer *seal.Sealer, s *session.Se
 	return got.AccessToken, nil
 }
 
-// identify asks Okta for the token's user and compares it with the person who signed in, before the token is used or cached. An account of
-// another person is disconnected.
+// identify asks Okta for the token's user and compares it with the person who signed in, before the token is used or cached. An
+// account of another person is disconnected.
 func (v *Vault) identify(ctx context.Context, s *session.Session, token secret.String) error {
 	me, _, err := v.Okta.Me(okta.WithToken(ctx, token))
 	if err != nil {
@@ -183,9 +184,9 @@ func unreadable(what string, cause error) error {
 	return fault.New(fault.Internal, "I cannot read your stored sign-in. Please sign in again.", fmt.Errorf("%s: %w", what, cause))
 }
 
-// Account returns the person's connected account at v.Connection, and whether there is one. Of several it returns the one connected last,
-// whose token Token Vault gives. Errors: fault.Upstream if Auth0 cannot be asked, fault.Internal if the application lacks the permission,
-// fault.Unauthenticated if the session's refresh token is not valid any more.
+// Account returns the person's connected account at v.Connection, and whether there is one. Of several it returns the one
+// connected last, whose token Token Vault gives. Errors: fault.Upstream if Auth0 cannot be asked, fault.Internal if the
+// application lacks the permission, fault.Unauthenticated if the session's refresh token is not valid any more.
 func (v *Vault) Account(ctx context.Context, s session.Session) (auth0.ConnectedAccount, bool, error) {
 	_, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts)
 	if err != nil || len(all) == 0 {
@@ -194,8 +195,8 @@ func (v *Vault) Account(ctx context.Context, s session.Session) (auth0.Connected
 	return slices.MaxFunc(all, func(a, b auth0.ConnectedAccount) int { return a.CreatedAt.Compare(b.CreatedAt) }), true, nil
 }
 
-// Disconnect deletes all accounts that the person has connected at v.Connection. None is no error. The caller deletes the tokens cached in
-// session rows, which Okta accepts until they expire. Errors are those of [Vault.Account].
+// Disconnect deletes all accounts that the person has connected at v.Connection. None is no error. The caller deletes the tokens
+// cached in session rows, which Okta accepts until they expire. Errors are those of [Vault.Account].
 func (v *Vault) Disconnect(ctx context.Context, s session.Session) error {
 	me, all, err := v.accounts(ctx, s, auth0.ReadConnectedAccounts, auth0.DeleteConnectedAccounts)
 	if err != nil {

@@ -99,8 +99,8 @@ func (s *shownApprovals) add(all []approval.Approval) (added []approval.Approval
 	return added
 }
 
-// reports holds the status of each approval that the agent knows, by conversation. It is kept in this process alone: a new process
-// reports the outcomes of a conversation once more, which costs the agent a line and is still true.
+// reports holds the status of each approval that the agent knows, by conversation. It is kept in this process alone: a new
+// process reports the outcomes of a conversation once more, which costs the agent a line and is still true.
 type reports struct {
 	mu       sync.Mutex
 	statuses map[session.ID]map[string]approval.Status // by approval id
@@ -123,8 +123,8 @@ func (m *reports) add(id session.ID, all ...approval.Approval) {
 	}
 }
 
-// changes returns a sentence for each approval of the conversation whose status the agent does not know yet, oldest first. The caller
-// calls reported when the agent has them. A pending approval is left out, as the agent asked for it itself.
+// changes returns a sentence for each approval of the conversation whose status the agent does not know yet, oldest first. The
+// caller calls reported when the agent has them. A pending approval is left out, as the agent asked for it itself.
 func (m *reports) changes(id session.ID, all []approval.Approval) (facts []string, reported func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -75,8 +75,8 @@ func (a *App) chat(w http.ResponseWriter, r *http.Request, l session.Login) erro
 	return nil
 }
 
-// startTurn reserves the one running turn of the login, as each turn keeps an instance of the function busy. The reservation ends with the
-// returned function, or after turnLease if the process died.
+// startTurn reserves the one running turn of the login, as each turn keeps an instance of the function busy. The reservation ends
+// with the returned function, or after turnLease if the process died.
 func (a *App) startTurn(ctx context.Context, l session.Login) (end func(), err error) {
 	now := a.Now()
 	token, err := a.Sessions.ReserveTurn(ctx, l.Key, now, now.Add(turnLease))

@@ -29,8 +29,8 @@ type oktaAccount struct {
 	Login string // of the account, by Okta's answer; "" unless it is connected
 }
 
-// okta returns whether the person's Okta account is connected. The only sure way to know is to get their token. The token is kept in the
-// session, so the first question does not fetch it again.
+// okta returns whether the person's Okta account is connected. The only sure way to know is to get their token. The token is kept
+// in the session, so the first question does not fetch it again.
 func (a *App) okta(ctx context.Context, l session.Login) oktaAccount {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
@@ -158,8 +158,8 @@ func (a *App) finishConnect(r *http.Request, l session.Login, f flow) error {
 	return a.verifyAccount(r.Context(), l)
 }
 
-// verifyAccount compares the account that was just connected with the person who signed in. It first removes what the sessions knew of
-// an earlier account.
+// verifyAccount compares the account that was just connected with the person who signed in. It first removes what the sessions
+// knew of an earlier account.
 func (a *App) verifyAccount(ctx context.Context, l session.Login) error {
 	if err := a.forgetOkta(ctx, l); err != nil {
 		return err

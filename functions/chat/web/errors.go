@@ -11,8 +11,8 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// signedIn adapts a handler for signed-in people. A browser that is not signed in gets 401 under /api/, elsewhere the page with the
-// sign-in button. The error of the handler is answered by [App.fail].
+// signedIn adapts a handler for signed-in people. A browser that is not signed in gets 401 under /api/, elsewhere the page with
+// the sign-in button. The error of the handler is answered by [App.fail].
 func (a *App) signedIn(handle func(http.ResponseWriter, *http.Request, session.Login) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l, err := a.currentLogin(r)

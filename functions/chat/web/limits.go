@@ -19,9 +19,10 @@ type Limit struct {
 	Window time.Duration
 }
 
-// The limits of a person, over all their browsers and all processes. A question costs a turn of the model and up to two minutes of a
-// function instance: twenty a minute is faster than anybody types, five hundred a day is a full day of work. The other limits are well
-// above what a person does by hand; ten tries are not enough to guess a link code of eight characters that is valid for minutes.
+// The limits of a person, over all their browsers and all processes. A question costs a turn of the model and up to two minutes
+// of a function instance: twenty a minute is faster than anybody types, five hundred a day is a full day of work. The other
+// limits are well above what a person does by hand; ten tries are not enough to guess a link code of eight characters that is
+// valid for minutes.
 var (
 	questionsAMinute = Limit{Name: "questions a minute", Most: 20, Window: time.Minute}
 	questionsADay    = Limit{Name: "questions a day", Most: 500, Window: 24 * time.Hour}

@@ -11,9 +11,9 @@ import (
 	"github.com/steward-iam/steward/shared/session"
 )
 
-// A session of the Bedrock console's test window has no signed-in person. With console linking on (not for production), a function
-// answers there with the address of the page /link and a code. A signed-in person who types the code on that page links the session to
-// their login. It ends with the login.
+// A session of the Bedrock console's test window has no signed-in person. With console linking on (not for production), a
+// function answers there with the address of the page /link and a code. A signed-in person who types the code on that page links
+// the session to their login. It ends with the login.
 
 // linkPage is the form for the code.
 type linkPage struct {

@@ -54,7 +54,15 @@ func (a *App) currentLogin(r *http.Request) (session.Login, error) {
 }
 
 func (s *site) cookie(name, value string, lifetime time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(lifetime / time.Second)} //nolint:gosec // Secure but for plain HTTP on this computer
+	c := &http.Cookie{ //nolint:gosec // Secure, except for plain HTTP on this computer
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		Secure:   s.secure,
+		SameSite: http.SameSiteLaxMode,
+		MaxAge:   int(lifetime / time.Second),
+	}
 	if lifetime <= 0 {
 		c.MaxAge = -1
 	}
@@ -98,8 +106,9 @@ func (a *App) keepFlow(w http.ResponseWriter, r *http.Request, f flow, purpose .
 
 var errFlow = fault.New(fault.Unauthenticated, "You started this in another browser or too long ago. Please start again.", errors.New("no matching flow for the callback"))
 
-// takeFlow opens the flow cookie, compares the state in constant time and marks the flow as used, in the browser and in the table, so that
-// a repeated callback makes no second call to Auth0. A callback that does not match changes nothing; its error is errFlow.
+// takeFlow opens the flow cookie, compares the state in constant time and marks the flow as used, in the browser and in the
+// table, so that a repeated callback makes no second call to Auth0. A callback that does not match changes nothing; its error is
+// errFlow.
 func (a *App) takeFlow(w http.ResponseWriter, r *http.Request, purpose ...string) (flow, error) {
 	s := siteOf(r)
 	c, err := r.Cookie(s.flow)
@@ -215,7 +224,8 @@ func refusal(r *http.Request, say string) error {
 	return fault.New(fault.Unauthenticated, "Auth0 could not complete this step. Please try again. If it happens again, tell your administrator the reference.", errors.New("callback with error "+code))
 }
 
-// signIn redeems the code, verifies the id_token, and opens a new login that replaces the one of the browser. It returns the cookie.
+// signIn redeems the code, verifies the id_token, and opens a new login that replaces the one of the browser. It returns the
+// cookie.
 func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	ctx := r.Context()
 	code := secret.New(r.URL.Query().Get("code"))
@@ -260,9 +270,9 @@ func (a *App) signIn(r *http.Request, f flow) (secret.String, error) {
 	return cookie, nil
 }
 
-// throughConnection reports whether the form of a subject allows that it comes from the connection: oidc|<connection>|<id at Okta>,
-// oidc|<id> at older tenants, or okta|<connection>|<id> if the connection is of the type Okta Workforce. The check is needed because the
-// person can change the connection in the address of Auth0's login page.
+// throughConnection reports whether the form of a subject allows that it comes from the connection: oidc|<connection>|<id at
+// Okta>, oidc|<id> at older tenants, or okta|<connection>|<id> if the connection is of the type Okta Workforce. The check is
+// needed because the person can change the connection in the address of Auth0's login page.
 func throughConnection(subject, connection string) bool {
 	if name, _, ok := auth0.SubjectConnection(subject); ok {
 		return name == connection
@@ -297,10 +307,10 @@ func (a *App) openLogin(ctx context.Context, l session.Login, refresh secret.Str
 
 // replace ends the login that the browser had before. It cancels no approval:
 //
-//   - If the same person signed in again, the new login takes over the sessions of the old one, so open changes go on. Signing out ends
-//     all of them.
-//   - If another person signed in, the old login and its sessions are deleted, except sessions with an open change: the first person can
-//     still approve it on their phone. No browser reaches these sessions; they expire with the old login.
+//   - If the same person signed in again, the new login takes over the sessions of the old one, so open changes go on. Signing
+//     out ends all of them.
+//   - If another person signed in, the old login and its sessions are deleted, except sessions with an open change: the first
+//     person can still approve it on their phone. No browser reaches these sessions; they expire with the old login.
 //
 // The old refresh token is not revoked, as some tenants then revoke the whole grant, which includes the new token.
 func (a *App) replace(ctx context.Context, old, by session.Login) error {
@@ -361,8 +371,8 @@ func (a *App) refreshToken(ctx context.Context, l session.Login) (session.Sessio
 	return s, refresh, nil
 }
 
-// refreshTokens returns the different refresh tokens of the login's sessions: one for each time the person signed in. If some cannot be
-// read, it returns the others and an error.
+// refreshTokens returns the different refresh tokens of the login's sessions: one for each time the person signed in. If some
+// cannot be read, it returns the others and an error.
 func (a *App) refreshTokens(ctx context.Context, l session.Login) ([]secret.String, error) {
 	var mu sync.Mutex
 	var all []secret.String
@@ -409,9 +419,9 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, a.Auth.LogoutURL(s.url("/")), http.StatusSeeOther) //nolint:gosec // Auth0's page
 }
 
-// signOut deletes the login and its sessions and records that. Then it cancels the approvals that have not started, ends the sessions at
-// the agent and revokes the refresh tokens. It returns the errors of the rows and of the record; the other errors are logged, as nothing
-// of the rest can be used without the rows.
+// signOut deletes the login and its sessions and records that. Then it cancels the approvals that have not started, ends the
+// sessions at the agent and revokes the refresh tokens. It returns the errors of the rows and of the record; the other errors are
+// logged, as nothing of the rest can be used without the rows.
 func (a *App) signOut(ctx context.Context, l session.Login) error {
 	ctx, cancel := context.WithTimeout(ctx, logoutTimeout)
 	defer cancel()

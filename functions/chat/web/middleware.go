@@ -13,8 +13,8 @@ import (
 	"github.com/steward-iam/steward/shared/parallel"
 )
 
-// recoverPanic answers a panic with an error. lambdaurl runs a handler in its own goroutine, where a panic that is not recovered ends the
-// process and leaves the request without an answer.
+// recoverPanic answers a panic with an error. lambdaurl runs a handler in its own goroutine, where a panic that is not recovered
+// ends the process and leaves the request without an answer.
 func (a *App) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &responseTracker{ResponseWriter: w}
@@ -82,8 +82,8 @@ func readEventCookies(r *http.Request) {
 	}
 }
 
-// checkOrigin refuses a request that the page of another site caused: any that may change something, and any under /api/. The cookie's
-// SameSite attribute already stops most of them, but not those from another port of the same host.
+// checkOrigin refuses a request that the page of another site caused: any that may change something, and any under /api/. The
+// cookie's SameSite attribute already stops most of them, but not those from another port of the same host.
 func (a *App) checkOrigin(r *http.Request, s *site) error {
 	var err error
 	if r.Header.Get("Origin") != s.origin() {
@@ -108,8 +108,8 @@ func crossSite(r *http.Request) bool {
 	return true
 }
 
-// ownSiteOnly sends a browser that comes from another site to our page, so that only the person starts a visit to Auth0. No other GET
-// route changes anything without a matching flow cookie.
+// ownSiteOnly sends a browser that comes from another site to our page, so that only the person starts a visit to Auth0. No other
+// GET route changes anything without a matching flow cookie.
 func ownSiteOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if crossSite(r) {

@@ -11,7 +11,8 @@ import (
 	"github.com/steward-iam/steward/shared/label"
 )
 
-// The activity describes each act to the person who did it, in one sentence that begins with "You" and says no more than its entries.
+// The activity describes each act to the person who did it, in one sentence that begins with "You" and says no more than its
+// entries.
 
 // reasons complete the sentence "You asked to …; …." by the result.
 var reasons = map[audit.Result]string{
@@ -131,7 +132,8 @@ func (a act) name(place string) string {
 
 const longestName = 120
 
-// ref returns the object of an entry; a missing id or label is replaced by the other. A request that was refused early has a label only.
+// ref returns the object of an entry; a missing id or label is replaced by the other. A request that was refused early has a
+// label only.
 func ref(r audit.Ref) approval.Ref {
 	k := approval.Ref{Type: r.Type, ID: r.ID, Label: r.Label}
 	if k.ID == "" {

@@ -14,11 +14,11 @@
 //	GET  /link, POST /link          links a session of the Bedrock console to the person; only with console linking on
 //	GET  /healthz, /static/
 //
-// The browser's only credential is one opaque cookie. Every address is built from the configured base URL, never from the Host header.
-// Text of other people reaches the page as text nodes only; the content security policy is the second line of defence.
+// The browser's only credential is one opaque cookie. Every address is built from the configured base URL, never from the Host
+// header. Text of other people reaches the page as text nodes only; the content security policy is the second line of defence.
 //
-// The limits of a person are counted in the table (limits.go), and a login has one running turn. A token bucket in each process protects
-// the table from a page that polls too fast.
+// The limits of a person are counted in the table (limits.go), and a login has one running turn. A token bucket in each process
+// protects the table from a page that polls too fast.
 package web
 
 import (
@@ -75,8 +75,8 @@ type Auth interface {
 
 // Vault is the part of tokenvault.Vault used here.
 type Vault interface {
-	// Token returns the Okta token of the person who signed in, and sets the account in s. No connected account is a fault.Conflict; an
-	// account of another person is one with a *tokenvault.WrongAccount in its chain.
+	// Token returns the Okta token of the person who signed in, and sets the account in s. No connected account is a
+	// fault.Conflict; an account of another person is one with a *tokenvault.WrongAccount in its chain.
 	Token(ctx context.Context, s *session.Session) (secret.String, error)
 	// Renew is Token without the cached token.
 	Renew(ctx context.Context, s *session.Session) (secret.String, error)
