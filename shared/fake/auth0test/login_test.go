@@ -72,7 +72,6 @@ func TestLogin(t *testing.T) {
 		t.Errorf("sid %v, auth_time %v", c["sid"], c["auth_time"])
 	}
 	redeem().wants(t, 403, "invalid_grant", "Invalid authorization code")
-
 }
 
 // RFC 9207: announced, and then in every answer, faults included.

@@ -302,7 +302,6 @@ func refuse(w http.ResponseWriter, e *Exception) {
 type stream struct {
 	s       *Server
 	w       http.ResponseWriter
-	r       *http.Request
 	enc     *eventstream.Encoder
 	release func()       // ends the hold on the session
 	fault   faults.Fault // within the stream, if its Chunk is set
@@ -314,7 +313,7 @@ type stream struct {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, release func()) *stream {
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
-	st := &stream{s: s, w: w, r: r, enc: eventstream.NewEncoder(), release: release}
+	st := &stream{s: s, w: w, enc: eventstream.NewEncoder(), release: release}
 	st.fault, _ = faults.InStream(r.Context())
 	st.flush()
 	return st
@@ -351,9 +350,9 @@ func (st *stream) event(name string, payload any) {
 }
 
 // text writes one event that carries a piece of the answer, after the delay.
-func (st *stream) text(name string, payload any) {
+func (st *stream) text(ctx context.Context, name string, payload any) {
 	if st.err == nil && !st.ended {
-		st.err = faults.Wait(st.r.Context(), st.s.opt.ChunkDelay)
+		st.err = faults.Wait(ctx, st.s.opt.ChunkDelay)
 	}
 	st.event(name, payload)
 	st.texts++

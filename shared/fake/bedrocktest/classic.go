@@ -145,7 +145,7 @@ func (t *classicTurn) answer(ctx context.Context) *Exception {
 		t.conversation = append(t.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 		if len(reply.Calls) == 0 {
 			t.trace("observation", map[string]any{"type": "FINISH", "finalResponse": map[string]any{"text": reply.Text, "metadata": metadata(started, ended, nil)}})
-			t.emitText(reply.Text)
+			t.emitText(ctx, reply.Text)
 			return nil
 		}
 		var results []Result
@@ -158,18 +158,18 @@ func (t *classicTurn) answer(ctx context.Context) *Exception {
 		}
 		t.conversation = append(t.conversation, Message{Role: User, Results: results})
 	}
-	t.emitText("Sorry, I am unable to assist you with this request.")
+	t.emitText(ctx, "Sorry, I am unable to assist you with this request.")
 	return nil
 }
 
 // emitText streams the final answer, or sends it as the one chunk it is without streamFinalResponse.
-func (t *classicTurn) emitText(text string) {
+func (t *classicTurn) emitText(ctx context.Context, text string) {
 	if !t.req.StreamingConfigurations.StreamFinalResponse {
-		t.out.text("chunk", map[string]any{"bytes": []byte(text)})
+		t.out.text(ctx, "chunk", map[string]any{"bytes": []byte(text)})
 		return
 	}
 	for _, piece := range pieces(text, t.s.opt.ChunkBytes) {
-		t.out.text("chunk", map[string]any{"bytes": []byte(piece)})
+		t.out.text(ctx, "chunk", map[string]any{"bytes": []byte(piece)})
 	}
 }
 

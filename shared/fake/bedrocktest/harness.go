@@ -162,7 +162,7 @@ type harnessTurn struct {
 
 func (t *harnessTurn) answer(ctx context.Context) *Exception {
 	if len(t.sess.queue) > 0 {
-		t.emitCall("")
+		t.emitCall(ctx, "")
 		return nil
 	}
 	started := t.s.opt.Now()
@@ -178,10 +178,10 @@ func (t *harnessTurn) answer(ctx context.Context) *Exception {
 	t.sess.conversation = append(t.sess.conversation, Message{Role: Assistant, Text: reply.Text, Calls: reply.Calls, Native: reply.Native})
 	t.sess.queue = reply.Calls
 	if len(reply.Calls) > 0 {
-		t.emitCall(reply.Text)
+		t.emitCall(ctx, reply.Text)
 	} else {
 		t.out.event("messageStart", map[string]any{"role": "assistant"})
-		t.emitText(0, reply.Text)
+		t.emitText(ctx, 0, reply.Text)
 		t.out.event("messageStop", map[string]any{"stopReason": "end_turn"})
 	}
 	t.out.event("metadata", map[string]any{
@@ -192,13 +192,13 @@ func (t *harnessTurn) answer(ctx context.Context) *Exception {
 }
 
 // emitCall gives out the next call of the reply.
-func (t *harnessTurn) emitCall(text string) {
+func (t *harnessTurn) emitCall(ctx context.Context, text string) {
 	call := t.sess.queue[0]
 	t.sess.queue, t.sess.open = t.sess.queue[1:], &call
 	t.out.event("messageStart", map[string]any{"role": "assistant"})
 	block := 0
 	if text != "" {
-		t.emitText(block, text)
+		t.emitText(ctx, block, text)
 		block++
 	}
 	t.out.event("contentBlockStart", map[string]any{"contentBlockIndex": block, "start": map[string]any{
@@ -211,9 +211,9 @@ func (t *harnessTurn) emitCall(text string) {
 	t.out.event("messageStop", map[string]any{"stopReason": "tool_use"})
 }
 
-func (t *harnessTurn) emitText(block int, text string) {
+func (t *harnessTurn) emitText(ctx context.Context, block int, text string) {
 	for _, piece := range wholePieces(text, t.s.opt.ChunkBytes) {
-		t.out.text("contentBlockDelta", map[string]any{"contentBlockIndex": block, "delta": map[string]any{"text": piece}})
+		t.out.text(ctx, "contentBlockDelta", map[string]any{"contentBlockIndex": block, "delta": map[string]any{"text": piece}})
 	}
 	t.out.event("contentBlockStop", map[string]any{"contentBlockIndex": block})
 }

@@ -184,7 +184,7 @@ func (p *parser) term(depth int) (expr, error) {
 	if attr.quoted || op.quoted || !slices.Contains(p.attributes, attr.text) || !slices.Contains(operators, op.text) {
 		return nil, fmt.Errorf("invalid field or operator %q %q", attr.text, op.text)
 	}
-	if !slices.Contains(p.grammar.operators, op.text) {
+	if !slices.Contains(p.operators, op.text) {
 		return nil, fmt.Errorf("%w: %s %s", errPair, attr.text, op.text)
 	}
 	t := testExpr{attr: attr.text, op: op.text, fold: p.fold}
