@@ -343,10 +343,10 @@ func TestUnusableAnswersAreUpstreamFaults(t *testing.T) {
 
 // issuer is a tenant whose tokens are made by the test.
 type issuer struct {
-	url   string
-	key   *rsa.PrivateKey
-	fails atomic.Bool // the keys cannot be had
-	names atomic.Bool // authorization responses name their issuer (RFC 9207)
+	url    string
+	key    *rsa.PrivateKey
+	outage atomic.Pointer[http.HandlerFunc] // answers the request for keys, if set
+	names  atomic.Bool                      // authorization responses name their issuer (RFC 9207)
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -363,8 +363,8 @@ func newIssuer(t testing.TB) *issuer {
 		switch {
 		case r.URL.Path == "/.well-known/openid-configuration":
 			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.url + "/", "authorization_endpoint": i.url + "/authorize", "token_endpoint": i.url + "/oauth/token", "jwks_uri": i.url + "/keys", "authorization_response_iss_parameter_supported": i.names.Load()})
-		case i.fails.Load():
-			w.WriteHeader(http.StatusServiceUnavailable)
+		case i.outage.Load() != nil:
+			(*i.outage.Load())(w, r)
 		default:
 			_ = json.NewEncoder(w).Encode(map[string]any{"keys": []map[string]any{{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "k1", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}})
 		}
@@ -584,16 +584,29 @@ func TestVerifyIDToken(t *testing.T) {
 			}
 		})
 	}
-	t.Run("keys unreachable", func(t *testing.T) { // is no forgery: it could not be looked at
-		i.fails.Store(true)
-		c := clientOf(t, i.url, nil)
-		token := i.sign(t, i.key, func(_, _ map[string]any) {})
-		if _, err := c.VerifyIDToken(t.Context(), token); fault.KindOf(err) != fault.Upstream {
-			t.Errorf("got %v", err)
-		}
-		i.fails.Store(false)
-		if _, err := c.VerifyIDToken(t.Context(), token); err != nil {
-			t.Errorf("once they can be had: %v", err)
+	t.Run("keys cannot be fetched", func(t *testing.T) { // so the token can be neither accepted nor called a forgery
+		valid, forged := i.sign(t, i.key, func(_, _ map[string]any) {}), i.sign(t, foreign, func(_, _ map[string]any) {})
+		for name, outage := range map[string]http.HandlerFunc{
+			"unavailable": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+			"reset":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			"no JSON":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<p>") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				c := clientOf(t, i.url, nil)
+				i.outage.Store(&outage)
+				for _, token := range []secret.String{valid, forged} {
+					if _, err := c.VerifyIDToken(t.Context(), token); fault.KindOf(err) != fault.Upstream {
+						t.Errorf("got %v", err)
+					}
+				}
+				i.outage.Store(nil)
+				if _, err := c.VerifyIDToken(t.Context(), valid); err != nil {
+					t.Errorf("after the outage: %v", err)
+				}
+				if _, err := c.VerifyIDToken(t.Context(), forged); fault.KindOf(err) != fault.Unauthenticated {
+					t.Errorf("a forged token after the outage: %v", err)
+				}
+			})
 		}
 	})
 	t.Run("discovery unreachable", func(t *testing.T) {
