@@ -428,6 +428,21 @@ func TestHarnessHandsCallsBackOneAtATime(t *testing.T) {
 	}
 }
 
+// A fault of a stream lets the pieces before it through, and ends what comes after.
+func TestStreamFailsBeforeItsPiece(t *testing.T) {
+	fake := bedrocktest.New(bedrocktest.Options{})
+	fake.Fail(bedrocktest.Failing("ThrottlingException", "slow down", 3))
+	a := post(t, fake, classicPath, "", map[string]any{"inputText": "hello", "streamingConfigurations": map[string]any{"streamFinalResponse": true}})
+	last := a.messages[len(a.messages)-1]
+	if a.status != http.StatusOK || a.count("chunk") != 2 || last.kind != "exception" || last.name != "throttlingException" || last.payload["message"] != "slow down" {
+		t.Errorf("status %d, events %v, the last %v", a.status, a.names(), last)
+	}
+	fake.Fail(bedrocktest.Failing("ThrottlingException", "slow down", 0))
+	if a := post(t, fake, classicPath, "", map[string]any{"inputText": "hello"}); a.status != http.StatusTooManyRequests || a.refusal != "ThrottlingException" {
+		t.Errorf("before the stream: %d %s", a.status, a.refusal)
+	}
+}
+
 // script is a model that says one thing after the other.
 type script []bedrocktest.Reply
 
