@@ -33,7 +33,8 @@ func sample() approval.Approval {
 // key marks approvals in these tests.
 type key struct{}
 
-func (key) Mark(names ...string) ([]byte, error)          { return []byte(strings.Join(names, "|")), nil }
+func (key) Mark(names ...string) ([]byte, error) { return []byte(strings.Join(names, "|")), nil }
+
 func (key) Verify(mark []byte, names ...string) bool      { return string(mark) == strings.Join(names, "|") }
 func (key) approve(a approval.Approval) approval.Approval { return after(a.Approve(at, key{})) }
 
