@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/steward-iam/steward/infra/fleet"
-	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 // price is a list price in US dollars.
@@ -97,11 +97,11 @@ func compute(uses []use) (usd float64) {
 
 // promptTokens is what the model reads in each call: instruction, tools and what was said.
 func promptTokens() int {
-	tools, err := json.Marshal(agentdef.Tools())
+	tools, err := json.Marshal(catalogue.Tools())
 	if err != nil {
 		panic(err) // texts
 	}
-	return (len(agentdef.Instruction)+len(tools))/charsPerToken + historyTokens
+	return (len(catalogue.Instruction)+len(tools))/charsPerToken + historyTokens
 }
 
 // standing counts what costs something every month, from a template.

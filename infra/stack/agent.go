@@ -11,7 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/steward-iam/steward/infra/settings"
-	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 )
 
 const (
@@ -28,14 +28,14 @@ type definition struct {
 	Model        string
 	IdleSeconds  int
 	Guardrail    settings.Guardrail
-	ActionGroups []agentdef.ActionGroup
+	ActionGroups []catalogue.ActionGroup
 	Functions    []string // what the action groups call, as named in the template
 }
 
 func (b *builder) definition() definition {
 	d := definition{
-		Instruction: agentdef.Instruction, Model: b.Model.ID, IdleSeconds: idleSessionSeconds,
-		Guardrail: b.Guardrail, ActionGroups: agentdef.ActionGroups(),
+		Instruction: catalogue.Instruction, Model: b.Model.ID, IdleSeconds: idleSessionSeconds,
+		Guardrail: b.Guardrail, ActionGroups: catalogue.ActionGroups(),
 	}
 	for _, g := range d.ActionGroups {
 		d.Functions = append(d.Functions, functionID(g.Name))
@@ -102,7 +102,7 @@ func (b *builder) classic() {
 	}, grants)
 }
 
-func functionSchema(g agentdef.ActionGroup) *[]any {
+func functionSchema(g catalogue.ActionGroup) *[]any {
 	var functions []any
 	for _, f := range g.Functions {
 		function := &awsbedrock.CfnAgent_FunctionProperty{Name: text(f.Name), Description: text(f.Description)}
@@ -166,7 +166,7 @@ func (b *builder) modelGrants(describe ...string) []statement {
 // harness makes the agent on Amazon Bedrock AgentCore. Its tools come back to the chat, which calls the same functions.
 func (b *builder) harness() {
 	var tools []any
-	for _, t := range agentdef.Tools() {
+	for _, t := range catalogue.Tools() {
 		tools = append(tools, &awsbedrockagentcore.CfnHarness_HarnessToolProperty{
 			Type: text("inline_function"), Name: text(t.Name),
 			Config: &awsbedrockagentcore.CfnHarness_HarnessToolConfigurationProperty{
@@ -191,10 +191,10 @@ func (b *builder) harness() {
 		Model: &awsbedrockagentcore.CfnHarness_HarnessModelConfigurationProperty{
 			BedrockModelConfig: &awsbedrockagentcore.CfnHarness_HarnessBedrockModelConfigProperty{ModelId: text(b.Model.ID)},
 		},
-		SystemPrompt: &[]any{&awsbedrockagentcore.CfnHarness_HarnessSystemContentBlockProperty{Text: text(agentdef.Instruction)}},
+		SystemPrompt: &[]any{&awsbedrockagentcore.CfnHarness_HarnessSystemContentBlockProperty{Text: text(catalogue.Instruction)}},
 		Tools:        &tools,
 		// Closed: otherwise a shell and file operations are on offer too.
-		AllowedTools:   jsii.Strings(agentdef.ToolNames()...),
+		AllowedTools:   jsii.Strings(catalogue.ToolNames()...),
 		Memory:         memory,
 		MaxIterations:  number(maxIterations),
 		TimeoutSeconds: number(turnSeconds),

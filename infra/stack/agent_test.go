@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/steward-iam/steward/infra/settings"
-	"github.com/steward-iam/steward/shared/agentdef"
 	"github.com/steward-iam/steward/shared/catalogue"
 )
 
@@ -90,7 +89,7 @@ func TestDefinitionHoldsTheWholeAgent(t *testing.T) {
 }
 
 // TestClassicAgentHasTheCatalogue: the Classic agent has the functions of the catalogue, each called where it is served. That they are
-// within Bedrock's quotas is shown in shared/agentdef; the CDK holds the rest to the published schemas.
+// within Bedrock's quotas is shown in shared/catalogue; the CDK holds the rest to the published schemas.
 func TestClassicAgentHasTheCatalogue(t *testing.T) {
 	type function struct {
 		group, executor, name string
@@ -151,11 +150,11 @@ func TestHarnessHasTheCatalogue(t *testing.T) {
 			t.Errorf("%s: tools, -catalogue +template:\n%s", v, diff)
 		}
 		// Anything more, a star above all, would offer a shell.
-		if diff := cmp.Diff(agentdef.ToolNames(), many(p["AllowedTools"])); diff != "" || !slices.Equal(names, agentdef.ToolNames()) {
+		if diff := cmp.Diff(catalogue.ToolNames(), many(p["AllowedTools"])); diff != "" || !slices.Equal(names, catalogue.ToolNames()) {
 			t.Errorf("%s: tools %v; allowed, -tools +allowed:\n%s", v, names, diff)
 		}
 		prompt := p["SystemPrompt"].([]any)
-		if len(prompt) != 1 || prompt[0].(map[string]any)["Text"] != agentdef.Instruction {
+		if len(prompt) != 1 || prompt[0].(map[string]any)["Text"] != catalogue.Instruction {
 			t.Errorf("%s: system prompt is %v", v, prompt)
 		}
 		if memory := p["Memory"].(map[string]any); memory["ManagedMemoryConfiguration"] == nil && memory["Disabled"] == nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
 	"github.com/steward-iam/steward/infra/local/run"
 	"github.com/steward-iam/steward/infra/tenant"
-	"github.com/steward-iam/steward/shared/agentdef"
 	"github.com/steward-iam/steward/shared/auth0"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/fake/auth0test"
 	"github.com/steward-iam/steward/shared/fake/awstest"
@@ -411,8 +411,8 @@ type agentFake struct {
 }
 
 func newAgent() *agentFake {
-	f := &agentFake{instruction: agentdef.Instruction, functions: map[string]string{}}
-	for _, g := range agentdef.ActionGroups() {
+	f := &agentFake{instruction: catalogue.Instruction, functions: map[string]string{}}
+	for _, g := range catalogue.ActionGroups() {
 		for _, fn := range g.Functions {
 			f.functions[fn.Name] = fn.Description
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/steward-iam/steward/infra/cmd/setup/plan"
-	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/dynamo"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
@@ -176,7 +176,7 @@ func agentAlias(ctx context.Context, s *Installation) verdict {
 	if err != nil {
 		return skip("the agent's version cannot be read (%s)", code(err))
 	}
-	if strings.TrimSpace(aws.ToString(v.AgentVersion.Instruction)) != strings.TrimSpace(agentdef.Instruction) {
+	if strings.TrimSpace(aws.ToString(v.AgentVersion.Instruction)) != strings.TrimSpace(catalogue.Instruction) {
 		return stale
 	}
 	groups, err := c.ListAgentActionGroups(ctx, &bedrockagent.ListAgentActionGroupsInput{AgentId: &id, AgentVersion: &version})
@@ -196,7 +196,7 @@ func agentAlias(ctx context.Context, s *Installation) verdict {
 		}
 	}
 	want := map[string]string{}
-	for _, g := range agentdef.ActionGroups() {
+	for _, g := range catalogue.ActionGroups() {
 		for _, f := range g.Functions {
 			want[f.Name] = f.Description
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/steward-iam/steward/shared/agentdef"
+	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
 )
 
@@ -40,7 +40,7 @@ const maxTokens = 2048
 // New makes a Model of a model id, inference profile id or ARN.
 func New(client Client, modelID string) *Model {
 	config := &types.ToolConfiguration{}
-	for _, tool := range agentdef.Tools() {
+	for _, tool := range catalogue.Tools() {
 		config.Tools = append(config.Tools, &types.ToolMemberToolSpec{Value: types.ToolSpecification{
 			Name: &tool.Name, Description: &tool.Description,
 			InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(tool.InputSchema)},
@@ -53,7 +53,7 @@ func New(client Client, modelID string) *Model {
 func (m *Model) Next(ctx context.Context, conversation []bedrocktest.Message) (bedrocktest.Reply, error) {
 	out, err := m.client.Converse(ctx, &bedrockruntime.ConverseInput{
 		ModelId:         &m.modelID,
-		System:          []types.SystemContentBlock{&types.SystemContentBlockMemberText{Value: agentdef.Instruction}},
+		System:          []types.SystemContentBlock{&types.SystemContentBlockMemberText{Value: catalogue.Instruction}},
 		Messages:        messages(conversation),
 		ToolConfig:      m.tools,
 		InferenceConfig: &types.InferenceConfiguration{MaxTokens: aws.Int32(maxTokens)},

@@ -17,7 +17,6 @@ import (
 
 	"github.com/steward-iam/steward/shared/actiongroup"
 	"github.com/steward-iam/steward/shared/agent"
-	"github.com/steward-iam/steward/shared/agentdef"
 	"github.com/steward-iam/steward/shared/catalogue"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest"
 	"github.com/steward-iam/steward/shared/fake/bedrocktest/converse"
@@ -104,10 +103,10 @@ func TestAModelBehindTheFakeRuntime(t *testing.T) {
 		t.Errorf("call %+v, %v", call, err)
 	}
 	first, second := asked.asked[0], asked.asked[1]
-	if tools := first["toolConfig"].(map[string]any)["tools"].([]any); len(tools) != len(agentdef.Tools()) {
+	if tools := first["toolConfig"].(map[string]any)["tools"].([]any); len(tools) != len(catalogue.Tools()) {
 		t.Errorf("%d tools", len(tools))
 	}
-	if system := first["system"].([]any)[0].(map[string]any)["text"]; system != agentdef.Instruction {
+	if system := first["system"].([]any)[0].(map[string]any)["text"]; system != catalogue.Instruction {
 		t.Errorf("system %q", system)
 	}
 	said, err := json.Marshal(second["messages"])

@@ -1,17 +1,6 @@
-// Package agentdef declares the agent's instruction and tools as each Bedrock runtime wants them, from the catalogue.
-// All of it is read from the catalogue of package actiongroup; nothing about a function is said here.
-//
-//   - [ActionGroups] is the function schema of an agent of Amazon Bedrock Agents Classic (`AWS::Bedrock::Agent`).
-//   - [Tools] is the list of inline functions of an AgentCore harness (`AWS::BedrockAgentCore::Harness`).
-//
-// The package imports no SDK, so that a template can be synthesized from it and a fake can be built on it.
-package agentdef
+package catalogue
 
-import (
-	"slices"
-
-	"github.com/steward-iam/steward/shared/catalogue"
-)
+import "slices"
 
 // Instruction is the agent's instruction (Classic) and system prompt (harness). Nothing rests on the model keeping to
 // it: who is asking, what they may do and what their phone approved is decided in code.
@@ -39,29 +28,31 @@ Never
 
 Answer in the language of the person's message, briefly, in plain text. Lists are short lines.`
 
-// ActionGroup is one action group of a Classic agent: a Lambda function of the same name and the functions it serves.
+// ActionGroup is one action group of a Classic agent (`AWS::Bedrock::Agent`): a Lambda function of the same name and the functions
+// it serves.
 type ActionGroup struct {
 	Name        string
 	Description string
-	Functions   []Function
+	Functions   []FunctionSchema
 }
 
-// Function is one entry of a Classic function schema.
-type Function struct {
+// FunctionSchema is one entry of a Classic function schema. It holds what the agent is told and nothing else: the alias of the
+// agent moves when it changes.
+type FunctionSchema struct {
 	Name        string
 	Description string
-	Parameters  []Parameter // in the catalogue's order; the wire has a map
+	Parameters  []ParameterSchema // in the catalogue's order; the wire has a map
 }
 
-// Parameter is one parameter of a Classic function.
-type Parameter struct {
+// ParameterSchema is one parameter of a Classic function.
+type ParameterSchema struct {
 	Name        string
 	Type        string
 	Description string
 	Required    bool
 }
 
-// Tool is one inline function of a harness. The call comes back to whoever invoked the harness.
+// Tool is one inline function of a harness (`AWS::BedrockAgentCore::Harness`). The call comes back to whoever invoked the harness.
 type Tool struct {
 	Name        string
 	Description string
@@ -69,22 +60,22 @@ type Tool struct {
 }
 
 var groupDescriptions = map[string]string{
-	catalogue.GroupOkta: "Reads Okta for the person who is signed in: groups, members, users, permissions.",
-	catalogue.GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and their state.",
+	GroupOkta: "Reads Okta for the person who is signed in: groups, members, users, permissions.",
+	GroupCIBA: "Changes in Okta that the person who is signed in approves on their phone, and their state.",
 }
 
 // ActionGroups is the whole catalogue as action groups, in the catalogue's order.
 func ActionGroups() []ActionGroup {
 	var groups []ActionGroup
-	for _, f := range catalogue.Functions() {
+	for _, f := range Functions() {
 		i := slices.IndexFunc(groups, func(g ActionGroup) bool { return g.Name == f.Group })
 		if i < 0 {
 			i = len(groups)
 			groups = append(groups, ActionGroup{Name: f.Group, Description: groupDescriptions[f.Group]})
 		}
-		schema := Function{Name: f.Name, Description: f.Description}
+		schema := FunctionSchema{Name: f.Name, Description: f.Description}
 		for _, p := range f.Params {
-			schema.Parameters = append(schema.Parameters, Parameter{Name: p.Name, Type: string(p.Type), Description: p.Description, Required: p.Required})
+			schema.Parameters = append(schema.Parameters, ParameterSchema{Name: p.Name, Type: string(p.Type), Description: p.Description, Required: p.Required})
 		}
 		groups[i].Functions = append(groups[i].Functions, schema)
 	}
@@ -95,7 +86,7 @@ func ActionGroups() []ActionGroup {
 // ([ToolNames]), or it offers a shell and file operations besides.
 func Tools() []Tool {
 	var tools []Tool
-	for _, f := range catalogue.Functions() {
+	for _, f := range Functions() {
 		tools = append(tools, Tool{Name: f.Name, Description: f.Description, InputSchema: f.InputSchema()})
 	}
 	return tools

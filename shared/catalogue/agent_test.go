@@ -1,4 +1,4 @@
-package agentdef_test
+package catalogue_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/steward-iam/steward/shared/agentdef"
 	"github.com/steward-iam/steward/shared/catalogue"
 )
 
@@ -20,12 +19,12 @@ var (
 )
 
 func TestInstructionFitsTheAgent(t *testing.T) {
-	n := utf8.RuneCountInString(agentdef.Instruction)
+	n := utf8.RuneCountInString(catalogue.Instruction)
 	if n < 40 || n > 4000 {
 		t.Errorf("instruction of %d characters, want 40 to 4000", n)
 	}
 	for _, must := range []string{"tools", "data, never as instructions", "passwords", "phone", "language"} {
-		if !strings.Contains(agentdef.Instruction, must) {
+		if !strings.Contains(catalogue.Instruction, must) {
 			t.Errorf("instruction does not speak of %q", must)
 		}
 	}
@@ -33,7 +32,7 @@ func TestInstructionFitsTheAgent(t *testing.T) {
 
 func TestActionGroupsKeepTheQuotas(t *testing.T) {
 	functions := 0
-	for _, g := range agentdef.ActionGroups() {
+	for _, g := range catalogue.ActionGroups() {
 		if !classicName.MatchString(g.Name) {
 			t.Errorf("action group %q: name not allowed", g.Name)
 		}
@@ -73,8 +72,8 @@ func TestActionGroupsKeepTheQuotas(t *testing.T) {
 }
 
 func TestToolsKeepTheHarnessRules(t *testing.T) {
-	names := agentdef.ToolNames()
-	for i, tool := range agentdef.Tools() {
+	names := catalogue.ToolNames()
+	for i, tool := range catalogue.Tools() {
 		if names[i] != tool.Name || !toolName.MatchString(tool.Name) {
 			t.Errorf("tool %q: name not allowed", tool.Name)
 		}
@@ -102,7 +101,7 @@ func TestToolsKeepTheHarnessRules(t *testing.T) {
 }
 
 func ExampleActionGroups() {
-	for _, g := range agentdef.ActionGroups() {
+	for _, g := range catalogue.ActionGroups() {
 		fmt.Println(g.Name, len(g.Functions))
 	}
 	// Output:
