@@ -49,7 +49,7 @@ type messages interface {
 // doer carries a change out, and looks whether it has taken effect.
 type doer interface {
 	Do(ctx context.Context, a approval.Approval) (done string, meta okta.Meta, err error)
-	Effective(ctx context.Context, a approval.Approval) (shows bool, err error)
+	Verify(ctx context.Context, a approval.Approval) (shows bool, err error)
 }
 
 type handler struct {
@@ -386,7 +386,7 @@ func (h *handler) executing(ctx context.Context, j *job) (next, error) {
 	op, _ := catalogue.OperationByID(a.Operation)
 	ctx = okta.WithToken(ctx, j.token)
 	if j.takeover {
-		shows, err := h.okta.Effective(ctx, a)
+		shows, err := h.okta.Verify(ctx, a)
 		switch {
 		case err != nil:
 			return h.postpone(ctx, a, okta.Fault(err), lease+time.Second)
@@ -409,7 +409,7 @@ func (h *handler) failed(ctx context.Context, a approval.Approval, op catalogue.
 	if !okta.Unknown(err) {
 		return h.finish(a, approval.Failed, say+" Nothing has changed.", requestID)
 	}
-	if shows, err := h.okta.Effective(ctx, a); err == nil && shows {
+	if shows, err := h.okta.Verify(ctx, a); err == nil && shows {
 		return h.finish(a, approval.Done, shownByOkta, requestID)
 	}
 	if op.Idempotent && !h.pastGrace(a) {

@@ -115,9 +115,15 @@ var (
 		{Key: "AUDIT_KEY_SECRET_ARN", Value: "audit key secret ARN"},
 		{Key: "OKTA_ORG_URL", Value: "Okta org URL"},
 	}
-	acting = []Env{
+	authorization = []Env{
 		{Key: "FGA_AUTHORIZER_FUNCTION_NAME", Value: "name of fga-authorizer"},
 		{Key: "FGA_USER_CLAIM", Value: "claim that names the FGA user"},
+	}
+	// signIn is for telling people where to sign in.
+	signIn = []Env{
+		{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true},
+		{Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true},
+		{Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true},
 	}
 	secrets = []Access{
 		{Resource: ResourceAuth0Secret, Actions: []string{"secretsmanager:GetSecretValue"}},
@@ -182,7 +188,7 @@ func Steward() Fleet {
 			{
 				Name: OktaGroups, Description: "Action group: reads Okta for the person who is signed in.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(identity, acting, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
+				Env: env(identity, authorization, signIn),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: groupsUpdates},
@@ -192,7 +198,7 @@ func Steward() Fleet {
 			{
 				Name: CIBA, Description: "Action group: elevated changes, approved on the person's phone.",
 				MemoryMB: 256, Timeout: 25 * time.Second, ActionGroup: true,
-				Env: env(identity, acting, phone, []Env{{Key: "APP_BASE_URL", Value: "base URL of the app", Optional: true}, {Key: "APP_BASE_URL_PARAMETER", Value: "name of the parameter that holds the base URL", Optional: true}, {Key: "CONSOLE_LINKING", Value: "whether console sessions may be linked", Optional: true}}),
+				Env: env(identity, authorization, phone, signIn),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:PutItem"}, Attributes: newApproval},
@@ -248,7 +254,7 @@ func Steward() Fleet {
 			{
 				Name: ApprovalWorker, Description: "In the background: waits for approvals, then carries out what was approved.",
 				MemoryMB: 256, Timeout: 30 * time.Second, Queue: true, BatchSize: 5,
-				Env: env(identity, acting, phone),
+				Env: env(identity, authorization, phone),
 				Access: append([]Access{
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:GetItem"}},
 					{Resource: ResourceSessions, Actions: []string{"dynamodb:UpdateItem"}, Attributes: workerUpdates},

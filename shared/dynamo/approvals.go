@@ -242,7 +242,7 @@ func (s *Approvals) Transition(ctx context.Context, t approval.Transition) (appr
 	return t.After(), err
 }
 
-// CountPush counts a push to the owner's phone; kind Conflict where it has rung too often within a minute. Each write stores a random
+// CountPush counts a push to the owner's phone; fault.Conflict where it got too many within a minute. Each write stores a random
 // token, so that an SDK retry of one that succeeded is recognised as such and not counted twice.
 func (s *Approvals) CountPush(ctx context.Context, owner session.Subject, now time.Time) error {
 	token := rand.Text()

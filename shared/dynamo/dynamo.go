@@ -5,7 +5,7 @@
 //	           <session id>      approval#<id>      an elevated change
 //	           login#<key>       login              a signed-in browser
 //	           flow#<hash>       flow               a visit to Auth0 that has been used
-//	           owner#<sub>       pushes             when the person's phone was last rung
+//	           owner#<sub>       pushes             how many pushes the phone got within a minute
 //	           owner#<sub>       asked#<key>        the approval that is in flight for one change
 //	audit      subject (partition) + id (sort)      records, only ever added
 //
@@ -223,5 +223,5 @@ func classify(err error, doing string) error {
 }
 
 func unavailable(err error) error {
-	return fault.New(fault.Upstream, "Steward's database did not answer. Nothing has changed. Please try again in a minute.", err)
+	return fault.New(fault.Upstream, "Steward's database did not answer. Please try again in a minute.", err)
 }

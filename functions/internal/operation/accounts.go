@@ -59,7 +59,7 @@ var accounts = []account{
 	{
 		id: "reactivate", do: (*okta.Client).Reactivate,
 		from: []okta.Status{okta.Provisioned, okta.Recovery}, otherwise: "there is no activation to send again", verify: logged("user.lifecycle.reactivate"),
-		done: "Okta accepted it and mails the link again.", explain: lookForMail,
+		done: "Okta accepted the request and mails the link again.", explain: lookForMail,
 	},
 	{
 		id: "deactivate", do: (*okta.Client).Deactivate, locksOut: true,

@@ -31,8 +31,8 @@ func (e Executor) Do(ctx context.Context, a approval.Approval) (done string, met
 	return row.Done, meta, err
 }
 
-// Effective says whether a shows in Okta. If it does not show, that is no proof that it was not made.
-func (e Executor) Effective(ctx context.Context, a approval.Approval) (bool, error) {
+// Verify says whether a shows in Okta. If it does not show, that is no proof that it was not made.
+func (e Executor) Verify(ctx context.Context, a approval.Approval) (bool, error) {
 	row, err := change(a)
 	if err != nil {
 		return false, err

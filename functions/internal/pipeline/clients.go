@@ -21,6 +21,7 @@ import (
 	"github.com/steward-iam/steward/shared/fga"
 	"github.com/steward-iam/steward/shared/lambdainvoke"
 	"github.com/steward-iam/steward/shared/okta"
+	"github.com/steward-iam/steward/shared/parallel"
 	"github.com/steward-iam/steward/shared/parameter"
 	"github.com/steward-iam/steward/shared/seal"
 	"github.com/steward-iam/steward/shared/secret"
@@ -100,8 +101,8 @@ type Clients struct {
 // Key gives the sealer of one of Steward's keys, read when it is first needed.
 type Key = func(context.Context) (*seal.Sealer, error)
 
-// key is the key in the secret with that ARN; use completes "the key that …". All keys that have been made when the first person calls are read then,
-// side by side.
+// key returns the key in the secret with that ARN; use completes "the key that …". The first call of a process reads all keys that
+// were made before it, side by side.
 func (c *Clients) key(use, arn string) Key {
 	k := seal.FromStore(use, func(ctx context.Context) (secret.String, error) { return c.secrets.Fresh(ctx, arn) }, c.now)
 	c.keys = append(c.keys, k)
@@ -149,9 +150,9 @@ func NewClients(ctx context.Context, cfg Config, now func() time.Time) (*Clients
 		Claim:      cfg.FGAUserClaim,
 		Now:        now,
 		Prepare: func(ctx context.Context) { // each is remembered
-			go func() { _, _ = secrets.Get(ctx, cfg.Auth0SecretARN) }()
+			parallel.Go(func() error { _, err := secrets.Get(ctx, cfg.Auth0SecretARN); return err })
 			for _, key := range c.keys {
-				go func() { _, _ = key(ctx) }()
+				parallel.Go(func() error { _, err := key(ctx); return err })
 			}
 		},
 		Identified: trail.Prepare,

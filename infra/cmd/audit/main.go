@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, env config.Lookup, out io.Writer) e
 	if err != nil {
 		return fmt.Errorf("the chain is broken at %w", err)
 	}
-	_, _ = fmt.Fprintf(out, "%d entries of %d subjects: no link is broken.\n", report.Entries, report.Subjects)
+	_, _ = fmt.Fprintf(out, "%s of %s: no link is broken.\n", count(report.Entries, "entry", "entries"), count(report.Subjects, "subject", "subjects"))
 	if report.Unchained > 0 {
 		_, _ = fmt.Fprintf(out, "%d of them are from before entries were chained, and prove nothing.\n", report.Unchained)
 	}
@@ -156,4 +156,12 @@ func read(from io.Reader) ([]audit.Chained, error) {
 			all = append(all, entry)
 		}
 	}
+}
+
+// count returns a number with its noun: "1 entry", "2 entries".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

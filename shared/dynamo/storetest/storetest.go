@@ -353,16 +353,16 @@ func testTransitions(t *testing.T, s *dynamo.Approvals) {
 
 func testCountPush(t *testing.T, s *dynamo.Approvals) {
 	owner := session.Subject(rand.Text())
-	rung := 0
+	counted := 0
 	for range 10 {
 		if err := s.CountPush(t.Context(), owner, start); err == nil {
-			rung++
+			counted++
 		} else {
 			wantKind(t, "too many pushes", fault.Conflict, err)
 		}
 	}
-	if rung < 1 || rung > 4 {
-		t.Errorf("%d pushes within a minute, want 1 to 4: Auth0 refuses the sixth", rung)
+	if counted < 1 || counted > 4 {
+		t.Errorf("%d pushes within a minute, want 1 to 4: Auth0 refuses the sixth", counted)
 	}
 	must(t, s.CountPush(t.Context(), owner, start.Add(61*time.Second)))
 	must(t, s.CountPush(t.Context(), session.Subject(rand.Text()), start)) // another person's phone

@@ -103,10 +103,8 @@ func (t *tokens) fetch(ctx context.Context) (token, error) {
 }
 
 func (t *tokens) request(ctx context.Context, key secret.String) (token, error) {
-	config := clientcredentials.Config{
-		ClientID: t.config.ClientID, ClientSecret: key.Reveal(), TokenURL: t.config.TokenURL,
-		AuthStyle: t.config.AuthStyle, EndpointParams: t.config.EndpointParams,
-	}
+	config := t.config
+	config.ClientSecret = key.Reveal()
 	got, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, t.http))
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok { // its own text quotes the answer
 		return token{}, &tokenError{status: e.Response.StatusCode, code: e.ErrorCode}
